@@ -1,0 +1,173 @@
+//! The intake: per shard, one ordered log of what the business must decide. Money depends on nothing else.
+
+use crate::terms::OfferTerms;
+use proto_model::event::Authority;
+use proto_model::{
+    Address, AdvertiserId, Amount, ClickFacts, DerivedId, PartnerId, ProgramId, TenantId, UnixMicros,
+};
+
+/// One single-writer sequence of decisions. `advertiser: None` is the tenant's settlement shard, which
+/// holds partner balances, statements and payouts and is fed by messages from the advertiser shards.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ShardKey {
+    pub tenant: TenantId,
+    pub advertiser: Option<AdvertiserId>,
+}
+
+impl ShardKey {
+    pub const fn advertiser(tenant: TenantId, advertiser: AdvertiserId) -> Self {
+        Self { tenant, advertiser: Some(advertiser) }
+    }
+
+    pub const fn settlement(tenant: TenantId) -> Self {
+        Self { tenant, advertiser: None }
+    }
+}
+
+/// An input at its place in a shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IntakeItem {
+    /// Dense from 1 within the shard.
+    pub ordinal: u64,
+    /// When the control plane wrote it down: the only "now" that the engine knows.
+    pub recorded_at: UnixMicros,
+    pub input: Input,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// New terms of an offer, in force for clicks from `valid_from` on.
+    Terms(OfferTerms),
+    /// Somebody says that a customer converted.
+    Conversion(ConversionReport),
+    /// A click bound to a customer.
+    Touch(Touch),
+    /// What happened to an order on its way to the customer.
+    OrderEvent(OrderEvent),
+    /// The hold of an order's commissions has run out (written by a job, checked by the engine).
+    HoldElapsed { order_id: String },
+    /// To the settlement shard: a commission became payable, or (negative) was clawed back.
+    PartnerCredit(PartnerCredit),
+    /// To the settlement shard: everything credited up to `through` becomes statements and payouts.
+    ClosePeriod { through: UnixMicros },
+}
+
+/// What makes a conversion one conversion. The tenant and the advertiser are the shard's.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConversionKey {
+    pub order_id: String,
+    pub goal: String,
+    pub event_id: Option<String>,
+}
+
+impl ConversionKey {
+    /// The id of the conversion with this key in this shard.
+    pub fn id(&self, shard: ShardKey) -> DerivedId {
+        let tenant = shard.tenant.get().to_be_bytes();
+        let advertiser = shard.advertiser.map_or(0, AdvertiserId::get).to_be_bytes();
+        let event = self.event_id.as_deref().unwrap_or("");
+        let parts: [&[u8]; 5] =
+            [&tenant, &advertiser, self.order_id.as_bytes(), self.goal.as_bytes(), event.as_bytes()];
+        DerivedId::of("conversion", &parts)
+    }
+}
+
+/// A click as opened from its id, with what its link stood for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClickCredit {
+    pub click: ClickFacts,
+    pub partner: PartnerId,
+    pub program: ProgramId,
+}
+
+/// A random pseudonym of a customer; the table that links it to a customer id can be erased.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CustomerRef(pub [u8; 16]);
+
+/// Where an input came from, for the explanation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    Journal(Address),
+    /// The REST call with this request id.
+    Api(String),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConversionReport {
+    pub key: ConversionKey,
+    pub authority: Authority,
+    pub amount: Option<Amount>,
+    pub click: Option<ClickCredit>,
+    pub customer: Option<CustomerRef>,
+    pub coupon: Option<String>,
+    pub occurred_at: UnixMicros,
+    pub source: Source,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touch {
+    pub customer: CustomerRef,
+    pub click: ClickCredit,
+    pub bound_at: UnixMicros,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OrderEventKind {
+    Placed,
+    Amended,
+    Paid,
+    PartiallyDelivered,
+    Delivered,
+    Returned,
+    Refunded,
+    Cancelled,
+    ChargedBack,
+    ChargebackWon,
+}
+
+impl OrderEventKind {
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Placed, "placed"),
+        (Self::Amended, "amended"),
+        (Self::Paid, "paid"),
+        (Self::PartiallyDelivered, "partially_delivered"),
+        (Self::Delivered, "delivered"),
+        (Self::Returned, "returned"),
+        (Self::Refunded, "refunded"),
+        (Self::Cancelled, "cancelled"),
+        (Self::ChargedBack, "charged_back"),
+        (Self::ChargebackWon, "chargeback_won"),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, text)| text)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind)
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderEvent {
+    pub order_id: String,
+    /// The sender's id of this event: a second one with the same id changes nothing.
+    pub event_id: String,
+    pub kind: OrderEventKind,
+    /// `amended`: the new order amount. `refunded`, `returned`: the part that went back; absent = all of it.
+    pub amount: Option<Amount>,
+    pub occurred_at: UnixMicros,
+    pub source: Source,
+}
+
+/// Negative amounts are clawbacks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartnerCredit {
+    /// Derived from its cause: a second one with the same id changes nothing.
+    pub id: DerivedId,
+    pub commission: DerivedId,
+    pub advertiser: AdvertiserId,
+    pub order_id: String,
+    pub partner: PartnerId,
+    pub amount: Amount,
+}

@@ -1,0 +1,146 @@
+//! The aggregate of one order: its journey, its conversions, their commissions. One order is the unit
+//! that is loaded and stored.
+
+use crate::intake::{ClickCredit, ConversionKey, CustomerRef, OrderEventKind, Source};
+use proto_model::event::Authority;
+use proto_model::{Amount, DerivedId, OfferId, PartnerId, Rate, UnixMicros};
+use std::collections::BTreeMap;
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Order {
+    pub order_id: String,
+    /// In intake order, one per event id.
+    pub events: Vec<OrderEventRecord>,
+    pub conversions: BTreeMap<ConversionKey, Conversion>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderEventRecord {
+    pub event_id: String,
+    pub kind: OrderEventKind,
+    pub amount: Option<Amount>,
+    pub occurred_at: UnixMicros,
+    /// The intake ordinal that brought it.
+    pub ordinal: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ConversionStatus {
+    /// Credited to a partner.
+    Attributed,
+    /// Counted, but nobody is owed a commission; the reason says why.
+    Unattributed,
+}
+
+/// One conversion as it is believed now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conversion {
+    pub id: DerivedId,
+    pub key: ConversionKey,
+    /// The highest authority that has reported it.
+    pub authority: Authority,
+    pub amount: Option<Amount>,
+    pub customer: Option<CustomerRef>,
+    pub coupon: Option<String>,
+    pub occurred_at: UnixMicros,
+    pub status: ConversionStatus,
+    /// E.g. `no_click`, `outside_window`, `blocked_click`, `unknown_goal`, `test_click`, `no_terms`.
+    pub reason: Option<&'static str>,
+    pub decision: Decision,
+    /// Reports that were not believed, and why; visible, never paid.
+    pub conflicts: Vec<Conflict>,
+    /// Reports that said the same again.
+    pub duplicates: u32,
+    pub commission: Option<Commission>,
+    /// The intake ordinals that made and last changed it.
+    pub first_ordinal: u64,
+    pub last_ordinal: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    pub authority: Authority,
+    pub amount: Option<Amount>,
+    pub source: Source,
+    pub ordinal: u64,
+    /// E.g. `amount_differs`, `currency_differs`, `click_differs`.
+    pub reason: &'static str,
+}
+
+/// Why the conversion went to whom it went, in full.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Decision {
+    pub candidates: Vec<Candidate>,
+    /// Index into `candidates`.
+    pub winner: Option<usize>,
+    pub terms_version: Option<u32>,
+    pub arithmetic: Option<Arithmetic>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CandidateOrigin {
+    /// The click id the conversion carried.
+    ClickId,
+    /// A touch of the customer, bound before the decision.
+    Touch,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    pub credit: ClickCredit,
+    pub origin: CandidateOrigin,
+    /// `won`, `older`, `outside_window`, `after_conversion`, `blocked`, `test`, `no_terms`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arithmetic {
+    Flat {
+        result: Amount,
+    },
+    /// `base * rate`, rounded half away from zero.
+    Percentage {
+        base: Amount,
+        rate: Rate,
+        result: Amount,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CommissionStatus {
+    Pending,
+    Approved,
+    /// Undone before payout.
+    Reversed,
+    /// Undone after it was credited to a statement.
+    ClawedBack,
+}
+
+impl CommissionStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Reversed => "reversed",
+            Self::ClawedBack => "clawed_back",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Commission {
+    pub id: DerivedId,
+    pub partner: PartnerId,
+    pub offer: OfferId,
+    pub terms_version: u32,
+    /// What it is worth now.
+    pub amount: Amount,
+    pub status: CommissionStatus,
+    /// E.g. `awaiting_confirmation`, `awaiting_delivery`, `delivered`, `hold_elapsed`, `refunded`.
+    pub reason: &'static str,
+    /// When time alone approves it (a job writes `HoldElapsed` then).
+    pub hold_until: Option<UnixMicros>,
+    pub approved_at: Option<UnixMicros>,
+    /// Ledger transactions posted for it so far; part of the next one's id.
+    pub postings: u32,
+}

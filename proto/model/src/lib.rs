@@ -1,0 +1,18 @@
+//! The vocabulary both planes share: ids, time, money, facts and tracking events.
+//!
+//! Pure: no clock, no randomness, no I/O, no floats, no serialization. Time and new ids come in as
+//! arguments; bytes are made at the boundary (`proto-wire`, `control-plane-store`).
+
+pub mod event;
+pub mod facts;
+pub mod id;
+pub mod money;
+pub mod reason;
+pub mod time;
+
+pub use event::{Address, ClickFacts, ClickFlags, Lane, StreamNo, TrackingEvent};
+pub use facts::{Country, DeviceClass, VerdictKind};
+pub use id::{AdvertiserId, DerivedId, EdgeId, LinkId, OfferId, PartnerId, ProgramId, TenantId};
+pub use money::{Amount, Currency, Rate};
+pub use reason::Reason;
+pub use time::UnixMicros;

@@ -1,0 +1,3 @@
+pub mod edge_v1 {
+    tonic::include_proto!("tributary.edge.v1");
+}
