@@ -50,6 +50,9 @@ pub enum Input {
     PartnerCredit(PartnerCredit),
     /// To the settlement shard: everything credited up to `through` becomes statements and payouts.
     ClosePeriod { through: UnixMicros },
+    /// Back to the advertiser shard: a credit of this commission stands on a statement now, so that
+    /// undoing it is a clawback from here on.
+    Settled(Settled),
 }
 
 /// What makes a conversion one conversion. The tenant and the advertiser are the shard's.
@@ -170,4 +173,11 @@ pub struct PartnerCredit {
     pub order_id: String,
     pub partner: PartnerId,
     pub amount: Amount,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    pub order_id: String,
+    pub commission: DerivedId,
+    pub statement: DerivedId,
 }

@@ -2,6 +2,7 @@
 //! that is loaded and stored.
 
 use crate::intake::{ClickCredit, ConversionKey, CustomerRef, OrderEventKind, Source};
+use crate::terms::{Hold, Plan};
 use proto_model::event::Authority;
 use proto_model::{Amount, DerivedId, OfferId, PartnerId, Rate, UnixMicros};
 use std::collections::BTreeMap;
@@ -12,7 +13,15 @@ pub struct Order {
     /// In intake order, one per event id.
     pub events: Vec<OrderEventRecord>,
     pub conversions: BTreeMap<ConversionKey, Conversion>,
+    /// New conversions that only a pixel claimed, beyond [`MAX_PIXEL_CONVERSIONS`].
+    pub refused_pixels: u32,
 }
+
+/// What browsers alone can claim of one order. Anybody can send a pixel, and an order is loaded whole.
+pub const MAX_PIXEL_CONVERSIONS: usize = 256;
+
+/// Conflicts kept in full with a conversion; further ones are counted.
+pub const MAX_CONFLICTS: usize = 32;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderEventRecord {
@@ -20,6 +29,7 @@ pub struct OrderEventRecord {
     pub kind: OrderEventKind,
     pub amount: Option<Amount>,
     pub occurred_at: UnixMicros,
+    pub source: Source,
     /// The intake ordinal that brought it.
     pub ordinal: u64,
 }
@@ -39,16 +49,22 @@ pub struct Conversion {
     pub key: ConversionKey,
     /// The highest authority that has reported it.
     pub authority: Authority,
+    /// As reported; what order events made of it stands in the decision's arithmetic.
     pub amount: Option<Amount>,
+    /// The highest authority that stated this amount: what a pixel says of an order that a postback
+    /// confirmed without an amount is still only what a pixel says.
+    pub amount_authority: Option<Authority>,
     pub customer: Option<CustomerRef>,
     pub coupon: Option<String>,
     pub occurred_at: UnixMicros,
     pub status: ConversionStatus,
-    /// E.g. `no_click`, `outside_window`, `blocked_click`, `unknown_goal`, `test_click`, `no_terms`.
+    /// One of [`crate::reason`], when nobody is credited.
     pub reason: Option<&'static str>,
     pub decision: Decision,
     /// Reports that were not believed, and why; visible, never paid.
     pub conflicts: Vec<Conflict>,
+    /// Conflicts beyond [`MAX_CONFLICTS`].
+    pub more_conflicts: u32,
     /// Reports that said the same again.
     pub duplicates: u32,
     pub commission: Option<Commission>,
@@ -61,6 +77,7 @@ pub struct Conversion {
 pub struct Conflict {
     pub authority: Authority,
     pub amount: Option<Amount>,
+    pub click: Option<ClickCredit>,
     pub source: Source,
     pub ordinal: u64,
     /// E.g. `amount_differs`, `currency_differs`, `click_differs`.
@@ -73,6 +90,8 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// Index into `candidates`.
     pub winner: Option<usize>,
+    /// Of the report the choice rests on; only a higher one can change it.
+    pub authority: Option<Authority>,
     pub terms_version: Option<u32>,
     pub arithmetic: Option<Arithmetic>,
 }
@@ -89,7 +108,7 @@ pub enum CandidateOrigin {
 pub struct Candidate {
     pub credit: ClickCredit,
     pub origin: CandidateOrigin,
-    /// `won`, `older`, `outside_window`, `after_conversion`, `blocked`, `test`, `no_terms`.
+    /// `won`, `older`, or why it could not win: see [`crate::reason`].
     pub outcome: &'static str,
 }
 
@@ -110,7 +129,7 @@ pub enum Arithmetic {
 pub enum CommissionStatus {
     Pending,
     Approved,
-    /// Undone before payout.
+    /// Undone before any of it stood on a statement.
     Reversed,
     /// Undone after it was credited to a statement.
     ClawedBack,
@@ -133,14 +152,20 @@ pub struct Commission {
     pub partner: PartnerId,
     pub offer: OfferId,
     pub terms_version: u32,
-    /// What it is worth now.
+    /// From those terms, fixed when the conversion was credited.
+    pub plan: Plan,
+    pub hold: Hold,
+    pub trust_pixel: bool,
+    /// What it is worth now: zero when undone or while the amount is awaited (then in `XXX`, no currency).
     pub amount: Amount,
     pub status: CommissionStatus,
-    /// E.g. `awaiting_confirmation`, `awaiting_delivery`, `delivered`, `hold_elapsed`, `refunded`.
+    /// One of [`crate::reason`], e.g. `awaiting_delivery`, `hold_elapsed`, `refunded`.
     pub reason: &'static str,
-    /// When time alone approves it (a job writes `HoldElapsed` then).
+    /// When time alone approves it (a job writes `HoldElapsed` then); only while that is all it waits for.
     pub hold_until: Option<UnixMicros>,
     pub approved_at: Option<UnixMicros>,
+    /// The last statement that one of its credits stood on.
+    pub statement: Option<DerivedId>,
     /// Ledger transactions posted for it so far; part of the next one's id.
     pub postings: u32,
 }

@@ -5,7 +5,7 @@ use crate::ledger::{LedgerHead, LedgerTransaction};
 use crate::order::Order;
 use crate::settlement::{OpenCredit, Payout, Statement};
 use crate::terms::OfferTerms;
-use proto_model::{Amount, Currency, DerivedId, OfferId, PartnerId};
+use proto_model::{Amount, Currency, DerivedId, OfferId, PartnerId, UnixMicros};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In a replay this holds the whole shard; in the money engine only what [`Needs`] named.
@@ -35,8 +35,12 @@ pub struct Needs {
     pub customer: Option<CustomerRef>,
     /// Of everything the shard has: offers of touches are not known beforehand.
     pub all_terms: bool,
+    /// Whether this credit has been seen (open or on a statement).
     pub credit: Option<DerivedId>,
+    /// And with them everything carried over.
     pub all_open_credits: bool,
+    /// The ids of the statements made for this `through`.
+    pub statements_through: Option<UnixMicros>,
 }
 
 /// What the shell must make durable, together with the checkpoint, in this order.
@@ -48,6 +52,7 @@ pub enum Effect {
     PutTouch(Touch),
     PutCredit(OpenCredit),
     Post(LedgerTransaction),
+    /// Its lines are no longer open credits.
     PutStatement(Statement),
     PutPayout(Payout),
     PutCarried {
@@ -68,7 +73,7 @@ pub enum Effect {
 pub struct Notification {
     /// Derived from the cause: the receiver's dedupe key.
     pub id: DerivedId,
-    /// `noun.verb`, e.g. `commission.approved`.
+    /// `noun.verb`: one of [`crate::notify::KINDS`].
     pub kind: &'static str,
     pub partner: PartnerId,
     pub subject: DerivedId,

@@ -31,10 +31,19 @@ pub enum AmountError {
 }
 
 impl Currency {
+    /// ISO 4217's code for "no currency": of a zero amount whose currency is not known yet.
+    pub const NONE: Self = Self(*b"XXX");
+
+    /// A currency from outside. [`Currency::NONE`] is not one.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
         let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| AmountError::UnknownCurrency)?;
         let known = [TWO, ZERO, THREE].iter().any(|list| list.split(' ').any(|code| code == text));
         if known { Ok(Self(bytes)) } else { Err(AmountError::UnknownCurrency) }
+    }
+
+    /// A currency that we wrote ourselves: also [`Currency::NONE`].
+    pub fn parse_stored(text: &str) -> Result<Self, AmountError> {
+        if text.as_bytes() == Self::NONE.0 { Ok(Self::NONE) } else { Self::parse(text) }
     }
 
     pub fn code(&self) -> &str {
@@ -174,6 +183,7 @@ mod tests {
             ("99999999999999999999999999999999", "USD", Err(AmountError::TooLarge)),
             ("1", "usd", Err(AmountError::UnknownCurrency)),
             ("1", "ZZZ", Err(AmountError::UnknownCurrency)),
+            ("1", "XXX", Err(AmountError::UnknownCurrency)),
         ];
         for (text, code, expected) in cases {
             assert_eq!(&read(text, code), expected, "{text} {code}");

@@ -1,0 +1,1 @@
+//! What must hold of a shard's books after every step.
