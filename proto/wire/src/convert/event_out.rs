@@ -1,0 +1,118 @@
+//! Events to the wire, with the sidecar entries their commitments bind.
+
+use crate::edge_v1::{self, Commitment, Event, SidecarEntry, Skipped, event};
+use crate::limits::{BROWSER_MAX, ORDER_ID_MAX, OS_MAX, clean};
+use crate::personal;
+use proto_model::event::{
+    Body, Click, ConversionHit, Personal, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
+};
+use proto_model::{ClickFacts, StreamNo};
+
+/// `salts` must give 16 fresh random bytes each time: a salt that repeats lets equal values be seen.
+pub fn event_to_wire(
+    tracked: &TrackingEvent,
+    stream: StreamNo,
+    ordinal: u64,
+    personal: &Personal,
+    mut salts: impl FnMut() -> [u8; personal::SALT_LEN],
+) -> (Event, Vec<SidecarEntry>) {
+    let mut commitments = Vec::new();
+    let mut sidecar = Vec::new();
+    for (class, value) in personal::encode(personal) {
+        let salt = salts();
+        let digest = personal::commit(stream, ordinal, class, &salt, &value).to_vec();
+        let personal_class = u32::from(class.code());
+        commitments.push(Commitment { personal_class, digest });
+        sidecar.push(SidecarEntry { ordinal, personal_class, salt: salt.to_vec(), value });
+    }
+    let event = Event {
+        ordinal,
+        tenant: tracked.tenant.get(),
+        occurred_at_micros: tracked.occurred_at.0,
+        facts: Some(facts(&tracked.facts)),
+        verdict: Some(verdict(&tracked.verdict)),
+        commitments,
+        body: Some(match &tracked.body {
+            Body::Click(hit) => event::Body::Click(click(hit)),
+            Body::Conversion(hit) => event::Body::Conversion(conversion(hit)),
+            Body::Refused(hit) => event::Body::Refused(refused(hit)),
+        }),
+    };
+    (event, sidecar)
+}
+
+/// Declares that the ordinals `from..=through` will never hold an event.
+pub fn skipped_to_wire(from: u64, through: u64) -> Event {
+    let body = Some(event::Body::Skipped(Skipped { through }));
+    Event { ordinal: from, body, ..Event::default() }
+}
+
+fn facts(facts: &RecordedFacts) -> edge_v1::Facts {
+    edge_v1::Facts {
+        country: facts.country.code().to_owned(),
+        device: facts.device.code().into(),
+        os: clean(&facts.os, OS_MAX).into_owned(),
+        browser: clean(&facts.browser, BROWSER_MAX).into_owned(),
+        geo_version: facts.geo_version,
+    }
+}
+
+fn verdict(verdict: &RecordedVerdict) -> edge_v1::Verdict {
+    edge_v1::Verdict {
+        kind: verdict.kind.code().into(),
+        rule_id: verdict.rule_id.clone().unwrap_or_default(),
+        rule_set_version: verdict.rule_set_version,
+    }
+}
+
+fn click(click: &Click) -> edge_v1::Click {
+    edge_v1::Click {
+        link: click.link.get(),
+        offer: click.offer.get(),
+        partner: click.partner.get(),
+        program: click.program.get(),
+        advertiser: click.advertiser.get(),
+        flags: click.flags.0.into(),
+    }
+}
+
+fn conversion(hit: &ConversionHit) -> edge_v1::Conversion {
+    edge_v1::Conversion {
+        advertiser: hit.advertiser.get(),
+        authority: hit.authority.code().into(),
+        click: hit.click.as_ref().map(click_reference),
+        order_id: hit.order_id.clone(),
+        goal: hit.goal.clone(),
+        event_id: hit.event_id.clone().unwrap_or_default(),
+        amount_minor: hit.amount.map(|amount| amount.minor).unwrap_or_default(),
+        currency: hit.amount.map(|amount| amount.currency.code().to_owned()).unwrap_or_default(),
+        coupon: hit.coupon.clone().unwrap_or_default(),
+    }
+}
+
+/// The tenant is left out: it is the event's own, since no other tenant's key opens the id.
+fn click_reference(click: &ClickFacts) -> edge_v1::ClickReference {
+    edge_v1::ClickReference {
+        link: click.link.get(),
+        offer: click.offer.get(),
+        at_secs: click.at_secs,
+        stream: click.address.stream.0,
+        ordinal: click.address.ordinal,
+        country: click.country.code().to_owned(),
+        device: click.device.code().into(),
+        verdict: click.verdict.code().into(),
+        rule_set_version: click.rule_set_version,
+        flags: click.flags.0.into(),
+    }
+}
+
+/// The order id may be the very thing that was refused: what of it can be kept, is.
+fn refused(hit: &RefusedHit) -> edge_v1::Refused {
+    let order_id = hit.order_id.as_deref().unwrap_or_default();
+    edge_v1::Refused {
+        advertiser: hit.advertiser.get(),
+        authority: hit.authority.code().into(),
+        reason: hit.reason.code().into(),
+        order_id: clean(order_id, ORDER_ID_MAX).into_owned(),
+    }
+}
