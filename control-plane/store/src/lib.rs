@@ -1,1 +1,34 @@
+//! All SQL of the control plane: catalog, fleet, journal, projection, intake, money.
+//!
+//! [`Store`] is concrete and cheap to clone. Reads run on a pool; every change is one transaction on the
+//! single writer connection, and its [`Signals`] fire after the commit. Every tenant-scoped function takes
+//! the tenant first and cannot see another tenant's rows.
+//!
+//! Lists come newest first: [`Page::next`] goes back in as `after`.
 
+pub mod catalog;
+mod codec;
+pub mod commissions;
+pub mod conversions;
+mod db;
+mod dialect;
+pub mod erase;
+mod error;
+pub mod fleet;
+pub mod intake;
+pub mod journal;
+pub mod leases;
+pub mod ledger;
+pub mod money;
+pub mod outbox;
+mod page;
+pub mod projection;
+pub mod reports;
+mod row;
+mod signals;
+pub mod statements;
+
+pub use db::Store;
+pub use error::StoreError;
+pub use page::Page;
+pub use signals::{Signal, Signals};

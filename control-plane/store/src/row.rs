@@ -1,0 +1,107 @@
+//! Reading columns: numbers become ids, blobs become hashes, and what does not fit is `Corrupt`.
+
+use crate::StoreError;
+use crate::dialect::{Db, Row as DbRow};
+use proto_model::{
+    AdvertiserId, Amount, Currency, DerivedId, EdgeId, LinkId, OfferId, PartnerId, ProgramId, StreamNo,
+    TenantId, UnixMicros,
+};
+use sqlx::{ColumnIndex, Decode, Row as _, Type};
+
+pub(crate) trait Columns {
+    fn col<'r, T>(&'r self, name: &'static str) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Db> + Type<Db>;
+
+    fn number<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, StoreError> {
+        T::try_from(self.col::<i64>(name)?).map_err(|_| StoreError::corrupt(name, "out of range"))
+    }
+
+    fn bytes<const N: usize>(&self, name: &'static str) -> Result<[u8; N], StoreError> {
+        let blob: &[u8] = self.col(name)?;
+        blob.try_into().map_err(|_| StoreError::corrupt(name, "wrong length"))
+    }
+
+    fn bytes_opt<const N: usize>(&self, name: &'static str) -> Result<Option<[u8; N]>, StoreError> {
+        let blob: Option<&[u8]> = self.col(name)?;
+        blob.map(|b| b.try_into().map_err(|_| StoreError::corrupt(name, "wrong length"))).transpose()
+    }
+
+    fn id<T: Id>(&self, name: &'static str) -> Result<T, StoreError> {
+        T::from_column(self.col(name)?).ok_or_else(|| StoreError::corrupt(name, "not an id"))
+    }
+
+    /// 0 and NULL stand for none.
+    fn id_opt<T: Id>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
+        match self.col::<Option<i64>>(name)? {
+            None | Some(0) => Ok(None),
+            Some(value) => {
+                T::from_column(value).map(Some).ok_or_else(|| StoreError::corrupt(name, "not an id"))
+            }
+        }
+    }
+
+    fn derived(&self, name: &'static str) -> Result<DerivedId, StoreError> {
+        self.bytes(name).map(DerivedId)
+    }
+
+    fn time(&self, name: &'static str) -> Result<UnixMicros, StoreError> {
+        self.col(name).map(UnixMicros)
+    }
+
+    fn stream(&self, name: &'static str) -> Result<StreamNo, StoreError> {
+        self.number(name).map(StreamNo)
+    }
+
+    fn amount(&self, minor: &'static str, currency: &'static str) -> Result<Amount, StoreError> {
+        Ok(Amount::new(self.col(minor)?, self.currency(currency)?))
+    }
+
+    fn currency(&self, name: &'static str) -> Result<Currency, StoreError> {
+        Currency::parse(self.col(name)?).map_err(|error| StoreError::corrupt(name, error))
+    }
+
+    /// A text column through a `parse` function.
+    fn word<T>(&self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+        let text: &str = self.col(name)?;
+        parse(text).ok_or_else(|| StoreError::corrupt(name, text))
+    }
+}
+
+impl Columns for DbRow {
+    fn col<'r, T>(&'r self, name: &'static str) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Db> + Type<Db>,
+        &'static str: ColumnIndex<Self>,
+    {
+        self.try_get(name).map_err(|error| StoreError::corrupt(name, error))
+    }
+}
+
+/// An entity id as a BIGINT column.
+pub(crate) trait Id: Sized {
+    fn from_column(value: i64) -> Option<Self>;
+    fn column(self) -> i64;
+}
+
+macro_rules! id_columns {
+    ($($name:ident),+) => {$(
+        impl Id for $name {
+            fn from_column(value: i64) -> Option<Self> {
+                value.try_into().ok().and_then(Self::new)
+            }
+            fn column(self) -> i64 {
+                // At most 40 bits.
+                self.get() as i64
+            }
+        }
+    )+};
+}
+
+id_columns!(TenantId, AdvertiserId, ProgramId, OfferId, PartnerId, LinkId, EdgeId);
+
+/// Counts and ordinals (at most 48 bits) as a BIGINT column; what could not be stored saturates, and so
+/// fails a check instead of wrapping.
+pub(crate) fn big(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
