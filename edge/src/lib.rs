@@ -1,1 +1,21 @@
+//! The edge node: answers tracking hits on the public internet and loses none of them.
+//!
+//! One half takes hits (`http` ▸ `admission` ▸ `enrich` ▸ `decide` ▸ [`spool`]), the other half talks to
+//! the control plane ([`identity`], [`snapshot`], [`forward`]). They meet in [`Parts`] only: a node
+//! answers hits from its last good snapshot for as long as the control plane is away.
 
+pub mod config;
+pub mod http;
+
+pub mod forward;
+pub mod identity;
+pub mod lanes;
+pub mod snapshot;
+pub mod spool;
+pub mod state;
+
+mod node;
+
+pub use config::Config;
+pub use identity::{EnrollError, Identity, enroll};
+pub use node::{EdgeHandle, Parts, StartError, start};

@@ -1,0 +1,37 @@
+//! How the sending goes, for `/metrics`, `/readyz` and people.
+
+use crate::lanes::PerLane;
+use std::sync::{Mutex, PoisonError};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaneProgress {
+    /// The last ordinal that stands in a sealed batch.
+    pub sealed: u64,
+    /// The last ordinal the control plane has acknowledged.
+    pub acked: u64,
+    /// Why this lane is not sent any more; an operator must look.
+    pub halted: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// A session with the control plane is open.
+    pub connected: bool,
+    /// Another node uses this identity, or this one was replaced: nothing is sent until a restart.
+    pub fenced: bool,
+    pub lanes: PerLane<LaneProgress>,
+}
+
+/// Shared between the sender and those who watch it.
+#[derive(Debug, Default)]
+pub struct ForwardStatus(Mutex<Progress>);
+
+impl ForwardStatus {
+    pub fn progress(&self) -> Progress {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,78 @@
+//! The spool: a segment log that makes each hit durable before its reply leaves.
+//!
+//! A hit gets its address and its place in the log in one synchronous step ([`SpoolHandle::append`]); a
+//! thread of its own writes what has queued up and calls `fdatasync` once for all of it. Both lanes share
+//! the log and the `fdatasync`, so conversions never wait behind clicks.
+
+mod group;
+mod queue;
+
+pub use group::Durable;
+pub use queue::{SpoolHandle, SpoolStatus};
+
+use proto_model::{EdgeId, Lane, StreamNo};
+use serde::Deserialize;
+
+/// Sizes of the spool. The defaults suit a node with a few spare gigabytes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// A segment is closed when it has grown to this.
+    pub segment_bytes: u64,
+    /// Disk space for hits the control plane has not acknowledged. Clicks may fill 80 % of it, the rest
+    /// is kept for conversions.
+    pub max_bytes: u64,
+    /// Acknowledged batches are kept this long, so that a control plane restored from a backup can ask
+    /// for them again...
+    pub retain_secs: u64,
+    /// ...as long as they take no more space than this.
+    pub retain_bytes: u64,
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, retain_secs: 24 * 3600, retain_bytes: 1 << 30 }
+    }
+}
+
+impl SpoolConfig {
+    /// What `lane` may fill.
+    pub fn limit(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Money => self.max_bytes,
+            Lane::Traffic => self.max_bytes / 5 * 4,
+        }
+    }
+}
+
+/// Whose events these are: what the control plane issued for this spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    pub edge: EdgeId,
+    pub epoch: u32,
+    pub money: StreamNo,
+    pub traffic: StreamNo,
+}
+
+impl Streams {
+    pub fn stream(&self, lane: Lane) -> StreamNo {
+        match lane {
+            Lane::Money => self.money,
+            Lane::Traffic => self.traffic,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolError {
+    #[error("the spool has no room for this lane (is the control plane reachable? is max_bytes too small?)")]
+    Full,
+    #[error("the disk failed to make events durable: restart the node, and replace the disk if it repeats")]
+    Poisoned,
+    #[error("the spool is closing")]
+    Closed,
+    #[error("the event is too large to be spooled")]
+    TooLarge,
+    #[error("this epoch has used up its ordinals")]
+    Exhausted,
+}
