@@ -1,0 +1,67 @@
+//! The outcome for people and for programs.
+
+use crate::run::{Outcome, Plan};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json as object};
+
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+
+fn quantiles(histogram: &Histogram<u64>) -> Value {
+    let mut values: serde_json::Map<String, Value> = QUANTILES
+        .iter()
+        .map(|(name, q)| ((*name).to_owned(), histogram.value_at_quantile(*q).into()))
+        .collect();
+    values.insert("max".to_owned(), histogram.max().into());
+    values.into()
+}
+
+/// One object; all times in microseconds.
+pub fn json(plan: &Plan, outcome: &Outcome) -> Value {
+    object!({
+        "url": plan.url.to_string(),
+        "rate": plan.schedule.rate,
+        "seconds": plan.schedule.seconds,
+        "connections": plan.connections,
+        "planned": plan.schedule.total(),
+        "answered": outcome.answered(),
+        "elapsed_us": u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
+        "latency_us": quantiles(&outcome.latency),
+        "delay_us": quantiles(&outcome.delay),
+        "statuses": outcome.statuses.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect::<serde_json::Map<_, _>>(),
+        "errors": outcome.errors,
+    })
+}
+
+pub fn table(plan: &Plan, outcome: &Outcome) -> String {
+    let mut text = format!(
+        "{}\n{} requests planned at {}/s over {} connections, {} answered in {:.1} s\n\n{:<28}",
+        plan.url,
+        plan.schedule.total(),
+        plan.schedule.rate,
+        plan.connections,
+        outcome.answered(),
+        outcome.elapsed.as_secs_f64(),
+        "microseconds"
+    );
+    for (name, _) in QUANTILES {
+        text += &format!("{name:>10}");
+    }
+    text += &format!("{:>10}\n", "max");
+    for (name, histogram) in
+        [("latency (due to answered)", &outcome.latency), ("delay (due to sent)", &outcome.delay)]
+    {
+        text += &format!("{name:<28}");
+        for (_, quantile) in QUANTILES {
+            text += &format!("{:>10}", histogram.value_at_quantile(quantile));
+        }
+        text += &format!("{:>10}\n", histogram.max());
+    }
+    text.push('\n');
+    for (status, count) in &outcome.statuses {
+        text += &format!("status {status:<21}{count:>10}\n");
+    }
+    for (kind, count) in &outcome.errors {
+        text += &format!("error {kind:<22}{count:>10}\n");
+    }
+    text
+}
