@@ -27,7 +27,7 @@
 //! | 35     | 1     | flags |
 //!
 //! A nonce of 48 bits repeats now and then. With GCM-SIV that reveals only that two plaintexts are equal,
-//! and they never are: the address in them is used once.
+//! and they never are: the address in them is used once (an unspooled click has a random ordinal).
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;

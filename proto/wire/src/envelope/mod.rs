@@ -80,7 +80,7 @@ pub enum EnvelopeError {
     Mismatch { what: &'static str, expected: u64, found: u64 },
     #[error("event ordinals must follow each other: expected {expected}, found {found}")]
     NotDense { expected: u64, found: u64 },
-    #[error("sidecar entry of ordinal {ordinal} belongs to no event, repeats or is malformed")]
+    #[error("the sidecar has an entry for ordinal {ordinal}, which is not in the batch")]
     StraySidecar { ordinal: u64 },
     #[error("the batch file is not one, is cut short or damaged ({0})")]
     File(&'static str),
