@@ -55,6 +55,21 @@ pub enum Input {
     Settled(Settled),
 }
 
+impl Input {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Terms(_) => "terms",
+            Self::Conversion(_) => "conversion",
+            Self::Touch(_) => "touch",
+            Self::OrderEvent(_) => "order_event",
+            Self::HoldElapsed { .. } => "hold_elapsed",
+            Self::PartnerCredit(_) => "partner_credit",
+            Self::ClosePeriod { .. } => "close_period",
+            Self::Settled(_) => "settled",
+        }
+    }
+}
+
 /// What makes a conversion one conversion. The tenant and the advertiser are the shard's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConversionKey {
@@ -68,9 +83,9 @@ impl ConversionKey {
     pub fn id(&self, shard: ShardKey) -> DerivedId {
         let tenant = shard.tenant.get().to_be_bytes();
         let advertiser = shard.advertiser.map_or(0, AdvertiserId::get).to_be_bytes();
-        let event = self.event_id.as_deref().unwrap_or("");
-        let parts: [&[u8]; 5] =
-            [&tenant, &advertiser, self.order_id.as_bytes(), self.goal.as_bytes(), event.as_bytes()];
+        let mut parts: Vec<&[u8]> =
+            vec![&tenant, &advertiser, self.order_id.as_bytes(), self.goal.as_bytes()];
+        parts.extend(self.event_id.as_deref().map(str::as_bytes));
         DerivedId::of("conversion", &parts)
     }
 }

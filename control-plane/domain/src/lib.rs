@@ -4,16 +4,28 @@
 //! the shell (`control-plane-store`) loads the state that [`engine::needs`] names and commits the effects
 //! with the checkpoint. Nothing here reads a clock, draws a random number or does I/O.
 
+pub mod attribution;
+mod canonical;
+mod commission;
+mod conversion;
 pub mod engine;
+mod error;
 pub mod intake;
 pub mod invariants;
+mod journey;
 pub mod ledger;
+mod lifecycle;
 pub mod notify;
 pub mod order;
+mod orders;
+mod posting;
 pub mod reason;
 pub mod replay;
+mod settle;
 pub mod settlement;
+mod shares;
 pub mod state;
+mod step;
 pub mod terms;
 
 pub use engine::{DomainError, apply, needs};

@@ -20,6 +20,9 @@ pub struct Order {
 /// What browsers alone can claim of one order. Anybody can send a pixel, and an order is loaded whole.
 pub const MAX_PIXEL_CONVERSIONS: usize = 256;
 
+/// Touches of a customer that a decision looks at: the last ones bound.
+pub const MAX_TOUCHES: usize = 100;
+
 /// Conflicts kept in full with a conversion; further ones are counted.
 pub const MAX_CONFLICTS: usize = 32;
 
@@ -40,6 +43,19 @@ pub enum ConversionStatus {
     Attributed,
     /// Counted, but nobody is owed a commission; the reason says why.
     Unattributed,
+}
+
+impl ConversionStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attributed => "attributed",
+            Self::Unattributed => "unattributed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Attributed, Self::Unattributed].into_iter().find(|status| status.as_str() == text)
+    }
 }
 
 /// One conversion as it is believed now.
@@ -104,6 +120,19 @@ pub enum CandidateOrigin {
     Touch,
 }
 
+impl CandidateOrigin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClickId => "click_id",
+            Self::Touch => "touch",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::ClickId, Self::Touch].into_iter().find(|origin| origin.as_str() == text)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Candidate {
     pub credit: ClickCredit,
@@ -143,6 +172,11 @@ impl CommissionStatus {
             Self::Reversed => "reversed",
             Self::ClawedBack => "clawed_back",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Pending, Self::Approved, Self::Reversed, Self::ClawedBack];
+        all.into_iter().find(|status| status.as_str() == text)
     }
 }
 

@@ -34,6 +34,10 @@ pub enum PayoutStatus {
 }
 
 impl PayoutStatus {
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::Draft.as_str()).then_some(Self::Draft)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "draft",

@@ -1,0 +1,329 @@
+//! Reports of a conversion: the first makes it, later ones confirm, complete, amend or contradict it.
+//!
+//! For each thing a report states (amount, click, coupon), the highest authority that stated it is
+//! believed. An equal or lower one that says otherwise is kept as a conflict and changes nothing.
+
+use crate::attribution::{Choice, Evidence};
+use crate::error::DomainError;
+use crate::intake::{ClickCredit, ConversionReport, CustomerRef, Touch};
+use crate::journey::is_usable;
+use crate::lifecycle;
+use crate::notify;
+use crate::order::{
+    CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion, ConversionStatus, Decision,
+    MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, MAX_TOUCHES, Order,
+};
+use crate::orders;
+use crate::posting::Mover;
+use crate::reason;
+use crate::state::ShardState;
+use crate::step::Step;
+use crate::terms::OfferTerms;
+use proto_model::event::Authority;
+use proto_model::{AdvertiserId, Amount, Currency, DerivedId, OfferId};
+use std::collections::BTreeMap;
+
+/// What a decision may look at besides the report.
+struct Known<'a> {
+    terms: &'a BTreeMap<OfferId, Vec<OfferTerms>>,
+    touches: &'a BTreeMap<CustomerRef, Vec<Touch>>,
+}
+
+impl<'a> Known<'a> {
+    fn touches_of(&self, customer: Option<CustomerRef>) -> &'a [Touch] {
+        let all = customer.and_then(|customer| self.touches.get(&customer)).map_or(&[][..], Vec::as_slice);
+        &all[all.len().saturating_sub(MAX_TOUCHES)..]
+    }
+}
+
+/// Takes a report in. Gives the id of the order, which always changes: repetitions are counted.
+pub(crate) fn report(
+    step: &mut Step<'_>,
+    state: &mut ShardState,
+    advertiser: AdvertiserId,
+    report: &ConversionReport,
+) -> Result<String, DomainError> {
+    let known = Known { terms: &state.terms, touches: &state.touches };
+    let order_id = &report.key.order_id;
+    let order = state.orders.entry(order_id.clone()).or_default();
+    order.order_id.clone_from(order_id);
+    let currency = |order: &Order| {
+        order.conversions.get(&report.key).map(|conversion| conversion.amount.map(|a| a.currency))
+    };
+    let before = currency(order);
+    let mut credited = None;
+    if is_one_pixel_too_many(order, report) {
+        order.refused_pixels = order.refused_pixels.saturating_add(1);
+        return Ok(order_id.clone());
+    }
+    match order.conversions.get_mut(&report.key) {
+        Some(conversion) => {
+            let mut merge = Merge { conversion, report, ordinal: step.ordinal, changed: false, conflicts: 0 };
+            merge.amount();
+            merge.coupon();
+            let choice = merge.click(step, &known);
+            let settled = merge.finish();
+            if let Some(choice) = choice {
+                let mut mover = Mover { step: &mut *step, advertiser, order_id };
+                credited = credit(&mut mover, settled, choice)?;
+            }
+        }
+        None => {
+            let (conversion, choice) = admit(step, &known, report);
+            let conversion = order.conversions.entry(report.key.clone()).or_insert(conversion);
+            let mut mover = Mover { step: &mut *step, advertiser, order_id };
+            credited = credit(&mut mover, conversion, choice)?;
+        }
+    }
+    if currency(order) != before {
+        orders::note_unusable_amounts(order, &report.key);
+    }
+    lifecycle::refresh(step, advertiser, order, credited)?;
+    Ok(order_id.clone())
+}
+
+fn is_one_pixel_too_many(order: &Order, report: &ConversionReport) -> bool {
+    let claimed = order.conversions.values().filter(|known| known.authority == Authority::Pixel);
+    report.authority == Authority::Pixel
+        && !order.conversions.contains_key(&report.key)
+        && claimed.count() >= MAX_PIXEL_CONVERSIONS
+}
+
+/// A conversion that nobody has reported before, and who it goes to.
+fn admit<'a>(step: &Step<'_>, known: &Known<'a>, report: &ConversionReport) -> (Conversion, Choice<'a>) {
+    let choice = Evidence {
+        tenant: step.shard.tenant,
+        goal: &report.key.goal,
+        occurred_at: report.occurred_at,
+        click: report.click,
+        touches: known.touches_of(report.customer),
+        terms: known.terms,
+        earlier: &[],
+        authority: report.authority,
+    }
+    .decide();
+    let amount = report.amount.filter(|amount| is_usable(*amount));
+    let mut conversion = Conversion {
+        id: report.key.id(step.shard),
+        key: report.key.clone(),
+        authority: report.authority,
+        amount,
+        amount_authority: amount.map(|_| report.authority),
+        customer: report.customer,
+        coupon: report.coupon.clone(),
+        occurred_at: report.occurred_at,
+        status: ConversionStatus::Unattributed,
+        reason: None,
+        decision: Decision::default(),
+        conflicts: Vec::new(),
+        more_conflicts: 0,
+        duplicates: 0,
+        commission: None,
+        first_ordinal: step.ordinal,
+        last_ordinal: step.ordinal,
+    };
+    if amount != report.amount {
+        conversion.conflict(conflict(report, step.ordinal, reason::INVALID_AMOUNT));
+    }
+    (conversion, choice)
+}
+
+fn conflict(report: &ConversionReport, ordinal: u64, reason: &'static str) -> Conflict {
+    Conflict {
+        authority: report.authority,
+        amount: report.amount,
+        click: report.click,
+        source: report.source.clone(),
+        ordinal,
+        reason,
+    }
+}
+
+impl Conversion {
+    /// Keeps a conflict visible. The same one again only counts as a repetition.
+    pub(crate) fn conflict(&mut self, conflict: Conflict) {
+        let same = |known: &Conflict| {
+            let said = (known.authority, known.amount, known.click, known.reason);
+            said == (conflict.authority, conflict.amount, conflict.click, conflict.reason)
+        };
+        if self.conflicts.iter().any(same) {
+            self.duplicates = self.duplicates.saturating_add(1);
+        } else if self.conflicts.len() < MAX_CONFLICTS {
+            self.conflicts.push(conflict);
+        } else {
+            self.more_conflicts = self.more_conflicts.saturating_add(1);
+        }
+    }
+}
+
+impl Decision {
+    /// The click the choice rests on: the winner, or else the one that the conversion carried.
+    fn named_click(&self) -> Option<ClickCredit> {
+        let winner = self.winner.and_then(|index| self.candidates.get(index));
+        let carried = || {
+            let mut own = self.candidates.iter().filter(|c| c.origin == CandidateOrigin::ClickId);
+            own.next()
+        };
+        winner.or_else(carried).map(|candidate| candidate.credit)
+    }
+}
+
+/// A report meeting the conversion it is about.
+struct Merge<'a> {
+    conversion: &'a mut Conversion,
+    report: &'a ConversionReport,
+    ordinal: u64,
+    changed: bool,
+    conflicts: u32,
+}
+
+impl<'a> Merge<'a> {
+    fn contradicts(&mut self, reason: &'static str) {
+        self.conflicts += 1;
+        self.conversion.conflict(conflict(self.report, self.ordinal, reason));
+    }
+
+    fn amount(&mut self) {
+        let Some(stated) = self.report.amount else { return };
+        if !is_usable(stated) {
+            return self.contradicts(reason::INVALID_AMOUNT);
+        }
+        let authority = Some(self.report.authority);
+        let higher = authority > self.conversion.amount_authority;
+        match self.conversion.amount {
+            Some(believed) if believed == stated && !higher => return,
+            Some(believed) if believed.currency != stated.currency => {
+                // What only a browser said does not bind a postback to its currency.
+                let unsure = self.conversion.amount_authority == Some(Authority::Pixel);
+                if !(higher && unsure) {
+                    return self.contradicts(reason::CURRENCY_DIFFERS);
+                }
+            }
+            Some(believed) if believed != stated && !higher => {
+                return self.contradicts(reason::AMOUNT_DIFFERS);
+            }
+            _ => {}
+        }
+        self.conversion.amount = Some(stated);
+        self.conversion.amount_authority = authority;
+        self.changed = true;
+    }
+
+    fn coupon(&mut self) {
+        let Some(stated) = &self.report.coupon else { return };
+        match &self.conversion.coupon {
+            Some(believed) if believed == stated => return,
+            Some(_) if self.report.authority <= self.conversion.authority => {
+                return self.contradicts(reason::COUPON_DIFFERS);
+            }
+            _ => {}
+        }
+        self.conversion.coupon = Some(stated.clone());
+        self.changed = true;
+    }
+
+    /// The new decision, when this report changes it.
+    fn click<'k>(&mut self, step: &Step<'_>, known: &Known<'k>) -> Option<Choice<'k>> {
+        let touches = known.touches_of(self.report.customer);
+        // A customer who was erased comes back under another pseudonym: that is no contradiction.
+        self.changed |= self.conversion.customer.is_none() && self.report.customer.is_some();
+        self.conversion.customer = self.conversion.customer.or(self.report.customer);
+        let decision = &mut self.conversion.decision;
+        let authority = Some(self.report.authority);
+        match (self.report.click, decision.named_click()) {
+            (None, _) if decision.winner.is_some() || touches.is_empty() => return None,
+            (None, Some(_)) if authority < decision.authority => return None,
+            (Some(stated), Some(named)) if stated == named => {
+                self.changed |= authority > decision.authority;
+                decision.authority = decision.authority.max(authority);
+                return None;
+            }
+            (Some(_), Some(_)) if authority <= decision.authority => {
+                self.contradicts(reason::CLICK_DIFFERS);
+                return None;
+            }
+            _ => {}
+        }
+        self.changed = true;
+        let choice = Evidence {
+            tenant: step.shard.tenant,
+            goal: &self.conversion.key.goal,
+            occurred_at: self.conversion.occurred_at,
+            click: self.report.click.or(self.conversion.decision.named_click()),
+            touches,
+            terms: known.terms,
+            earlier: &self.conversion.decision.candidates,
+            authority: self.report.authority,
+        }
+        .decide();
+        Some(choice)
+    }
+
+    fn finish(self) -> &'a mut Conversion {
+        let raised = self.report.authority > self.conversion.authority;
+        if raised {
+            self.conversion.authority = self.report.authority;
+        }
+        if raised || self.changed {
+            self.conversion.last_ordinal = self.ordinal;
+        } else if self.conflicts == 0 {
+            self.conversion.duplicates = self.conversion.duplicates.saturating_add(1);
+        }
+        self.conversion
+    }
+}
+
+/// Writes a decision down. A commission that goes to another partner is first taken from the one who had
+/// it. Gives the conversion's id when a partner is newly credited.
+fn credit(
+    mover: &mut Mover<'_, '_>,
+    conversion: &mut Conversion,
+    choice: Choice<'_>,
+) -> Result<Option<DerivedId>, DomainError> {
+    conversion.decision = choice.decision;
+    let winner = match choice.winner {
+        Ok(winner) => winner,
+        Err(why) => {
+            (conversion.status, conversion.reason) = (ConversionStatus::Unattributed, Some(why));
+            return Ok(None);
+        }
+    };
+    (conversion.status, conversion.reason) = (ConversionStatus::Attributed, None);
+    let same_partner = |held: &Commission| held.partner == winner.credit.partner;
+    let fresh = Commission {
+        id: DerivedId::of("commission", &[&conversion.id.0]),
+        partner: winner.credit.partner,
+        offer: winner.terms.offer,
+        terms_version: winner.terms.version,
+        plan: winner.plan.plan.clone(),
+        hold: winner.terms.hold,
+        trust_pixel: winner.terms.trust_pixel,
+        amount: Amount::new(0, Currency::NONE),
+        status: CommissionStatus::Pending,
+        reason: reason::AWAITING_AMOUNT,
+        hold_until: None,
+        approved_at: None,
+        statement: None,
+        postings: 0,
+    };
+    let Some(mut held) = conversion.commission.take() else {
+        conversion.commission = Some(fresh);
+        return Ok(Some(conversion.id));
+    };
+    if same_partner(&held) {
+        let Commission { offer, terms_version, plan, hold, trust_pixel, .. } = fresh;
+        conversion.commission = Some(Commission { offer, terms_version, plan, hold, trust_pixel, ..held });
+        return Ok(None);
+    }
+    let lost = held.amount;
+    if matches!(held.status, CommissionStatus::Pending | CommissionStatus::Approved) {
+        mover.undo(&mut held)?;
+        let kind = match held.status {
+            CommissionStatus::ClawedBack => notify::COMMISSION_CLAWED_BACK,
+            _ => notify::COMMISSION_REVERSED,
+        };
+        mover.step.notify(kind, held.partner, held.id, lost, mover.order_id);
+    }
+    conversion.commission = Some(Commission { postings: held.postings, ..fresh });
+    Ok(Some(conversion.id))
+}
