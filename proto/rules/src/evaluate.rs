@@ -39,11 +39,11 @@ pub struct Verdict<'r> {
 /// remembered and the evaluation goes on, so that a later rule may still block; a flag once raised is
 /// not taken back by a later allow.
 pub fn evaluate<'r>(rule_set: &'r RuleSet, facts: &Facts<'_>) -> Verdict<'r> {
-    let program = rule_set.program();
+    let mut run = Run::new(rule_set.program(), facts);
     let mut kind = VerdictKind::Allow;
     let mut rule_id = None;
-    for (rule, source) in program.rules.iter().zip(&rule_set.parts().rules) {
-        if !matches(program, &rule.ops, facts) {
+    for (rule, source) in rule_set.program().rules.iter().zip(&rule_set.parts().rules) {
+        if !run.matches(&rule.ops) {
             continue;
         }
         let flagged = kind == VerdictKind::Flag;
@@ -60,59 +60,125 @@ pub fn evaluate<'r>(rule_set: &'r RuleSet, facts: &Facts<'_>) -> Verdict<'r> {
     Verdict { kind, rule_id, rule_set_version: rule_set.version() }
 }
 
-/// The stack is the low bits of a word, newest lowest: `compile` bounds its depth to 32.
-fn matches(program: &Program, ops: &[Op], facts: &Facts<'_>) -> bool {
-    let mut stack: u64 = 0;
-    for op in ops {
-        let value = match op {
-            Op::Code { field, operator, value } => compare_code(*operator, code(*field, facts), *value),
-            Op::Text { field, operator, value } => compare_text(*operator, text(*field, facts), value),
-            Op::InCodes { field, set } => {
-                let values = program.code_sets.get(*set);
-                let code = code(*field, facts);
-                values.zip(code).is_some_and(|(values, code)| values.binary_search(&code).is_ok())
-            }
-            Op::InTexts { field, set } => {
-                let text = text(*field, facts);
-                let holds = |values: &Vec<Box<str>>| values.binary_search_by(|v| (**v).cmp(text)).is_ok();
-                program.text_sets.get(*set).is_some_and(holds)
-            }
-            Op::InNetworks { set } => program.networks.get(*set).is_some_and(|n| n.contains(facts.ip)),
-            Op::And(count) => {
-                let operands = (1 << count) - 1;
-                let all = stack & operands == operands;
-                stack >>= count;
-                all
-            }
-            Op::Or(count) => {
-                let operands = (1 << count) - 1;
-                let any = stack & operands != 0;
-                stack >>= count;
-                any
-            }
-            Op::Not => {
-                stack ^= 1;
-                continue;
-            }
-            Op::Constant(value) => *value,
-        };
-        stack = stack << 1 | u64::from(value);
-    }
-    stack & 1 == 1
+/// One evaluation: the facts, and what was found out about them so far.
+struct Run<'a> {
+    program: &'a Program,
+    facts: &'a Facts<'a>,
+    codes: Codes,
+    in_codes: Memo,
+    in_networks: Memo,
 }
 
-/// `None` when the hit has no such thing, e.g. a conversion without a click has no link.
-fn code(field: Field, facts: &Facts<'_>) -> Option<u64> {
-    match field {
-        Field::Country => Some(pack_country(facts.country.bytes())),
-        Field::Device => Some(u64::from(facts.device.code())),
-        Field::Hit => Some(u64::from(facts.hit.code())),
-        Field::Hour => u64::try_from(facts.at.0.div_euclid(HOUR_US).rem_euclid(24)).ok(),
-        Field::Link => facts.link.map(LinkId::get),
-        Field::Offer => facts.offer.map(OfferId::get),
-        Field::Partner => facts.partner.map(PartnerId::get),
-        Field::Advertiser => facts.advertiser.map(AdvertiserId::get),
-        Field::Os | Field::Browser | Field::UserAgent | Field::ReferrerHost => None,
+impl<'a> Run<'a> {
+    fn new(program: &'a Program, facts: &'a Facts<'a>) -> Self {
+        let (in_codes, in_networks) = (Memo::default(), Memo::default());
+        Self { program, facts, codes: Codes::of(facts), in_codes, in_networks }
+    }
+
+    /// The stack is the low bits of a word, newest lowest: `compile` bounds its depth to 32.
+    fn matches(&mut self, ops: &[Op]) -> bool {
+        let mut stack: u64 = 0;
+        for op in ops {
+            let value = match op {
+                Op::Code { field, operator, value } => {
+                    compare_code(*operator, self.codes.get(*field), *value)
+                }
+                Op::Text { field, operator, value } => {
+                    compare_text(*operator, text(*field, self.facts), value)
+                }
+                Op::InCodes { field, set } => self.in_codes(*field, *set),
+                Op::InTexts { field, set } => self.in_texts(*field, *set),
+                Op::InNetworks { set } => self.in_networks(*set),
+                Op::And(count) => {
+                    let operands = (1 << count) - 1;
+                    let all = stack & operands == operands;
+                    stack >>= count;
+                    all
+                }
+                Op::Or(count) => {
+                    let operands = (1 << count) - 1;
+                    let any = stack & operands != 0;
+                    stack >>= count;
+                    any
+                }
+                Op::Not => {
+                    stack ^= 1;
+                    continue;
+                }
+                Op::Constant(value) => *value,
+            };
+            stack = stack << 1 | u64::from(value);
+        }
+        stack & 1 == 1
+    }
+
+    fn in_codes(&mut self, field: Field, set: usize) -> bool {
+        let code = self.codes.get(field);
+        let values = self.program.code_sets.get(set);
+        self.in_codes.recall(set, || values.is_some_and(|values| values.binary_search(&code).is_ok()))
+    }
+
+    fn in_texts(&self, field: Field, set: usize) -> bool {
+        let text = text(field, self.facts);
+        let holds = |values: &Vec<Box<str>>| values.binary_search_by(|value| (**value).cmp(text)).is_ok();
+        self.program.text_sets.get(set).is_some_and(holds)
+    }
+
+    fn in_networks(&mut self, set: usize) -> bool {
+        let networks = self.program.networks.get(set);
+        self.in_networks.recall(set, || networks.is_some_and(|networks| networks.contains(self.facts.ip)))
+    }
+}
+
+/// Rules share sets, and searching a large one is the dearest step: each is searched once for a hit.
+#[derive(Default)]
+struct Memo {
+    known: u64,
+    held: u64,
+}
+
+impl Memo {
+    /// Answers question `number` from memory, or finds out. From 64 on nothing is remembered.
+    fn recall(&mut self, number: usize, find_out: impl FnOnce() -> bool) -> bool {
+        let Some(bit) = u32::try_from(number).ok().and_then(|n| 1u64.checked_shl(n)) else {
+            return find_out();
+        };
+        if self.known & bit == 0 {
+            self.known |= bit;
+            self.held |= if find_out() { bit } else { 0 };
+        }
+        self.held & bit != 0
+    }
+}
+
+/// What fields with codes hold, by field; found once for all rules.
+struct Codes([u64; Field::ALL.len() + 1]);
+
+impl Codes {
+    /// A conversion without a click has no link, say. Ids have 40 bits, so that this equals no value.
+    const ABSENT: u64 = u64::MAX;
+
+    fn of(facts: &Facts<'_>) -> Self {
+        let hour = facts.at.0.div_euclid(HOUR_US).rem_euclid(24);
+        let known = [
+            (Field::Country, Some(pack_country(facts.country.bytes()))),
+            (Field::Device, Some(u64::from(facts.device.code()))),
+            (Field::Hit, Some(u64::from(facts.hit.code()))),
+            (Field::Hour, u64::try_from(hour).ok()),
+            (Field::Link, facts.link.map(LinkId::get)),
+            (Field::Offer, facts.offer.map(OfferId::get)),
+            (Field::Partner, facts.partner.map(PartnerId::get)),
+            (Field::Advertiser, facts.advertiser.map(AdvertiserId::get)),
+        ];
+        let mut codes = [Self::ABSENT; Field::ALL.len() + 1];
+        for (field, code) in known {
+            codes[usize::from(field.code())] = code.unwrap_or(Self::ABSENT);
+        }
+        Self(codes)
+    }
+
+    fn get(&self, field: Field) -> u64 {
+        self.0[usize::from(field.code())]
     }
 }
 
@@ -133,8 +199,7 @@ fn text<'a>(field: Field, facts: &Facts<'a>) -> &'a str {
     }
 }
 
-fn compare_code(operator: Operator, code: Option<u64>, value: u64) -> bool {
-    let Some(code) = code else { return operator == Operator::Ne };
+fn compare_code(operator: Operator, code: u64, value: u64) -> bool {
     match operator {
         Operator::Eq => code == value,
         Operator::Ne => code != value,
