@@ -1,0 +1,274 @@
+//! Tenants, advertisers, programs, offers, partners, links: validated here, stored by the store.
+
+use super::{App, clock};
+use crate::error::AppError;
+use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_store::catalog::{
+    Advertiser, ClickKeyRecord, Link, Offer, OfferChange, Partner, Program, Tenant,
+};
+use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, Rate, TenantId, UnixMicros};
+use proto_wire::keys::sha256;
+use url::Url;
+
+/// Ten years: longer than any window that is sold, and far from overflowing a click's seconds.
+const MAX_WINDOW_SECS: i64 = 10 * 366 * 86_400;
+const MAX_GOALS: usize = 32;
+const MAX_HOLD_DAYS: u32 = 3_660;
+
+/// Terms as an operator writes them; the version is given when they are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TermsDraft {
+    /// `None` = from now on.
+    pub valid_from: Option<UnixMicros>,
+    pub window_secs: i64,
+    pub goals: Vec<GoalPlan>,
+    pub hold: Hold,
+    pub trust_pixel: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewOffer {
+    pub program: ProgramId,
+    pub name: String,
+    pub destination: String,
+    /// `None` = `click_id`.
+    pub click_id_parameter: Option<String>,
+    pub terms: TermsDraft,
+}
+
+/// 1 to 200 characters, none of them a control character, not only blanks.
+pub fn checked_name(name: &str) -> Result<&str, AppError> {
+    let trimmed = name.trim();
+    let length = trimmed.chars().count();
+    if length == 0 || length > 200 || trimmed.chars().any(char::is_control) {
+        return Err(AppError::invalid("name", "use 1 to 200 printable characters"));
+    }
+    Ok(trimmed)
+}
+
+/// An absolute http(s) URL with a host and no credentials; browsers are sent there.
+pub fn checked_url(field: &'static str, text: &str) -> Result<String, AppError> {
+    let refused = |why: &str| AppError::invalid(field, why);
+    if text.len() > 2_000 {
+        return Err(refused("use at most 2000 characters"));
+    }
+    let url = Url::parse(text).map_err(|_| refused("use an absolute URL such as https://shop.example/"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refused("use a URL that starts with https:// (or http://)"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(refused("the URL needs a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("the URL must not carry a user name or password"));
+    }
+    Ok(url.to_string())
+}
+
+fn checked_click_id_parameter(text: Option<&str>) -> Result<String, AppError> {
+    let name = text.unwrap_or("click_id");
+    let fits = (1..=32).contains(&name.len());
+    if !fits || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(AppError::invalid("click_id_parameter", "use 1 to 32 letters, digits or underscores"));
+    }
+    Ok(name.to_owned())
+}
+
+fn checked_terms(draft: &TermsDraft) -> Result<(), AppError> {
+    if !(1..=MAX_WINDOW_SECS).contains(&draft.window_secs) {
+        return Err(AppError::invalid("window_secs", "use 1 second to ten years"));
+    }
+    if draft.hold.days.is_some_and(|days| days > MAX_HOLD_DAYS) {
+        return Err(AppError::invalid("hold", "use at most 3660 days"));
+    }
+    if draft.goals.is_empty() || draft.goals.len() > MAX_GOALS {
+        return Err(AppError::invalid("goals", "name 1 to 32 goals, for instance `sale`"));
+    }
+    for (index, goal) in draft.goals.iter().enumerate() {
+        checked_goal(goal)?;
+        if draft.goals[..index].iter().any(|other| other.goal == goal.goal) {
+            return Err(AppError::invalid("goals", format!("goal `{}` stands twice", goal.goal)));
+        }
+    }
+    Ok(())
+}
+
+fn checked_goal(goal: &GoalPlan) -> Result<(), AppError> {
+    let fits = (1..=64).contains(&goal.goal.len());
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if !fits || !goal.goal.bytes().all(plain) {
+        return Err(AppError::invalid("goals", "a goal has 1 to 64 of a-z, 0-9, `_` and `-`"));
+    }
+    match &goal.plan {
+        Plan::Flat(amount) if !(0..=proto_model::money::MAX_MINOR).contains(&amount.minor) => {
+            Err(AppError::invalid("goals", "a flat commission must not be negative or above 10^15"))
+        }
+        Plan::Percentage(rate) if *rate > Rate::ONE => {
+            Err(AppError::invalid("goals", "a percentage must not be above 100 (1000000 ppm)"))
+        }
+        Plan::Flat(_) | Plan::Percentage(_) => Ok(()),
+    }
+}
+
+pub async fn create_tenant(app: &App, name: &str, fallback_url: Option<&str>) -> Result<Tenant, AppError> {
+    let fallback_url = fallback_url.map(|text| checked_url("fallback_url", text)).transpose()?;
+    let id = TenantId::from_random(clock::random_u64());
+    let now = clock::now();
+    let tenant = Tenant { id, name: checked_name(name)?.to_owned(), fallback_url, created_at: now };
+    let key = ClickKeyRecord { tenant: id, key_id: 1, key: clock::random(), active: true, created_at: now };
+    app.store.create_tenant(&tenant, &key).await?;
+    Ok(tenant)
+}
+
+pub async fn set_fallback_url(
+    app: &App,
+    tenant: TenantId,
+    fallback_url: Option<&str>,
+) -> Result<Tenant, AppError> {
+    let url = fallback_url.map(|text| checked_url("fallback_url", text)).transpose()?;
+    app.store.set_fallback_url(tenant, url.as_deref()).await.map_err(AppError::of("tenant"))
+}
+
+/// The advertiser, and its postback token: shown once, stored as a hash.
+pub async fn create_advertiser(
+    app: &App,
+    tenant: TenantId,
+    name: &str,
+) -> Result<(Advertiser, String), AppError> {
+    let token = super::keys::secret_text("tbp_");
+    let advertiser = Advertiser {
+        tenant,
+        id: AdvertiserId::from_random(clock::random_u64()),
+        name: checked_name(name)?.to_owned(),
+        postback_token_sha256: Some(sha256(token.as_bytes())),
+        created_at: clock::now(),
+    };
+    app.store.create_advertiser(&advertiser).await.map_err(AppError::of("tenant"))?;
+    Ok((advertiser, token))
+}
+
+pub async fn create_program(
+    app: &App,
+    tenant: TenantId,
+    advertiser: AdvertiserId,
+    name: &str,
+) -> Result<Program, AppError> {
+    app.store.get_advertiser(tenant, advertiser).await.map_err(AppError::of("advertiser"))?;
+    let program = Program {
+        tenant,
+        id: ProgramId::from_random(clock::random_u64()),
+        advertiser,
+        name: checked_name(name)?.to_owned(),
+        created_at: clock::now(),
+    };
+    app.store.create_program(&program).await.map_err(AppError::of("advertiser"))?;
+    Ok(program)
+}
+
+fn terms_of(draft: &TermsDraft, offer: OfferId, program: ProgramId, version: u32) -> OfferTerms {
+    OfferTerms {
+        offer,
+        program,
+        version,
+        valid_from: draft.valid_from.unwrap_or_else(clock::now),
+        window_secs: draft.window_secs,
+        goals: draft.goals.clone(),
+        hold: draft.hold,
+        trust_pixel: draft.trust_pixel,
+    }
+}
+
+pub async fn create_offer(app: &App, tenant: TenantId, new: NewOffer) -> Result<Offer, AppError> {
+    checked_terms(&new.terms)?;
+    let program = app.store.get_program(tenant, new.program).await.map_err(AppError::of("program"))?;
+    let offer = Offer {
+        tenant,
+        id: OfferId::from_random(clock::random_u64()),
+        program: program.id,
+        advertiser: program.advertiser,
+        name: checked_name(&new.name)?.to_owned(),
+        destination: checked_url("destination", &new.destination)?,
+        click_id_parameter: checked_click_id_parameter(new.click_id_parameter.as_deref())?,
+        active: true,
+        terms_version: 1,
+        created_at: clock::now(),
+    };
+    let terms = terms_of(&new.terms, offer.id, offer.program, 1);
+    app.store.create_offer(&offer, &terms).await.map_err(AppError::of("program"))?;
+    Ok(offer)
+}
+
+pub async fn change_offer(
+    app: &App,
+    tenant: TenantId,
+    id: OfferId,
+    change: OfferChange,
+) -> Result<Offer, AppError> {
+    let destination =
+        change.destination.as_deref().map(|text| checked_url("destination", text)).transpose()?;
+    let name = change.name.as_deref().map(checked_name).transpose()?.map(str::to_owned);
+    let click_id_parameter = match &change.click_id_parameter {
+        Some(text) => Some(checked_click_id_parameter(Some(text))?),
+        None => None,
+    };
+    let change = OfferChange { name, destination, click_id_parameter, active: change.active };
+    app.store.update_offer(tenant, id, &change).await.map_err(AppError::of("offer"))
+}
+
+/// New terms of an offer, in force for clicks from `valid_from` on. The version rises by one.
+pub async fn put_terms(
+    app: &App,
+    tenant: TenantId,
+    offer: OfferId,
+    draft: &TermsDraft,
+) -> Result<OfferTerms, AppError> {
+    checked_terms(draft)?;
+    let offer = app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;
+    // The store refuses the version when another author was faster.
+    let terms = terms_of(draft, offer.id, offer.program, offer.terms_version.saturating_add(1));
+    app.store
+        .put_terms(tenant, offer.advertiser, &terms, clock::now())
+        .await
+        .map_err(AppError::of("offer"))?;
+    Ok(terms)
+}
+
+pub async fn create_partner(app: &App, tenant: TenantId, name: &str) -> Result<Partner, AppError> {
+    let partner = Partner {
+        tenant,
+        id: PartnerId::from_random(clock::random_u64()),
+        name: checked_name(name)?.to_owned(),
+        created_at: clock::now(),
+    };
+    app.store.create_partner(&partner).await.map_err(AppError::of("tenant"))?;
+    Ok(partner)
+}
+
+pub async fn create_link(
+    app: &App,
+    tenant: TenantId,
+    offer: OfferId,
+    partner: PartnerId,
+) -> Result<Link, AppError> {
+    app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;
+    app.store.get_partner(tenant, partner).await.map_err(AppError::of("partner"))?;
+    let link = Link {
+        tenant,
+        id: LinkId::from_random(clock::random_u64()),
+        offer,
+        partner,
+        active: true,
+        created_at: clock::now(),
+    };
+    app.store.create_link(&link).await.map_err(AppError::of("offer"))?;
+    Ok(link)
+}
+
+pub async fn set_link_active(
+    app: &App,
+    tenant: TenantId,
+    link: LinkId,
+    active: bool,
+) -> Result<Link, AppError> {
+    app.store.set_link_active(tenant, link, active).await.map_err(AppError::of("link"))
+}

@@ -1,0 +1,31 @@
+//! Edges: join bundles, enrolment, renewal, revocation.
+
+use super::{App, catalog, clock};
+use crate::error::AppError;
+use control_plane_store::fleet::JoinToken;
+use proto_model::EdgeId;
+use proto_wire::join::JoinBundle;
+use proto_wire::keys::sha256;
+
+const JOIN_SECS: i64 = 15 * 60;
+
+/// A bundle for `tributary edge join`: good once, for 15 minutes.
+pub async fn create_join_bundle(app: &App, name: &str) -> Result<JoinBundle, AppError> {
+    let name = catalog::checked_name(name)?;
+    let token = proto_wire::join::new_token();
+    let now = clock::now();
+    let record = JoinToken {
+        token_sha256: sha256(token.as_bytes()),
+        name: name.to_owned(),
+        created_at: now,
+        expires_at: now.plus_secs(JOIN_SECS),
+        used_at: None,
+    };
+    app.store.create_join_token(&record).await?;
+    Ok(JoinBundle { url: app.grpc_url.clone(), token, ca_der: app.authority.ca_der().to_vec() })
+}
+
+/// From now on nothing of this edge is accepted, and its certificate is not renewed.
+pub async fn revoke_edge(app: &App, edge: EdgeId) -> Result<(), AppError> {
+    app.store.revoke_edge(edge).await.map_err(AppError::of("edge"))
+}

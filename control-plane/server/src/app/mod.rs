@@ -1,0 +1,41 @@
+//! The use cases. gRPC, REST and the jobs call them; they decide by the domain and act on the store.
+
+pub mod catalog;
+pub mod clock;
+pub mod close_once;
+pub mod conversions;
+pub mod erase;
+pub mod fleet;
+pub mod health;
+pub mod ingest;
+pub mod keys;
+pub mod lease;
+pub mod money;
+pub mod orders;
+pub mod project;
+pub mod recent;
+pub mod replay;
+pub mod rules;
+pub mod rules_json;
+pub mod settle;
+pub mod snapshot;
+
+use crate::ca::Authority;
+use crate::supervise::Stop;
+use control_plane_store::Store;
+
+/// Everything a use case may need; shared by all tasks of the process.
+pub struct App {
+    pub store: Store,
+    /// The fleet's certificate authority and the control plane's signing keys.
+    pub authority: Authority,
+    /// What edges are told to connect to.
+    pub grpc_url: String,
+    pub snapshots: snapshot::Snapshots,
+    pub health: health::Health,
+    /// Ends long replies (event streams) when the process shall end.
+    pub stop: Stop,
+    pub(crate) logins: keys::Logins,
+    /// Names this process in leases.
+    pub(crate) holder: String,
+}

@@ -1,0 +1,130 @@
+//! The projector: each journal batch, in order, becomes roll-ups, intake items and personal values, in one
+//! transaction with its checkpoint. What a batch means is decided in [`fold`], without I/O.
+
+mod claims;
+mod fold;
+mod open;
+
+use super::health::Status;
+use super::lease::Held;
+use super::{App, clock};
+use crate::error::{AppError, chain};
+use crate::supervise::Stop;
+use claims::Claims;
+use control_plane_store::StoreError;
+use control_plane_store::journal::JournalRow;
+use control_plane_store::leases::Lease;
+use control_plane_store::projection::{CustomerKey, Projection};
+use open::OpenBatch;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const PART: &str = "project";
+const LEASE: &str = "project";
+const BATCHES: u32 = 32;
+const FALLBACK: Duration = Duration::from_secs(1);
+
+/// What the projector remembers between batches; all of it can be lost.
+#[derive(Default)]
+struct Memory {
+    claims: Claims,
+    /// Batches and events that could not be read, since this process started, and the last reason.
+    set_aside: u64,
+    last_reason: String,
+}
+
+impl Memory {
+    fn set_aside(&mut self, row: &JournalRow, count: u64, why: &str) {
+        tracing::error!(
+            edge = %row.edge, seq = row.seq, first = row.first_ordinal, last = row.last_ordinal,
+            "set aside, it stays in the journal: {why}"
+        );
+        self.set_aside += count;
+        self.last_reason = format!("journal seq {}: {why}", row.seq);
+    }
+
+    fn status(&self) -> Status {
+        match self.set_aside {
+            0 => Status::Ok,
+            count => Status::Degraded(format!("{count} set aside as unreadable; last: {}", self.last_reason)),
+        }
+    }
+}
+
+pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
+    let mut journal = app.store.signals().journal.subscribe();
+    let Some(mut held) = Held::acquire(&app, LEASE, &mut stop).await? else { return Ok(()) };
+    let mut memory = Memory::default();
+    while !stop.requested() {
+        held.keep(&app).await?;
+        journal.mark_unchanged();
+        let rows = app.store.unprojected(BATCHES).await?;
+        let worked = !rows.is_empty();
+        for row in &rows {
+            project(&app, &held.lease, row, &mut memory).await?;
+        }
+        app.health.set(PART, memory.status());
+        if worked {
+            continue;
+        }
+        tokio::select! {
+            () = stop.wait() => {}
+            _ = journal.changed() => {}
+            () = tokio::time::sleep(FALLBACK) => {}
+        }
+    }
+    held.release(&app).await
+}
+
+/// One batch. Only storage can fail: what cannot be read is set aside and passed over.
+async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory) -> Result<(), AppError> {
+    let projection = match open::open(row) {
+        Ok(batch) => {
+            if let Some(why) = batch.first_unreadable() {
+                memory.set_aside(row, batch.unreadable, &why);
+            }
+            effects_of(app, row, &batch, memory).await?
+        }
+        Err(error) => {
+            memory.set_aside(row, 1, &chain(&error));
+            Projection::default()
+        }
+    };
+    match app.store.commit_projection(lease, row.seq, &projection, clock::now()).await {
+        Ok(_) => Ok(()),
+        Err(error @ StoreError::Fenced) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn effects_of(
+    app: &App,
+    row: &JournalRow,
+    batch: &OpenBatch,
+    memory: &mut Memory,
+) -> Result<Projection, AppError> {
+    let links = app.store.links_by_id(&fold::links_of(batch)).await?;
+    let customers = customers_of(app, batch).await?;
+    let mut projection = fold::fold(batch, row.stream, &links, &customers);
+    let late = memory.claims.answered_by(row.stream, batch);
+    let known = claims::check(app, batch, row.stream, &mut memory.claims).await?;
+    projection.signals.extend(late.into_iter().chain(known));
+    Ok(projection)
+}
+
+async fn customers_of(app: &App, batch: &OpenBatch) -> Result<fold::Customers, AppError> {
+    let named = fold::customer_ids_of(batch);
+    if named.is_empty() {
+        return Ok(fold::Customers::new());
+    }
+    let keys: Vec<CustomerKey> = named
+        .into_iter()
+        .map(|(tenant, customer_id)| CustomerKey {
+            tenant,
+            customer_id,
+            candidate: control_plane_domain::intake::CustomerRef(clock::random()),
+        })
+        .collect();
+    let found = app.store.resolve_customers(&keys).await?;
+    Ok(keys.into_iter().map(|key| (key.tenant, key.customer_id)).zip(found).collect())
+}

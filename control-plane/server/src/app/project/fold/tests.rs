@@ -1,0 +1,148 @@
+use super::*;
+use crate::app::project::open::{BoundValue, OpenEvent};
+use proto_model::event::{
+    Authority, PersonalClass, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
+};
+use proto_model::time::HOUR_US;
+use proto_model::{
+    Amount, ClickFlags, Country, Currency, DeviceClass, OfferId, PartnerId, ProgramId, Reason,
+};
+
+const STREAM: StreamNo = StreamNo(3);
+
+fn tenant() -> TenantId {
+    TenantId::new(7).unwrap()
+}
+
+fn advertiser() -> AdvertiserId {
+    AdvertiserId::new(70).unwrap()
+}
+
+fn link() -> LinkId {
+    LinkId::new(700).unwrap()
+}
+
+fn offer() -> OfferId {
+    OfferId::new(71).unwrap()
+}
+
+fn target() -> LinkTarget {
+    let (partner, program) = (PartnerId::new(72).unwrap(), ProgramId::new(73).unwrap());
+    LinkTarget { offer: offer(), partner, program, advertiser: advertiser() }
+}
+
+fn event(ordinal: u64, verdict: VerdictKind, body: Body) -> OpenEvent {
+    let facts = RecordedFacts {
+        country: Country::parse("CN"),
+        device: DeviceClass::Mobile,
+        os: "Android".into(),
+        browser: "Chrome".into(),
+        geo_version: 0,
+    };
+    let rule_id = (verdict != VerdictKind::Allow).then(|| "r1".to_owned());
+    let verdict = RecordedVerdict { kind: verdict, rule_id, rule_set_version: 4 };
+    let occurred_at = UnixMicros(5 * HOUR_US + 1);
+    let event = TrackingEvent { tenant: tenant(), occurred_at, facts, verdict, body };
+    OpenEvent { ordinal, event, values: Vec::new(), customer_id: None }
+}
+
+fn click() -> Body {
+    let LinkTarget { offer, partner, program, advertiser } = target();
+    Body::Click(Click { link: link(), offer, partner, program, advertiser, flags: ClickFlags::default() })
+}
+
+fn facts(link: LinkId) -> ClickFacts {
+    ClickFacts {
+        tenant: tenant(),
+        link,
+        offer: offer(),
+        at_secs: 17_000,
+        address: Address { stream: StreamNo(4), ordinal: 9 },
+        country: Country::parse("CN"),
+        device: DeviceClass::Mobile,
+        verdict: VerdictKind::Allow,
+        rule_set_version: 4,
+        flags: ClickFlags::default(),
+    }
+}
+
+fn sale(click: Option<ClickFacts>) -> Body {
+    Body::Conversion(ConversionHit {
+        advertiser: advertiser(),
+        authority: Authority::TokenPostback,
+        click,
+        order_id: "A-1".into(),
+        goal: "sale".into(),
+        event_id: None,
+        amount: Some(Amount::new(1990, Currency::parse("USD").unwrap())),
+        coupon: None,
+    })
+}
+
+fn folded(events: Vec<OpenEvent>) -> Projection {
+    let batch = OpenBatch { events, ..OpenBatch::default() };
+    let links = Links::from([((tenant(), link()), target())]);
+    let customers = Customers::from([((tenant(), "c-1".to_owned()), CustomerRef([9; 16]))]);
+    fold(&batch, STREAM, &links, &customers)
+}
+
+#[test]
+fn hits_of_one_kind_share_one_row() {
+    let allow = |ordinal| event(ordinal, VerdictKind::Allow, click());
+    let out = folded(vec![allow(1), allow(2), event(3, VerdictKind::Block, click())]);
+    let counts: Vec<_> = out.rollups.iter().map(|(key, count)| (key.verdict, *count)).collect();
+    assert_eq!(counts, [(VerdictKind::Allow, 2), (VerdictKind::Block, 1)]);
+    let blocked = out.rollups.keys().find(|key| key.verdict == VerdictKind::Block).unwrap();
+    assert_eq!((blocked.rule_id.as_deref(), blocked.rule_set_version), (Some("r1"), 4));
+    assert_eq!((blocked.hour, blocked.link), (UnixMicros(5 * HOUR_US), Some(link())));
+    assert!(out.intake.is_empty());
+}
+
+#[test]
+fn a_conversion_goes_to_its_advertiser_with_the_clicks_partner() {
+    let mut converted = event(5, VerdictKind::Allow, sale(Some(facts(link()))));
+    converted.customer_id = Some("c-1".into());
+    converted.values =
+        vec![BoundValue { class: PersonalClass::Subject, salt: [1; 16], value: b"c-1".to_vec() }];
+    let out = folded(vec![converted]);
+    let [(shard, Input::Conversion(report))] = out.intake.as_slice() else { panic!("{:?}", out.intake) };
+    assert_eq!(*shard, ShardKey::advertiser(tenant(), advertiser()));
+    let credit = report.click.unwrap();
+    assert_eq!((credit.partner, credit.program), (target().partner, target().program));
+    assert_eq!(report.customer, Some(CustomerRef([9; 16])));
+    assert_eq!(report.source, Source::Journal(Address { stream: STREAM, ordinal: 5 }));
+    assert_eq!(out.sidecar[0].customer, report.customer, "found again when the customer is erased");
+    let key = out.rollups.keys().next().unwrap();
+    assert_eq!((key.kind, key.partner), (HitKind::Conversion, Some(target().partner)));
+}
+
+#[test]
+fn what_cannot_be_credited_is_kept_and_shown() {
+    let unknown = LinkId::new(999).unwrap();
+    let out = folded(vec![event(1, VerdictKind::Allow, sale(Some(facts(unknown))))]);
+    assert!(matches!(&out.intake[..], [(_, Input::Conversion(report))] if report.click.is_none()));
+    assert_eq!(out.signals[0].kind, "click_link_unknown");
+
+    let out = folded(vec![event(1, VerdictKind::Block, sale(None))]);
+    assert!(out.intake.is_empty(), "a blocked conversion moves no money");
+    assert_eq!(out.rollups.len(), 1);
+}
+
+#[test]
+fn refused_hits_and_mismatched_values_are_counted() {
+    let refused = RefusedHit {
+        advertiser: advertiser(),
+        authority: Authority::Pixel,
+        reason: Reason::InvalidClickId,
+        order_id: None,
+    };
+    let events = vec![event(1, VerdictKind::Allow, Body::Refused(refused))];
+    let mismatched = BTreeMap::from([(tenant(), (2, 1))]);
+    let batch = OpenBatch { events, mismatched, ..OpenBatch::default() };
+    let out = fold(&batch, STREAM, &Links::new(), &Customers::new());
+    assert_eq!(out.refused.values().sum::<u64>(), 1);
+    assert!(out.rollups.is_empty());
+    assert_eq!(out.signals[0].kind, "sidecar_mismatch");
+    let again = fold(&batch, STREAM, &Links::new(), &Customers::new());
+    assert_eq!(out.signals[0].id, again.signals[0].id);
+}

@@ -1,0 +1,45 @@
+//! Closing a period: one input to the settlement shard; what it makes are statements and payouts.
+
+use super::{App, clock};
+use crate::error::AppError;
+use control_plane_domain::intake::{Input, ShardKey};
+use control_plane_domain::settlement::Statement;
+use proto_model::{TenantId, UnixMicros};
+use std::time::Duration;
+
+/// Longer than any healthy backlog; the close itself stays in the intake and is applied later anyway.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Everything credited up to `through` becomes statements; waits until they stand.
+pub async fn close_period(
+    app: &App,
+    tenant: TenantId,
+    through: UnixMicros,
+) -> Result<Vec<Statement>, AppError> {
+    let now = clock::now();
+    if through > now {
+        return Err(AppError::invalid("through", "use an instant that has passed"));
+    }
+    app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
+    let shard = ShardKey::settlement(tenant);
+    let ordinal = app.store.append_intake(shard, &Input::ClosePeriod { through }, now).await?;
+    super::money::wait_applied(app, shard, ordinal, WAIT).await?;
+    statements(app, tenant, through).await
+}
+
+/// The statements of the period that ended at `through`; they are the newest ones unless somebody has
+/// closed another period in the meantime.
+async fn statements(app: &App, tenant: TenantId, through: UnixMicros) -> Result<Vec<Statement>, AppError> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = app.store.list_statements(tenant, None, after, 1_000).await?;
+        let older = page.items.iter().any(|row| row.statement.through < through);
+        let wanted = page.items.into_iter().map(|row| row.statement).filter(|s| s.through == through);
+        found.extend(wanted);
+        after = page.next;
+        if older || after.is_none() {
+            return Ok(found);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Snapshots to edges: the manifest as it rises, and the chunks it names.
+
+use crate::app::App;
+use crate::supervise::Stop;
+use control_plane_store::fleet::Edge;
+use proto_wire::edge_v1::{FetchChunksResponse, WatchResponse};
+use proto_wire::manifest::MAX_FETCH;
+use std::sync::Arc;
+use tokio::sync::mpsc::Sender;
+use tonic::Status;
+
+/// Sends each newer manifest until either side ends. A slow edge skips versions: only the newest counts.
+pub async fn run(
+    app: Arc<App>,
+    edge: Edge,
+    mut have: u64,
+    replies: Sender<Result<WatchResponse, Status>>,
+    mut stop: Stop,
+) {
+    let mut published = app.snapshots.subscribe();
+    loop {
+        let current = published.borrow_and_update().clone();
+        if current.version > have {
+            have = current.version;
+            if replies.send(Ok(current.signed.clone())).await.is_err() {
+                return;
+            }
+        } else if current.version < have {
+            // A control plane restored from an old backup: the edge keeps the newer one until ours rises.
+            tracing::warn!(edge = %edge.id, has = have, ours = current.version, "an edge is ahead of us");
+        }
+        tokio::select! {
+            () = stop.wait() => return,
+            () = replies.closed() => return,
+            changed = published.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+type Found = Vec<([u8; 32], Arc<Vec<u8>>)>;
+
+pub fn find_chunks(app: &App, wanted: &[Vec<u8>]) -> Result<Found, Status> {
+    if wanted.len() > MAX_FETCH {
+        return Err(Status::invalid_argument("ask for at most 1024 chunks in one call"));
+    }
+    let find = |hash: &Vec<u8>| {
+        let hash = <[u8; 32]>::try_from(hash.as_slice())
+            .map_err(|_| Status::invalid_argument("a chunk is named by its SHA-256, 32 bytes"))?;
+        let chunk = app.snapshots.chunk(&hash);
+        let chunk =
+            chunk.ok_or_else(|| Status::not_found("no such chunk now; ask for the manifest again"))?;
+        Ok((hash, chunk))
+    };
+    wanted.iter().map(find).collect()
+}
+
+pub async fn send_chunks(chunks: Found, replies: Sender<Result<FetchChunksResponse, Status>>) {
+    for (hash, chunk) in chunks {
+        let reply = FetchChunksResponse { sha256: hash.to_vec(), chunk: chunk.to_vec() };
+        if replies.send(Ok(reply)).await.is_err() {
+            return;
+        }
+    }
+}
