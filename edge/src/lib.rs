@@ -7,6 +7,7 @@
 pub mod config;
 pub mod http;
 
+pub mod disk;
 pub mod forward;
 pub mod identity;
 pub mod lanes;

@@ -5,10 +5,23 @@
 //! the log and the `fdatasync`, so conversions never wait behind clicks.
 
 mod group;
+mod log;
+mod open;
 mod queue;
+mod reader;
+mod recover;
+mod segment;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use group::Durable;
+pub use log::LogEnd;
+pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{SpoolHandle, SpoolStatus};
+pub use reader::{LaneReader, Spooled};
+pub use recover::skipped_event;
 
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;
@@ -71,8 +84,8 @@ pub enum SpoolError {
     Poisoned,
     #[error("the spool is closing")]
     Closed,
-    #[error("the event is too large to be spooled")]
-    TooLarge,
+    #[error("the event is too large to be sent, or not made for its address")]
+    Unfit,
     #[error("this epoch has used up its ordinals")]
     Exhausted,
 }

@@ -4,14 +4,16 @@ use super::group::{Durable, Group};
 use super::{SpoolConfig, SpoolError, Streams};
 use crate::lanes::PerLane;
 use prost::Message;
-use proto_model::event::ORDINAL_MAX;
+use proto_model::event::{ORDINAL_MAX, PersonalClass};
 use proto_model::{Address, Lane};
 use proto_wire::edge_v1::{Event, SidecarEntry};
+use proto_wire::envelope::last_covered;
+use proto_wire::limits::{EVENT_LEN_MAX, SIDECAR_ENTRY_LEN_MAX};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The largest event with its sidecar. The limits of `proto_wire::limits` keep real ones far below.
-pub(super) const MAX_RECORD: usize = 32 * 1024;
+/// More than the largest event with its sidecar takes.
+pub(super) const MAX_RECORD: usize = EVENT_LEN_MAX + 4 * SIDECAR_ENTRY_LEN_MAX;
 
 /// One record on its way to the log. Encoding is left to the writer thread: it is off the hot path.
 pub(super) struct Record {
@@ -32,6 +34,8 @@ pub(super) struct Queue {
 pub(super) enum QueueState {
     Open,
     Closing,
+    /// The spool was dropped: what is queued is written, but the end is not an orderly one.
+    Dropped,
     Poisoned,
 }
 
@@ -91,6 +95,19 @@ impl SpoolStatus {
     }
 }
 
+/// The bytes of a record that can be sealed later. One that cannot would hold up its lane for ever.
+fn fit_len(ordinal: u64, event: &Event, sidecar: &[SidecarEntry]) -> Option<usize> {
+    let event_len = event.encoded_len();
+    let mut fits = event_len <= EVENT_LEN_MAX && event.ordinal == ordinal && last_covered(event) == ordinal;
+    let mut len = event_len;
+    for entry in sidecar {
+        let entry_len = entry.encoded_len();
+        fits &= entry_len <= SIDECAR_ENTRY_LEN_MAX && entry.ordinal == ordinal;
+        len += entry_len;
+    }
+    (fits && sidecar.len() <= PersonalClass::ALL.len()).then_some(len)
+}
+
 /// The writing end of the spool; cheap to clone.
 #[derive(Clone)]
 pub struct SpoolHandle {
@@ -113,7 +130,7 @@ impl SpoolHandle {
         let mut queue = self.shared.lock();
         match queue.state {
             QueueState::Open => {}
-            QueueState::Closing => return Err(SpoolError::Closed),
+            QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
             QueueState::Poisoned => return Err(SpoolError::Poisoned),
         }
         if disk_bytes.saturating_add(queue.bytes) >= self.shared.config.limit(lane) {
@@ -125,10 +142,7 @@ impl SpoolHandle {
         }
         let address = Address { stream: self.shared.streams.stream(lane), ordinal };
         let (event, sidecar) = build(address);
-        let len = event.encoded_len() + sidecar.iter().map(Message::encoded_len).sum::<usize>();
-        if len > MAX_RECORD {
-            return Err(SpoolError::TooLarge);
-        }
+        let len = fit_len(ordinal, &event, &sidecar).ok_or(SpoolError::Unfit)?;
         queue.next[lane] = ordinal + 1;
         queue.bytes += u64::try_from(len).unwrap_or(u64::MAX);
         queue.records.push(Record { lane, event, sidecar });

@@ -1,0 +1,67 @@
+//! The few things the node asks of a file system, as a seam: durability is what this node is about, so
+//! tests replace the disk by one that fails, tears and forgets.
+
+mod real;
+#[cfg(test)]
+pub(crate) mod simulated;
+
+pub use real::RealDisk;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub type SharedDisk = Arc<dyn Disk>;
+
+pub trait Disk: Debug + Send + Sync + 'static {
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Names of the files in `dir`, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    fn len(&self, path: &Path) -> io::Result<u64>;
+    /// Seconds since 1970 of the last change.
+    fn modified_secs(&self, path: &Path) -> io::Result<i64>;
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// As many of `len` bytes from `offset` as the file has.
+    fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+    /// An empty file under `path`, instead of one that may be there.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+pub trait DiskFile: Send {
+    fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+    /// `fdatasync`. After an error nothing is known of what was written since the last success, and
+    /// asking again proves nothing: the kernel may have dropped the pages.
+    fn sync_data(&mut self) -> io::Result<()>;
+}
+
+const UNFINISHED: &str = ".tmp";
+
+/// Writes a file that is either there as a whole or not at all, whenever the power goes.
+pub fn write_durably(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
+    let mut file = disk.create(&unfinished)?;
+    file.write_all_at(0, bytes)?;
+    file.sync_data()?;
+    drop(file);
+    disk.rename(&unfinished, &dir.join(name))?;
+    disk.sync_dir(dir)
+}
+
+/// Removes what [`write_durably`] left unfinished when the node died, and lists the rest.
+pub fn list_finished(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
+    let mut finished = Vec::new();
+    for name in disk.list(dir)? {
+        if name.ends_with(UNFINISHED) {
+            disk.remove(&dir.join(name))?;
+        } else {
+            finished.push(name);
+        }
+    }
+    Ok(finished)
+}

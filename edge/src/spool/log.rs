@@ -1,0 +1,74 @@
+//! What the writer, the readers and the sender share of the log: which segments there are, and how far
+//! they are durable.
+
+use super::queue::Shared;
+use crate::disk::SharedDisk;
+use crate::lanes::PerLane;
+use proto_model::Lane;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// Everything before this is durable. A reader goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnd {
+    pub sequence: u64,
+    pub offset: u64,
+    /// The next ordinal of each lane.
+    pub next: PerLane<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub bytes: u64,
+    /// The next ordinals behind this segment; `None` while it is written.
+    pub next: Option<PerLane<u64>>,
+}
+
+pub(super) struct Log {
+    pub disk: SharedDisk,
+    pub dir: PathBuf,
+    pub shared: Arc<Shared>,
+    pub segments: Mutex<BTreeMap<u64, Segment>>,
+    pub end: watch::Sender<LogEnd>,
+}
+
+pub(super) fn segment_name(sequence: u64) -> String {
+    format!("segment-{sequence:020}.log")
+}
+
+pub(super) fn parse_segment_name(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("segment-")?.strip_suffix(".log")?;
+    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+}
+
+impl Log {
+    pub fn path(&self, sequence: u64) -> PathBuf {
+        self.dir.join(segment_name(sequence))
+    }
+
+    pub fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, Segment>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes the segments whose every record stands in a sealed batch, oldest first.
+    pub fn release(&self, sealed: PerLane<u64>) -> io::Result<()> {
+        let covered = |segment: &Segment| {
+            let done = |next: PerLane<u64>, lane| next[lane] <= sealed[lane].saturating_add(1);
+            segment.next.is_some_and(|next| done(next, Lane::Money) && done(next, Lane::Traffic))
+        };
+        let mut removed = false;
+        loop {
+            let oldest = self.segments().iter().next().map(|(sequence, segment)| (*sequence, *segment));
+            let Some((sequence, segment)) = oldest.filter(|(_, segment)| covered(segment)) else { break };
+            self.disk.remove(&self.path(sequence))?;
+            self.segments().remove(&sequence);
+            self.shared.segment_bytes.fetch_sub(segment.bytes, Ordering::Relaxed);
+            removed = true;
+        }
+        if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
+    }
+}

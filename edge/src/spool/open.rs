@@ -1,0 +1,163 @@
+//! Opening and closing the spool.
+
+use super::log::{Log, LogEnd, Segment, segment_name};
+use super::queue::{QueueState, Shared, SpoolHandle};
+use super::reader::LaneReader;
+use super::recover::{self, Found};
+use super::writer::Writer;
+use super::{SpoolConfig, Streams};
+use crate::disk::{Disk, DiskFile, SharedDisk};
+use crate::lanes::PerLane;
+use proto_model::Lane;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the spool cannot be read or written (check the disk, its free space and the permissions)")]
+    Io(#[from] io::Error),
+    #[error(
+        "{path} belongs to another edge or epoch (restore the matching identity, or move the spool away)"
+    )]
+    Foreign { path: PathBuf },
+    #[error("the spool of this epoch is gone, and the ordinals it has used are not known")]
+    Lost,
+}
+
+/// What a spool must know before it can open its log.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenAs {
+    pub streams: Streams,
+    /// The last ordinal of each lane that stands in a sealed batch.
+    pub sealed: PerLane<u64>,
+    /// This epoch had a spool before: without segments it must not begin again at the first ordinal.
+    pub existed: bool,
+}
+
+/// The open spool. Dropping it without [`Spool::close`] is an unclean end.
+pub struct Spool {
+    log: Arc<Log>,
+    thread: Option<JoinHandle<()>>,
+    clean: bool,
+}
+
+impl Spool {
+    pub fn open(disk: SharedDisk, dir: &Path, config: SpoolConfig, open: OpenAs) -> Result<Self, OpenError> {
+        let found = recover::find(disk.as_ref(), dir, open.streams, open.sealed)?;
+        if found.fresh && open.existed {
+            return Err(OpenError::Lost);
+        }
+        if !found.clean {
+            tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
+        }
+        let started = start_segment(disk.as_ref(), dir, &found, open)?;
+        let shared = Arc::new(Shared::new(config, open.streams, started.end.next));
+        shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
+        let (end, _) = watch::channel(started.end);
+        let segments = Mutex::new(started.segments);
+        let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
+        let writer = Writer { log: Arc::clone(&log), file: started.file, end: started.end };
+        let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
+        Ok(Self { log, thread: Some(thread), clean: found.clean })
+    }
+
+    pub fn handle(&self) -> SpoolHandle {
+        SpoolHandle::new(Arc::clone(&self.log.shared))
+    }
+
+    pub fn log(&self) -> SpoolLog {
+        SpoolLog { log: Arc::clone(&self.log) }
+    }
+
+    /// True when the last end was orderly.
+    pub fn was_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Makes everything durable and marks the log as closed. Blocks for one `fdatasync` or two.
+    pub fn close(mut self) {
+        self.stop(QueueState::Closing);
+    }
+
+    fn stop(&mut self, state: QueueState) {
+        {
+            let mut queue = self.log.shared.lock();
+            if queue.state == QueueState::Open {
+                queue.state = state;
+            }
+        }
+        self.log.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the spool thread had panicked");
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.stop(QueueState::Dropped);
+    }
+}
+
+/// The reading end of the spool, for the sender.
+#[derive(Clone)]
+pub struct SpoolLog {
+    log: Arc<Log>,
+}
+
+impl SpoolLog {
+    pub fn streams(&self) -> Streams {
+        self.log.shared.streams
+    }
+
+    pub fn reader(&self, lane: Lane, sealed: u64) -> LaneReader {
+        LaneReader::new(Arc::clone(&self.log), lane, sealed)
+    }
+
+    /// Changes whenever more is durable.
+    pub fn end(&self) -> watch::Receiver<LogEnd> {
+        self.log.end.subscribe()
+    }
+
+    /// Deletes the segments that are wholly sealed.
+    pub fn release(&self, sealed: PerLane<u64>) -> io::Result<()> {
+        self.log.release(sealed)
+    }
+
+    /// Counts sealed batches that are not acknowledged against the space of the spool.
+    pub fn set_sealed_bytes(&self, bytes: u64) {
+        self.log.shared.sealed_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+struct Started {
+    file: Box<dyn DiskFile>,
+    end: LogEnd,
+    segments: BTreeMap<u64, Segment>,
+}
+
+fn start_segment(disk: &dyn Disk, dir: &Path, found: &Found, open: OpenAs) -> io::Result<Started> {
+    let begun = recover::begin(found, open.streams, open.sealed);
+    let sequence = begun.header.sequence;
+    let unfinished = dir.join(format!("{}.tmp", segment_name(sequence)));
+    let mut file = disk.create(&unfinished)?;
+    file.write_all_at(0, &begun.bytes)?;
+    file.sync_data()?;
+    disk.rename(&unfinished, &dir.join(segment_name(sequence)))?;
+    disk.sync_dir(dir)?;
+    let mut segments = found.segments.clone();
+    if segments.remove(&begun.header.replaces).is_some() {
+        disk.remove(&dir.join(segment_name(begun.header.replaces)))?;
+        disk.sync_dir(dir)?;
+    }
+    let offset = u64::try_from(begun.bytes.len()).unwrap_or(u64::MAX);
+    segments.insert(sequence, Segment { bytes: offset, next: None });
+    Ok(Started { file, end: LogEnd { sequence, offset, next: begun.next }, segments })
+}

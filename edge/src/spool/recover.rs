@@ -1,0 +1,222 @@
+//! What a start makes of the segments that are there.
+//!
+//! After a clean stop the log goes on in a new segment. After any other end the last segment cannot be
+//! trusted to be on disk even where it reads back (a failed `fdatasync` leaves pages that exist in memory
+//! only), so its records are copied into a new segment; and ordinals that may have been given out are
+//! declared as skipped, so that no address is ever used twice.
+
+use super::log::{Segment, parse_segment_name, segment_name};
+use super::segment::{self, Frame, HEADER_LEN, Parsed, SegmentHeader, copy_record, write_record};
+use super::{OpenError, Streams};
+use crate::disk::{Disk, list_finished, write_durably};
+use crate::lanes::PerLane;
+use proto_model::Lane;
+use proto_model::event::ORDINAL_MAX;
+use proto_wire::edge_v1::{Event, Skipped, event};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+/// Ordinals given up after an unclean end. Replies leave only after `fdatasync`, so this only guards
+/// against disks that lie about it.
+pub(super) const SKIP: u64 = 1024;
+const CLEAN: &str = "clean";
+
+/// Says that the log was closed with nothing missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CleanMarker {
+    pub streams: Streams,
+    pub next: PerLane<u64>,
+}
+
+impl CleanMarker {
+    /// The form of a segment header is used again: it holds just this, with a checksum.
+    pub fn write(self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        let header =
+            SegmentHeader { sequence: u64::MAX, streams: self.streams, first: self.next, replaces: 0 };
+        write_durably(disk, dir, CLEAN, &header.to_bytes())
+    }
+
+    /// Reads the marker and takes it away: it holds for one start.
+    fn take(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Self>> {
+        let path = dir.join(CLEAN);
+        let header = SegmentHeader::parse(&disk.read(&path)?);
+        disk.remove(&path)?;
+        disk.sync_dir(dir)?;
+        Ok(header.map(|header| Self { streams: header.streams, next: header.first }))
+    }
+}
+
+/// What the segments on disk hold.
+pub(super) struct Found {
+    pub segments: BTreeMap<u64, Segment>,
+    /// The next ordinals, as far as anything on disk tells.
+    pub next: PerLane<u64>,
+    pub clean: bool,
+    /// No segment was there.
+    pub fresh: bool,
+    last: Option<Last>,
+}
+
+struct Last {
+    sequence: u64,
+    bytes: Vec<u8>,
+    first: PerLane<u64>,
+}
+
+/// Looks at `dir`. `sealed` is the last ordinal of each lane that stands in a sealed batch.
+pub(super) fn find(
+    disk: &dyn Disk,
+    dir: &Path,
+    streams: Streams,
+    sealed: PerLane<u64>,
+) -> Result<Found, OpenError> {
+    disk.create_dir(dir)?;
+    let names = list_finished(disk, dir)?;
+    let marker = match names.iter().any(|name| name == CLEAN) {
+        true => CleanMarker::take(disk, dir)?,
+        false => None,
+    };
+    let mut headers = read_headers(disk, dir, &names, streams)?;
+    remove_replaced(disk, dir, &mut headers)?;
+    let sealed_next = PerLane::build(|lane| sealed[lane].saturating_add(1));
+    let fresh = headers.is_empty() && marker.is_none();
+    let unused = fresh && sealed == PerLane::default();
+    let mut found = Found { segments: BTreeMap::new(), next: sealed_next, clean: unused, fresh, last: None };
+    for header in headers.values().flatten() {
+        raise(&mut found.next, header.first);
+    }
+    let mut whole = true;
+    // A segment whose header is readable tells how far those before it go. Normally that is the last one.
+    for (&sequence, header) in headers.iter().rev() {
+        let bytes = disk.read(&dir.join(segment_name(sequence)))?;
+        let damaged = scan(sequence, &bytes, |frame| {
+            found.next[frame.lane] = found.next[frame.lane].max(frame.last.saturating_add(1));
+        });
+        whole &= header.is_some() && damaged == 0;
+        let first = header.map_or(sealed_next, |header| header.first);
+        found.last.get_or_insert(Last { sequence, bytes, first });
+        if header.is_some() {
+            break;
+        }
+    }
+    if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
+        found.clean = whole && marker.next == found.next;
+        raise(&mut found.next, marker.next);
+    }
+    list_segments(disk, dir, &headers, &mut found)?;
+    Ok(found)
+}
+
+fn raise(next: &mut PerLane<u64>, to: PerLane<u64>) {
+    *next = PerLane::build(|lane| next[lane].max(to[lane]));
+}
+
+type Headers = BTreeMap<u64, Option<SegmentHeader>>;
+
+fn read_headers(
+    disk: &dyn Disk,
+    dir: &Path,
+    names: &[String],
+    streams: Streams,
+) -> Result<Headers, OpenError> {
+    let mut headers = Headers::new();
+    for sequence in names.iter().filter_map(|name| parse_segment_name(name)) {
+        let bytes = disk.read_at(&dir.join(segment_name(sequence)), 0, HEADER_LEN)?;
+        let header = SegmentHeader::parse(&bytes).filter(|header| header.sequence == sequence);
+        if header.is_some_and(|header| header.streams != streams) {
+            return Err(OpenError::Foreign { path: dir.join(segment_name(sequence)) });
+        }
+        headers.insert(sequence, header);
+    }
+    Ok(headers)
+}
+
+/// A crash between copying a segment and deleting it leaves both: the copy is complete, since it got its
+/// name only then.
+fn remove_replaced(disk: &dyn Disk, dir: &Path, headers: &mut Headers) -> io::Result<()> {
+    let replaced: Vec<u64> = headers.values().flatten().map(|header| header.replaces).collect();
+    let mut removed = false;
+    for sequence in replaced {
+        if headers.remove(&sequence).is_some() {
+            disk.remove(&dir.join(segment_name(sequence)))?;
+            removed = true;
+        }
+    }
+    if removed { disk.sync_dir(dir) } else { Ok(()) }
+}
+
+/// Where a closed segment ends is told by the header behind it.
+fn list_segments(disk: &dyn Disk, dir: &Path, headers: &Headers, found: &mut Found) -> io::Result<()> {
+    let mut next = found.next;
+    for (&sequence, header) in headers.iter().rev() {
+        let bytes = disk.len(&dir.join(segment_name(sequence)))?;
+        found.segments.insert(sequence, Segment { bytes, next: Some(next) });
+        next = header.map_or(next, |header| header.first);
+    }
+    Ok(())
+}
+
+/// Visits each intact record of a segment, also behind damage; returns how many bytes are no records.
+pub(super) fn scan(sequence: u64, bytes: &[u8], mut visit: impl FnMut(&Frame<'_>)) -> usize {
+    let mut damaged = 0;
+    let mut at = HEADER_LEN.min(bytes.len());
+    while at < bytes.len() {
+        match segment::parse(sequence, &bytes[at..]) {
+            Parsed::Frame(frame) => {
+                visit(&frame);
+                at += frame.len;
+            }
+            Parsed::Short | Parsed::Damaged => {
+                let step = segment::resume(&bytes[at..]).unwrap_or(bytes.len() - at);
+                damaged += step;
+                at += step;
+            }
+        }
+    }
+    damaged
+}
+
+/// The segment that a start begins.
+pub(super) struct Begun {
+    pub header: SegmentHeader,
+    pub bytes: Vec<u8>,
+    pub next: PerLane<u64>,
+}
+
+/// Makes the bytes of the next segment: empty after a clean end, else with what the last segment held
+/// and with the declarations of what is skipped.
+pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Begun {
+    let last = found.segments.last_key_value().map_or(0, |(sequence, _)| *sequence);
+    let sequence = last + 1;
+    let mut header = SegmentHeader { sequence, streams, first: found.next, replaces: 0 };
+    if found.clean {
+        return Begun { header, bytes: header.to_bytes().to_vec(), next: found.next };
+    }
+    let mut records = Vec::new();
+    if let Some(last) = &found.last {
+        header.replaces = last.sequence;
+        let floor = PerLane::build(|lane| last.first[lane].max(sealed[lane].saturating_add(1)));
+        header.first = PerLane::build(|lane| floor[lane].min(found.next[lane]));
+        scan(last.sequence, &last.bytes, |frame| {
+            if frame.last > sealed[frame.lane] {
+                copy_record(&mut records, sequence, frame);
+            }
+        });
+    }
+    let mut next = found.next;
+    for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
+        let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
+        let skipped = skipped_event(found.next[lane], through);
+        write_record(&mut records, sequence, lane, &skipped, Vec::new());
+        next[lane] = through + 1;
+    }
+    let mut bytes = header.to_bytes().to_vec();
+    bytes.append(&mut records);
+    Begun { header, bytes, next }
+}
+
+/// The event that stands for ordinals no event will ever have.
+pub fn skipped_event(from: u64, through: u64) -> Event {
+    Event { ordinal: from, body: Some(event::Body::Skipped(Skipped { through })), ..Event::default() }
+}

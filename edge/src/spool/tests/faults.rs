@@ -1,0 +1,77 @@
+//! Disks that fail, fill up and rot.
+
+use super::*;
+use crate::spool::log::segment_name;
+
+#[test]
+fn a_failed_fdatasync_poisons_and_a_restart_goes_on_with_what_was_acknowledged() {
+    for fails_at in 1..8 {
+        let disk = SimulatedDisk::default();
+        let spool = open(&disk);
+        disk.fail_syncs_after(fails_at);
+        let mut acked = Vec::new();
+        let refused = loop {
+            let tag = u32::try_from(acked.len()).unwrap();
+            match append(&spool.handle(), Lane::Traffic, tag) {
+                Ok(ordinal) => acked.push((ordinal, tag)),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused, SpoolError::Poisoned);
+        assert!(spool.handle().status().poisoned);
+        disk.fail_syncs_after(usize::MAX);
+        assert_eq!(append(&spool.handle(), Lane::Money, 1), Err(SpoolError::Poisoned), "never retried");
+        drop(spool);
+
+        let spool = open(&disk);
+        assert!(!spool.was_clean());
+        let found = read(&spool, Lane::Traffic);
+        for (ordinal, tag) in &acked {
+            assert_eq!(found.get(ordinal), Some(&Some(*tag)));
+        }
+        let next = append(&spool.handle(), Lane::Traffic, 9).unwrap();
+        assert!(next > u64::try_from(acked.len()).unwrap() + recover::SKIP);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room_again() {
+    let disk = SimulatedDisk::default();
+    let spool = open(&disk);
+    let first = append(&spool.handle(), Lane::Money, 1).unwrap();
+    disk.limit_room(Some(20));
+    assert_eq!(append(&spool.handle(), Lane::Money, 2), Err(SpoolError::Full));
+    assert_eq!(append(&spool.handle(), Lane::Money, 3), Err(SpoolError::Full));
+    disk.limit_room(None);
+    let last = append(&spool.handle(), Lane::Money, 4).unwrap();
+    let found = read(&spool, Lane::Money);
+    assert_eq!(found, BTreeMap::from([(first, Some(1)), (2, None), (3, None), (last, Some(4))]));
+}
+
+#[test]
+fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
+    let disk = SimulatedDisk::default();
+    let spool = open(&disk);
+    for tag in 0..16 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    drop(spool);
+    for sequence in [1, 2] {
+        let path = Path::new(DIR).join(segment_name(sequence));
+        let len = crate::disk::Disk::read(&disk, &path).unwrap().len();
+        for at in 0..len {
+            let image = disk.fork();
+            image.corrupt(&path, at);
+            let spool = open(&image);
+            let found = read(&spool, Lane::Traffic);
+            let lost = (1..=16).filter(|ordinal| found.get(ordinal) != Some(&Some(*ordinal as u32 - 1)));
+            let lost: Vec<u64> = lost.collect();
+            assert!(lost.len() <= 1, "byte {at} of segment {sequence}: {lost:?}");
+            assert!(lost.iter().all(|ordinal| found.get(ordinal) == Some(&None)), "declared");
+            assert!(append(&spool.handle(), Lane::Traffic, 99).unwrap() > 16);
+            drop(spool);
+            let again = open(&image);
+            assert!(append(&again.handle(), Lane::Traffic, 99).unwrap() > 16);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The promise under test: what was acknowledged as durable is read back after any end, nothing is read
+//! that was never appended, no address is used twice, nothing panics.
+
+mod crash;
+mod faults;
+
+use super::*;
+use crate::disk::simulated::SimulatedDisk;
+use crate::lanes::PerLane;
+use proto_model::Address;
+use proto_wire::edge_v1::{Event, SidecarEntry, event};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+const DIR: &str = "/spool";
+
+fn streams() -> Streams {
+    let edge = EdgeId::new(7).unwrap();
+    Streams { edge, epoch: 1, money: StreamNo(3), traffic: StreamNo(4) }
+}
+
+fn config() -> SpoolConfig {
+    SpoolConfig { segment_bytes: 600, ..SpoolConfig::default() }
+}
+
+fn open_as() -> OpenAs {
+    OpenAs { streams: streams(), sealed: PerLane::default(), existed: false }
+}
+
+fn open(disk: &SimulatedDisk) -> Spool {
+    Spool::open(Arc::new(disk.clone()), Path::new(DIR), config(), open_as()).unwrap()
+}
+
+/// An event that names what it stands for, so that a mix-up is seen.
+fn event(address: Address, tag: u32) -> (Event, Vec<SidecarEntry>) {
+    let event = Event { ordinal: address.ordinal, tenant: tag, ..Event::default() };
+    let value = tag.to_be_bytes().to_vec();
+    let entry = SidecarEntry { ordinal: address.ordinal, personal_class: 1, salt: vec![1; 16], value };
+    (event, vec![entry])
+}
+
+fn append(handle: &SpoolHandle, lane: Lane, tag: u32) -> Result<u64, SpoolError> {
+    let (address, durable) = handle.append(lane, |address| event(address, tag))?;
+    wait(durable).map(|()| address.ordinal)
+}
+
+/// Polls without a runtime.
+fn wait(durable: Durable) -> Result<(), SpoolError> {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut durable = std::pin::pin!(durable);
+    loop {
+        match durable.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Reads a lane from its start: ordinal to tag, `None` for what is declared as skipped. Checks that it
+/// is dense.
+fn read(spool: &Spool, lane: Lane) -> BTreeMap<u64, Option<u32>> {
+    let mut reader = spool.log().reader(lane, 0);
+    let mut found = BTreeMap::new();
+    let mut next = 1;
+    while let Some(Spooled { event, sidecar }) = reader.next().unwrap() {
+        assert_eq!(event.ordinal, next, "dense");
+        let through = proto_wire::envelope::last_covered(&event);
+        if matches!(event.body, Some(event::Body::Skipped(_))) {
+            found.extend((event.ordinal..=through).map(|ordinal| (ordinal, None)));
+        } else {
+            assert_eq!(sidecar[0].value, event.tenant.to_be_bytes());
+            found.insert(event.ordinal, Some(event.tenant));
+        }
+        next = through + 1;
+    }
+    found
+}
+
+#[test]
+fn what_is_appended_reads_back_in_order_across_segments_and_restarts() {
+    let disk = SimulatedDisk::default();
+    let mut expected = PerLane::<BTreeMap<u64, Option<u32>>>::default();
+    for round in 0..3u32 {
+        let spool = open(&disk);
+        assert!(spool.was_clean());
+        for at in 0..20u32 {
+            let lane = if at % 3 == 0 { Lane::Money } else { Lane::Traffic };
+            let tag = round * 100 + at;
+            let ordinal = append(&spool.handle(), lane, tag).unwrap();
+            expected[lane].insert(ordinal, Some(tag));
+        }
+        for lane in [Lane::Money, Lane::Traffic] {
+            assert_eq!(read(&spool, lane), expected[lane]);
+        }
+        spool.close();
+    }
+}
+
+#[test]
+fn a_reader_follows_the_writer() {
+    let spool = open(&SimulatedDisk::default());
+    let mut reader = spool.log().reader(Lane::Traffic, 0);
+    for tag in 0..50 {
+        assert_eq!(reader.next().unwrap(), None);
+        append(&spool.handle(), Lane::Money, 1).unwrap();
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().event.tenant, tag);
+    }
+}
+
+#[test]
+fn sealed_segments_are_deleted_and_their_ordinals_stay_used() {
+    let disk = SimulatedDisk::default();
+    let spool = open(&disk);
+    for tag in 0..40 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    let before = spool.handle().status().bytes;
+    spool.log().release(PerLane { money: 0, traffic: 40 }).unwrap();
+    let after = spool.handle().status().bytes;
+    assert!(after < before && after <= config().segment_bytes + 200, "{before} {after}");
+    drop(spool);
+    let sealed = PerLane { money: 0, traffic: 40 };
+    let again = OpenAs { sealed, existed: true, ..open_as() };
+    let spool = Spool::open(Arc::new(disk), Path::new(DIR), config(), again).unwrap();
+    assert!(append(&spool.handle(), Lane::Traffic, 1).unwrap() > 40);
+}
+
+#[test]
+fn a_spool_of_another_edge_or_a_lost_one_is_refused() {
+    let disk = SimulatedDisk::default();
+    open(&disk).close();
+    let mut other = open_as();
+    other.streams.epoch = 2;
+    let refused =
+        |disk: SimulatedDisk, open| Spool::open(Arc::new(disk), Path::new(DIR), config(), open).err();
+    assert!(matches!(refused(disk, other), Some(OpenError::Foreign { .. })));
+    let gone = OpenAs { existed: true, ..open_as() };
+    assert!(matches!(refused(SimulatedDisk::default(), gone), Some(OpenError::Lost)));
+}
+
+#[test]
+fn an_event_that_could_never_be_sealed_is_refused_and_takes_no_ordinal() {
+    let spool = open(&SimulatedDisk::default());
+    let handle = spool.handle();
+    let wrong_ordinal =
+        |address: Address| (Event { ordinal: address.ordinal + 1, ..Event::default() }, vec![]);
+    assert_eq!(handle.append(Lane::Money, wrong_ordinal).err(), Some(SpoolError::Unfit));
+    let huge = |address: Address| {
+        let (event, mut sidecar) = event(address, 1);
+        sidecar[0].value = vec![0; 5000];
+        (event, sidecar)
+    };
+    assert_eq!(handle.append(Lane::Money, huge).err(), Some(SpoolError::Unfit));
+    assert_eq!(append(&handle, Lane::Money, 1), Ok(1));
+}
+
+#[test]
+fn the_last_fifth_is_kept_for_money() {
+    let config = SpoolConfig { segment_bytes: 1 << 20, max_bytes: 5000, ..SpoolConfig::default() };
+    let disk = Arc::new(SimulatedDisk::default());
+    let spool = Spool::open(disk, Path::new(DIR), config, open_as()).unwrap();
+    let fill = |lane| (0..).take_while(|tag| append(&spool.handle(), lane, *tag).is_ok()).count();
+    assert!(fill(Lane::Traffic) > 0);
+    assert_eq!(append(&spool.handle(), Lane::Traffic, 1), Err(SpoolError::Full));
+    assert!(fill(Lane::Money) > 5);
+    assert!(!spool.handle().status().has_room());
+}
