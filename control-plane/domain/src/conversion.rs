@@ -224,14 +224,16 @@ impl<'a> Merge<'a> {
 
     /// The new decision, when this report changes it.
     fn click<'k>(&mut self, step: &Step<'_>, known: &Known<'k>) -> Option<Choice<'k>> {
+        // A customer who was erased comes back under another pseudonym: that is no contradiction. And a
+        // report that says the same again must not find touches that were bound after the decision.
+        let new_customer = self.conversion.customer.is_none() && self.report.customer.is_some();
         let touches = known.touches_of(self.report.customer);
-        // A customer who was erased comes back under another pseudonym: that is no contradiction.
-        self.changed |= self.conversion.customer.is_none() && self.report.customer.is_some();
+        self.changed |= new_customer;
         self.conversion.customer = self.conversion.customer.or(self.report.customer);
         let decision = &mut self.conversion.decision;
         let authority = Some(self.report.authority);
         match (self.report.click, decision.named_click()) {
-            (None, _) if decision.winner.is_some() || touches.is_empty() => return None,
+            (None, _) if !new_customer || decision.winner.is_some() || touches.is_empty() => return None,
             (None, Some(_)) if authority < decision.authority => return None,
             (Some(stated), Some(named)) if stated == named => {
                 self.changed |= authority > decision.authority;

@@ -45,15 +45,34 @@ impl Back {
     }
 }
 
+/// The last total stated in each currency: one in another currency replaces none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Totals {
+    last: Option<Amount>,
+    by_currency: BTreeMap<Currency, Amount>,
+}
+
+impl Totals {
+    fn set(&mut self, amount: Option<Amount>) {
+        self.last = amount.or(self.last);
+        self.by_currency.extend(amount.map(|amount| (amount.currency, amount)));
+    }
+
+    /// Of conversions in `currency`, or of conversions of which no amount is known.
+    pub(crate) fn of(&self, currency: Option<Currency>) -> Option<Amount> {
+        currency.map_or(self.last, |currency| self.by_currency.get(&currency).copied())
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Journey {
     pub(crate) delivered: bool,
     cancelled: bool,
     /// What the order came to after its last amendment.
-    pub(crate) amended: Option<Amount>,
+    pub(crate) amended: Totals,
     /// What it came to when it was placed or paid; this only fills a gap, since it may count taxes and
     /// shipping that no commission is paid on.
-    pub(crate) stated: Option<Amount>,
+    pub(crate) stated: Totals,
     returned: Back,
     refunded: Back,
     charged_back: Back,
@@ -78,8 +97,8 @@ impl Journey {
 
     fn take(&mut self, kind: OrderEventKind, amount: Option<Amount>) {
         match kind {
-            OrderEventKind::Placed | OrderEventKind::Paid => self.stated = amount.or(self.stated),
-            OrderEventKind::Amended => self.amended = amount.or(self.amended),
+            OrderEventKind::Placed | OrderEventKind::Paid => self.stated.set(amount),
+            OrderEventKind::Amended => self.amended.set(amount),
             OrderEventKind::PartiallyDelivered => {}
             OrderEventKind::Delivered => self.delivered = true,
             OrderEventKind::Returned => self.returned.add(amount),

@@ -55,8 +55,11 @@ fn refresh_one(
     let before = commission.clone();
     let target = target(conversion, &commission, standing, delivered, mover.step.now);
     mover.move_to(&mut commission, target.goal)?;
+    if let (Goal::Undone, Some(left)) = (target.goal, target.arithmetic) {
+        commission.amount = Amount::new(0, left.result().currency);
+    }
     commission.hold_until = target.hold_until;
-    if before.status != commission.status || commission.status == CommissionStatus::Pending {
+    if before.status != commission.status || commission.status != CommissionStatus::Approved {
         commission.reason = target.reason;
     }
     announce(mover, &before, &commission, is_new);

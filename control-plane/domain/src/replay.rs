@@ -1,5 +1,6 @@
 //! A shard folded from nothing: the judge of every stored balance and statement.
 
+use crate::canonical::Canonical;
 use crate::engine::{DomainError, apply};
 use crate::intake::{Input, IntakeItem, ShardKey};
 use crate::ledger::LedgerTransaction;
@@ -18,6 +19,30 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// The books as bytes: two replays of one intake agree on every one of them.
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        let mut bytes = Canonical::of("tributary-books-v1");
+        bytes.len(self.ledger.len());
+        for transaction in &self.ledger {
+            bytes.bytes(&transaction.canonical_bytes());
+            bytes.bytes(&transaction.hash);
+        }
+        bytes.len(self.statements.len());
+        for statement in &self.statements {
+            bytes.bytes(&statement.canonical_bytes());
+            bytes.bytes(&statement.hash);
+        }
+        bytes.len(self.payouts.len());
+        for payout in &self.payouts {
+            bytes.id(payout.id);
+            bytes.id(payout.statement);
+            bytes.u64(payout.partner.get());
+            bytes.amount(payout.amount);
+        }
+        bytes.finish()
+    }
+
+    /// Applies the next item and takes its effects into the books.
     pub fn step(&mut self, shard: ShardKey, item: &IntakeItem) -> Result<Vec<Effect>, DomainError> {
         let effects = apply(shard, &mut self.state, item)?;
         for effect in &effects {

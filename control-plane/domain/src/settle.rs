@@ -39,12 +39,16 @@ pub(crate) fn credit(
 }
 
 /// Closes the period that ends with `through`: one statement per partner and currency that has credits.
-/// A statement that was made before stands; credits that came too late for it wait for the next.
+/// A statement that was made before stands; credits that came too late for it wait for the next. A period
+/// that is not over is left open: what it will hold is not known yet.
 pub(crate) fn close(
     step: &mut Step<'_>,
     state: &mut ShardState,
     through: UnixMicros,
 ) -> Result<(), DomainError> {
+    if through > step.now {
+        return Ok(());
+    }
     let mut due: BTreeMap<(PartnerId, Currency), Vec<OpenCredit>> = BTreeMap::new();
     for open in state.open_credits.values().filter(|open| open.credited_at <= through) {
         let key = (open.credit.partner, open.credit.amount.currency);

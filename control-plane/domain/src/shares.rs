@@ -97,8 +97,32 @@ fn bases(pool: &[&Conversion], journey: &Journey) -> Vec<Option<(Amount, Authori
         conversion.amount.map(|amount| (amount, authority))
     };
     let mut bases: Vec<Option<(Amount, Authority)>> = pool.iter().map(own).collect();
-    let Some(total) = journey.amended.or(journey.stated) else { return bases };
-    let unknown: Vec<usize> = (0..bases.len()).filter(|index| bases[*index].is_none()).collect();
+    let mut currencies: Vec<Option<Currency>> =
+        bases.iter().flatten().map(|(amount, _)| Some(amount.currency)).collect();
+    currencies.sort_unstable();
+    currencies.dedup();
+    if currencies.is_empty() {
+        currencies.push(None);
+    }
+    // Which currency an unstated part is in can only be told when there is one.
+    let single = currencies.len() == 1;
+    for currency in currencies {
+        apportion(&mut bases, currency, single, journey);
+    }
+    bases
+}
+
+/// Gives the parts that are known in `currency` what an amendment left of them, and those of which
+/// nothing is known the rest of the total.
+fn apportion(
+    bases: &mut [Option<(Amount, Authority)>],
+    currency: Option<Currency>,
+    single: bool,
+    journey: &Journey,
+) {
+    let amended = journey.amended.of(currency);
+    let Some(total) = amended.or(journey.stated.of(currency)) else { return };
+    let unknown: Vec<usize> = (0..bases.len()).filter(|index| single && bases[*index].is_none()).collect();
     let of_currency = |(amount, _): (Amount, Authority)| amount.currency == total.currency;
     let known: Vec<usize> = (0..bases.len()).filter(|index| bases[*index].is_some_and(of_currency)).collect();
     let amounts: Vec<i64> = known.iter().map(|index| bases[*index].map_or(0, |(a, _)| a.minor)).collect();
@@ -109,11 +133,10 @@ fn bases(pool: &[&Conversion], journey: &Journey) -> Vec<Option<(Amount, Authori
         }
     };
     // An amended total replaces the parts, unless parts that nobody has stated explain the difference.
-    if journey.amended.is_some() && (unknown.is_empty() || rest < 0) {
+    if amended.is_some() && (unknown.is_empty() || rest < 0) {
         assign(&known, split(i128::from(total.minor), &amounts));
     }
     assign(&unknown, split(rest.max(0), &vec![0; unknown.len()]));
-    bases
 }
 
 /// Takes what went back in `currency` from the standings in that currency.

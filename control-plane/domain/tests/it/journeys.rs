@@ -1,0 +1,165 @@
+//! Whatever order things are heard in, the end is the same.
+
+use crate::scenario::{Scenario, Words};
+use crate::world::advertiser;
+use control_plane_domain::ledger::Account;
+use control_plane_domain::order::CommissionStatus;
+use proto_model::{Amount, Currency, PartnerId};
+use std::collections::BTreeMap;
+
+/// What was heard (all times said explicitly), and where it must end.
+const JOURNEYS: [(&str, &[&str], &str); 8] = [
+    (
+        "pixel, postback and signed report of three amounts",
+        &[
+            "pixel A amount=900.00USD click=k1 at=10",
+            "token A amount=110.00USD at=10",
+            "signed A amount=100.00USD at=10",
+            "order A delivered at=20",
+        ],
+        "approved 10.00 USD",
+    ),
+    (
+        "partial refund, then delivery",
+        &[
+            "token A amount=100.00USD click=k1 at=10",
+            "order A placed amount=119.00USD at=11",
+            "order A paid at=12",
+            "order A refunded amount=25.00USD at=13",
+            "order A delivered at=20",
+        ],
+        "approved 7.50 USD",
+    ),
+    (
+        "two amendments and a refund",
+        &[
+            "token A amount=100.00USD click=k1 at=10",
+            "order A amended amount=80.00USD at=11",
+            "order A amended amount=60.00USD at=12",
+            "order A refunded amount=10.00USD at=13",
+            "order A delivered at=20",
+        ],
+        "approved 5.00 USD",
+    ),
+    (
+        "charged back and won",
+        &[
+            "token A amount=100.00USD click=k1 at=10",
+            "order A delivered at=20",
+            "order A charged_back at=30",
+            "order A chargeback_won at=40",
+        ],
+        "approved 10.00 USD",
+    ),
+    (
+        "won, then charged back again in part",
+        &[
+            "token A amount=100.00USD click=k1 at=10",
+            "order A delivered at=20",
+            "order A charged_back at=30",
+            "order A chargeback_won at=40",
+            "order A charged_back amount=50.00USD at=50",
+        ],
+        "approved 5.00 USD",
+    ),
+    (
+        "returned, refunded and cancelled",
+        &[
+            "token A amount=100.00USD click=k1 at=10",
+            "order A delivered at=20",
+            "order A returned amount=40.00USD at=30",
+            "order A refunded at=40",
+            "order A cancelled at=50",
+        ],
+        "reversed 0.00 USD (cancelled)",
+    ),
+    (
+        "a click that only the browser knew",
+        &[
+            "pixel A amount=100.00USD click=k1 at=10",
+            "token A amount=100.00USD at=10",
+            "order A delivered at=20",
+        ],
+        "approved 10.00 USD",
+    ),
+    (
+        "a browser that lies about amount, currency and click",
+        &[
+            "pixel A amount=900.00EUR click=k2 at=10",
+            "pixel A amount=800.00USD click=k2 at=10",
+            "signed A amount=100.00USD click=k1 at=10",
+            "order A delivered at=20",
+        ],
+        "approved 10.00 USD",
+    ),
+];
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = permutations(count - 1);
+    shorter
+        .iter()
+        .flat_map(|order| (0..count).map(|place| [&order[..place], &[count - 1], &order[place..]].concat()))
+        .collect()
+}
+
+#[test]
+fn the_order_of_hearing_makes_no_difference() {
+    for (name, heard, end) in JOURNEYS {
+        for order in permutations(heard.len()) {
+            let mut scenario = Scenario::new();
+            for line in ["terms o1 v1 hold=delivered sale=10%", "click k1 o1 p1 at=5", "click k2 o1 p2 at=6"]
+            {
+                scenario.run(line);
+            }
+            scenario.run("at 100");
+            for index in &order {
+                scenario.run(heard[*index]);
+            }
+            assert_eq!(outcome(&scenario), end, "{name}: {order:?}");
+        }
+    }
+}
+
+fn outcome(scenario: &Scenario) -> String {
+    let books = &scenario.world.shards[&advertiser(1)].books;
+    let conversion = books.state.orders["A"].conversions.values().next().unwrap();
+    let commission = conversion.commission.as_ref().unwrap();
+    assert_eq!(commission.partner, PartnerId::new(1).unwrap());
+    let Amount { minor, currency } = commission.amount;
+    // What the partner can be paid says the same, once all messages have arrived.
+    let payable = Account::PartnerPayable(commission.partner);
+    let balances: BTreeMap<(Account, Currency), i128> = scenario.world.balances();
+    let held = balances.get(&(payable, currency)).copied().unwrap_or(0);
+    assert_eq!(held, -i128::from(minor));
+    let why = match commission.status {
+        CommissionStatus::Approved => String::new(),
+        _ => format!(" ({})", commission.reason),
+    };
+    format!("{} {} {}{why}", commission.status.as_str(), commission.amount.decimal(), currency)
+}
+
+/// A retry of everything, in any shape the world has been left in, moves no money.
+#[test]
+fn a_retry_of_everything_moves_nothing() {
+    for (name, heard, _) in JOURNEYS {
+        let mut scenario = Scenario::new();
+        for line in ["terms o1 v1 hold=delivered sale=10%", "click k1 o1 p1 at=5", "click k2 o1 p2 at=6"] {
+            scenario.run(line);
+        }
+        scenario.run("at 100");
+        let inputs: Vec<_> = heard.iter().map(|line| scenario.input(&Words::of(line))).collect();
+        for input in &inputs {
+            scenario.world.feed(advertiser(1), input.clone());
+        }
+        scenario.world.deliver();
+        let postings = scenario.world.postings();
+        for input in &inputs {
+            scenario.world.feed(advertiser(1), input.clone());
+        }
+        scenario.world.deliver();
+        assert_eq!(scenario.world.postings(), postings, "{name}");
+    }
+}
