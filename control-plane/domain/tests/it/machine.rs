@@ -19,7 +19,7 @@ use proto_model::{
 
 #[derive(Clone, Debug)]
 enum Op {
-    Feed(ShardKey, Input),
+    Feed(ShardKey, Box<Input>),
     /// Delivers the message at this place of the queue, twice if so said.
     Deliver(usize, bool),
     Wait(i64),
@@ -158,7 +158,7 @@ fn input() -> impl Strategy<Value = Input> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        12 => (1..3u64, input()).prop_map(|(shard, input)| Op::Feed(advertiser(shard), input)),
+        12 => (1..3u64, input()).prop_map(|(shard, input)| Op::Feed(advertiser(shard), Box::new(input))),
         6 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(at, twice)| Op::Deliver(at, twice)),
         2 => (0..4 * DAY_US).prop_map(Op::Wait),
         1 => (-6..2i64).prop_map(|days| Op::Close(days * DAY_US)),
@@ -169,7 +169,7 @@ fn run(world: &mut World, op: Op) {
     world.now.0 += 1;
     match op {
         Op::Feed(shard, input) => {
-            world.feed(shard, input);
+            world.feed(shard, *input);
         }
         Op::Wait(micros) => world.now.0 += micros,
         Op::Close(back) => {

@@ -1,6 +1,9 @@
 //! The domain from outside: scenarios as text, permutations of journeys, and random sequences of inputs
 //! against the invariants.
 
+// Helpers of tests, where a panic is the way to fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod journeys;
 mod machine;
 mod scenario;
