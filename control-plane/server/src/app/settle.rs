@@ -8,7 +8,7 @@ use proto_model::{TenantId, UnixMicros};
 use std::time::Duration;
 
 /// Longer than any healthy backlog; the close itself stays in the intake and is applied later anyway.
-const WAIT: Duration = Duration::from_secs(20);
+pub(super) const WAIT: Duration = Duration::from_secs(20);
 
 /// Everything credited up to `through` becomes statements; waits until they stand.
 pub async fn close_period(
@@ -29,7 +29,11 @@ pub async fn close_period(
 
 /// The statements of the period that ended at `through`; they are the newest ones unless somebody has
 /// closed another period in the meantime.
-async fn statements(app: &App, tenant: TenantId, through: UnixMicros) -> Result<Vec<Statement>, AppError> {
+pub(super) async fn statements(
+    app: &App,
+    tenant: TenantId,
+    through: UnixMicros,
+) -> Result<Vec<Statement>, AppError> {
     let mut found = Vec::new();
     let mut after = None;
     loop {

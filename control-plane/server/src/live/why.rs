@@ -1,0 +1,90 @@
+//! Why a commission is what it is, in words.
+
+use super::language::Words;
+use control_plane_domain::order::{Arithmetic, Commission, Conversion};
+use fluent_bundle::FluentArgs;
+use proto_model::{Amount, Rate};
+
+/// Who won and why, the arithmetic, the status, and what disagrees: one sentence each.
+pub fn sentences(words: &Words, conversion: &Conversion, partner: &str, at: Option<&str>) -> Vec<String> {
+    let mut lines = vec![attribution(words, conversion, partner, at)];
+    lines.extend(conversion.decision.arithmetic.as_ref().map(|arithmetic| {
+        let version = conversion.decision.terms_version.unwrap_or_default();
+        arithmetic_text(words, arithmetic, version)
+    }));
+    lines.extend(conversion.commission.as_ref().map(|commission| status_text(words, commission)));
+    let mut args = FluentArgs::new();
+    args.set("authority", words.coded("authority", conversion.authority.as_str()));
+    lines.push(words.with("why-reported", &args));
+    if !conversion.conflicts.is_empty() {
+        let mut args = FluentArgs::new();
+        args.set("count", conversion.conflicts.len());
+        lines.push(words.with("why-conflicts", &args));
+    }
+    lines
+}
+
+fn attribution(words: &Words, conversion: &Conversion, partner: &str, at: Option<&str>) -> String {
+    let mut args = FluentArgs::new();
+    match at {
+        Some(at) => {
+            args.set("at", at.to_owned());
+            args.set("partner", partner.to_owned());
+            args.set("considered", conversion.decision.candidates.len());
+            words.with("why-won", &args)
+        }
+        None => {
+            args.set("reason", words.coded("reason", conversion.reason.unwrap_or("no_click")));
+            words.with("why-nobody", &args)
+        }
+    }
+}
+
+fn arithmetic_text(words: &Words, arithmetic: &Arithmetic, version: u32) -> String {
+    let mut args = FluentArgs::new();
+    // As text: a version is not a quantity to be grouped or made plural.
+    args.set("version", version.to_string());
+    match arithmetic {
+        Arithmetic::Flat { result } => {
+            args.set("result", money(*result));
+            words.with("why-flat", &args)
+        }
+        Arithmetic::Percentage { base, rate, result } => {
+            args.set("rate", percent(*rate));
+            args.set("base", money(*base));
+            args.set("result", money(*result));
+            words.with("why-percentage", &args)
+        }
+    }
+}
+
+fn status_text(words: &Words, commission: &Commission) -> String {
+    let status = words.coded("status", commission.status.as_str());
+    let reason = words.coded("reason", commission.reason);
+    let text = format!("{status}: {reason}.");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+pub fn money(amount: Amount) -> String {
+    format!("{} {}", amount.decimal(), amount.currency)
+}
+
+/// `10` for a tenth, without trailing zeros.
+fn percent(rate: Rate) -> String {
+    let text = format!("{}.{:04}", rate.0 / 10_000, rate.0 % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_read_as_percent() {
+        let cases = [(100_000, "10"), (125_000, "12.5"), (1, "0.0001"), (0, "0"), (1_000_000, "100")];
+        for (ppm, expected) in cases {
+            assert_eq!(percent(Rate(ppm)), expected);
+        }
+    }
+}

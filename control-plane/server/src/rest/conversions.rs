@@ -1,0 +1,257 @@
+//! Conversions: as they are believed, with the explanation; and the advertiser's own reports of them.
+
+use super::auth::Tenant;
+use super::body::{Body, Params};
+use super::envelope::RequestId;
+use super::explain::{Explain, explain};
+use super::ids::{
+    AdvertiserRef, AmountView, COMMISSION, CONVERSION, Id, LinkRef, PartnerRef, PathText, Time, derived,
+};
+use super::page::{List, Slice};
+use super::problem::Problem;
+use super::{Api, Reply};
+use crate::app::conversions::{self, NewConversion};
+use axum::Json;
+use axum::extract::State;
+use control_plane_domain::order::ConversionStatus;
+use control_plane_store::conversions::{ConversionFilter, ConversionRow};
+use control_plane_store::ledger::LedgerFilter;
+use http::StatusCode;
+use proto_model::TenantId;
+use utoipa::{IntoParams, ToSchema};
+
+/// More transactions than any commission gets; beyond, the ledger's own list has them.
+const MAX_TRANSACTIONS: u32 = 100;
+
+/// One conversion as it is believed now.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Conversion)]
+pub struct ConversionView {
+    #[schema(example = "cnv_00000000000000000000000000")]
+    pub id: String,
+    pub advertiser_id: AdvertiserRef,
+    pub order_id: String,
+    #[schema(example = "sale")]
+    pub goal: String,
+    pub event_id: Option<String>,
+    /// `attributed` or `unattributed`.
+    #[schema(example = "attributed")]
+    pub status: &'static str,
+    /// Why nobody is credited; null when somebody is.
+    #[schema(example = "no_click")]
+    pub reason: Option<&'static str>,
+    /// The highest that has reported it: `pixel`, `token_postback` or `signed`.
+    pub authority: &'static str,
+    pub amount: Option<AmountView>,
+    pub coupon: Option<String>,
+    /// Of the winning click.
+    pub partner_id: Option<PartnerRef>,
+    /// Of the winning click.
+    pub link_id: Option<LinkRef>,
+    pub commission: Option<CommissionBrief>,
+    pub occurred_at: Time,
+    pub recorded_at: Time,
+    pub explain: Explain,
+}
+
+#[derive(serde::Serialize, ToSchema)]
+pub struct CommissionBrief {
+    pub id: String,
+    pub amount: AmountView,
+    pub status: &'static str,
+    pub reason: &'static str,
+}
+
+async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<ConversionView> {
+    let conversion = row.conversion;
+    let mut transactions = Vec::new();
+    if let Some(commission) = &conversion.commission {
+        let filter = LedgerFilter { subject: Some(commission.id), ..LedgerFilter::default() };
+        let page = api.store().list_transactions(tenant, &filter, None, MAX_TRANSACTIONS).await?;
+        transactions = page.items.into_iter().rev().map(|row| row.transaction.id).collect();
+    }
+    Ok(ConversionView {
+        id: conversion.id.text(CONVERSION),
+        advertiser_id: Id(row.advertiser),
+        order_id: conversion.key.order_id.clone(),
+        goal: conversion.key.goal.clone(),
+        event_id: conversion.key.event_id.clone(),
+        status: status_text(conversion.status),
+        reason: conversion.reason,
+        authority: conversion.authority.as_str(),
+        amount: conversion.amount.map(AmountView::from),
+        coupon: conversion.coupon.clone(),
+        partner_id: row.partner.map(Id),
+        link_id: row.link.map(Id),
+        commission: conversion.commission.as_ref().map(|commission| CommissionBrief {
+            id: commission.id.text(COMMISSION),
+            amount: commission.amount.into(),
+            status: commission.status.as_str(),
+            reason: commission.reason,
+        }),
+        occurred_at: Time(conversion.occurred_at),
+        recorded_at: Time(row.recorded_at),
+        explain: explain(&conversion, &transactions),
+    })
+}
+
+pub fn status_text(status: ConversionStatus) -> &'static str {
+    match status {
+        ConversionStatus::Attributed => "attributed",
+        ConversionStatus::Unattributed => "unattributed",
+    }
+}
+
+#[derive(serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ConversionQuery {
+    #[param(value_type = Option<String>)]
+    advertiser_id: Option<AdvertiserRef>,
+    #[param(value_type = Option<String>)]
+    partner_id: Option<PartnerRef>,
+    order_id: Option<String>,
+    /// `attributed` or `unattributed`.
+    status: Option<String>,
+    /// `true`: only conversions about which reports disagree. Such a page may be shorter than `limit`.
+    conflict: Option<bool>,
+    /// 1 to 100; 25 by default.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl ConversionQuery {
+    fn filter(&self) -> Result<ConversionFilter, Problem> {
+        let status = match self.status.as_deref() {
+            None => None,
+            Some("attributed") => Some(ConversionStatus::Attributed),
+            Some("unattributed") => Some(ConversionStatus::Unattributed),
+            Some(_) => {
+                let detail = "status must be attributed or unattributed.";
+                return Err(Problem::bad_request("invalid_query", detail));
+            }
+        };
+        Ok(ConversionFilter {
+            advertiser: self.advertiser_id.map(|id| id.0),
+            partner: self.partner_id.map(|id| id.0),
+            order_id: self.order_id.clone(),
+            status,
+        })
+    }
+}
+
+/// Conflicts are rare: look through this many conversions for a page of them.
+const CONFLICT_PAGES: usize = 20;
+
+async fn rows(
+    api: &Api,
+    tenant: TenantId,
+    filter: &ConversionFilter,
+    conflict: Option<bool>,
+    slice: &Slice<'_>,
+) -> Reply<(Vec<ConversionRow>, Option<i64>)> {
+    let Some(wanted) = conflict else {
+        let page = api.store().list_conversions(tenant, filter, slice.after, slice.limit).await?;
+        return Ok((page.items, page.next));
+    };
+    let mut after = slice.after;
+    let mut found = Vec::new();
+    for _ in 0..CONFLICT_PAGES {
+        let page = api.store().list_conversions(tenant, filter, after, slice.limit).await?;
+        found.extend(page.items.into_iter().filter(|row| row.conversion.conflicts.is_empty() != wanted));
+        after = page.next;
+        if after.is_none() || !found.is_empty() {
+            break;
+        }
+    }
+    Ok((found, after))
+}
+
+/// List conversions
+#[utoipa::path(get, path = "/v1/conversions", tag = "tracking", params(ConversionQuery),
+    responses((status = 200, description = "A page, newest first", body = List<ConversionView>)))]
+pub async fn list_conversions(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    Params(query): Params<ConversionQuery>,
+) -> Reply<Json<List<ConversionView>>> {
+    let filter = query.filter()?;
+    let scope = format!("{tenant} conversions {filter:?} {:?}", query.conflict);
+    let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
+    let (items, next) = rows(&api, tenant, &filter, query.conflict, &slice).await?;
+    let mut views = Vec::with_capacity(items.len());
+    for row in items {
+        views.push(view(&api, tenant, row).await?);
+    }
+    Ok(Json(slice.list(views, next)))
+}
+
+/// Get a conversion
+#[utoipa::path(get, path = "/v1/conversions/{conversion_id}", tag = "tracking",
+    params(("conversion_id" = String, Path)),
+    responses((status = 200, description = "The conversion with its explanation", body = ConversionView)))]
+pub async fn get_conversion(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    PathText(text): PathText,
+) -> Reply<Json<ConversionView>> {
+    let id = derived(&text, CONVERSION, "conversion")?;
+    let row = api.store().get_conversion(tenant, id).await.map_err(crate::AppError::of("conversion"))?;
+    Ok(Json(view(&api, tenant, row).await?))
+}
+
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversionReport {
+    advertiser_id: AdvertiserRef,
+    order_id: String,
+    /// `sale` by default.
+    goal: Option<String>,
+    /// Tells several conversions of one order and goal apart.
+    event_id: Option<String>,
+    amount: Option<AmountView>,
+    /// As it reached the landing page.
+    click_id: Option<String>,
+    customer_id: Option<String>,
+    coupon: Option<String>,
+    /// Now by default.
+    occurred_at: Option<Time>,
+}
+
+/// Where the outcome will stand.
+#[derive(serde::Serialize, ToSchema)]
+pub struct ConversionAccepted {
+    pub conversion_id: String,
+    /// `accepted`: it will be decided in the order of the advertiser's intake.
+    pub status: &'static str,
+    pub intake_ordinal: u64,
+}
+
+/// Report a conversion from the advertiser's server
+///
+/// Believed over postbacks and pixels. Sending the same again changes nothing.
+#[utoipa::path(post, path = "/v1/conversions", tag = "tracking", request_body = ConversionReport,
+    responses((status = 202, description = "Written to the intake", body = ConversionAccepted)))]
+pub async fn report_conversion(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    RequestId(request_id): RequestId,
+    Body(report): Body<ConversionReport>,
+) -> Reply<(StatusCode, Json<ConversionAccepted>)> {
+    let new = NewConversion {
+        advertiser: report.advertiser_id.0,
+        order_id: report.order_id,
+        goal: report.goal.unwrap_or_else(|| "sale".to_owned()),
+        event_id: report.event_id,
+        amount: report.amount.map(|amount| amount.read("/amount")).transpose()?,
+        click_id: report.click_id,
+        customer_id: report.customer_id,
+        coupon: report.coupon,
+        occurred_at: report.occurred_at.map(|time| time.0),
+    };
+    let (id, intake_ordinal) = conversions::record(api.app(), tenant, new, &request_id).await?;
+    let accepted =
+        ConversionAccepted { conversion_id: id.text(CONVERSION), status: "accepted", intake_ordinal };
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}

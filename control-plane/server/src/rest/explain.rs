@@ -1,0 +1,208 @@
+//! Why a conversion went to whom it went, and what it was worth: everything that the decision read.
+
+use super::ids::{AmountView, Id, LEDGER_TRANSACTION, LinkRef, OfferRef, PartnerRef, ProgramRef, Time};
+use super::terms::RateText;
+use control_plane_domain::intake::{ClickCredit, Source};
+use control_plane_domain::order::{Arithmetic, Candidate, CandidateOrigin, Conflict, Conversion};
+use proto_model::{Address, DerivedId};
+use utoipa::ToSchema;
+
+/// The whole decision: clicks considered, winner, terms, arithmetic, ledger transactions, conflicts.
+#[derive(serde::Serialize, ToSchema)]
+pub struct Explain {
+    /// How many reports of this conversion have come in.
+    pub reports: u64,
+    /// Those that said the same again.
+    pub duplicates: u32,
+    /// Those that were not believed.
+    pub conflicts: Vec<ConflictView>,
+    /// Every click that was considered.
+    pub candidates: Vec<CandidateView>,
+    /// Index into `candidates`; null when nobody is credited.
+    pub winner: Option<usize>,
+    /// The version of the offer's terms in force when the winning click happened.
+    pub terms_version: Option<u32>,
+    pub arithmetic: Option<ArithmeticView>,
+    /// What was posted for it so far, oldest first.
+    pub ledger_transaction_ids: Vec<String>,
+    /// Its places in the advertiser's intake: the first report, and what changed it last.
+    pub first_intake_ordinal: u64,
+    pub last_intake_ordinal: u64,
+}
+
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Candidate)]
+pub struct CandidateView {
+    pub click: ClickView,
+    /// `click_id` (the conversion named it) or `touch` (bound to the customer before).
+    pub origin: &'static str,
+    /// `won`, or why not: `older`, `outside_window`, `blocked`, ...
+    #[schema(example = "won")]
+    pub outcome: &'static str,
+}
+
+/// A click as its sealed id tells of it.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = ClickFacts)]
+pub struct ClickView {
+    pub at: Time,
+    pub link_id: LinkRef,
+    pub offer_id: OfferRef,
+    pub partner_id: PartnerRef,
+    pub program_id: ProgramRef,
+    #[schema(example = "US")]
+    pub country: String,
+    #[schema(example = "desktop")]
+    pub device: &'static str,
+    /// `allow`, `flag` or `block`.
+    pub verdict: &'static str,
+    pub rule_set_version: u32,
+    pub address: AddressView,
+}
+
+/// Where an event stands in the journal.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Address)]
+pub struct AddressView {
+    pub stream: u32,
+    pub ordinal: u64,
+}
+
+impl From<Address> for AddressView {
+    fn from(address: Address) -> Self {
+        Self { stream: address.stream.0, ordinal: address.ordinal }
+    }
+}
+
+impl From<&ClickCredit> for ClickView {
+    fn from(credit: &ClickCredit) -> Self {
+        let click = &credit.click;
+        Self {
+            at: Time(click.at()),
+            link_id: Id(click.link),
+            offer_id: Id(click.offer),
+            partner_id: Id(credit.partner),
+            program_id: Id(credit.program),
+            country: click.country.code().to_owned(),
+            device: click.device.as_str(),
+            verdict: click.verdict.as_str(),
+            rule_set_version: click.rule_set_version,
+            address: click.address.into(),
+        }
+    }
+}
+
+impl From<&Candidate> for CandidateView {
+    fn from(candidate: &Candidate) -> Self {
+        let origin = match candidate.origin {
+            CandidateOrigin::ClickId => "click_id",
+            CandidateOrigin::Touch => "touch",
+        };
+        Self { click: (&candidate.credit).into(), origin, outcome: candidate.outcome }
+    }
+}
+
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Arithmetic)]
+pub struct ArithmeticView {
+    /// `flat` or `percentage`.
+    pub plan: &'static str,
+    pub base: Option<AmountView>,
+    #[schema(example = "0.1")]
+    pub rate: Option<String>,
+    pub result: AmountView,
+    /// For people.
+    #[schema(example = "199.00 USD x 0.1 = 19.90 USD")]
+    pub formula: String,
+}
+
+impl From<&Arithmetic> for ArithmeticView {
+    fn from(arithmetic: &Arithmetic) -> Self {
+        match arithmetic {
+            Arithmetic::Flat { result } => Self {
+                plan: "flat",
+                base: None,
+                rate: None,
+                result: (*result).into(),
+                formula: format!("{} {}", result.decimal(), result.currency),
+            },
+            Arithmetic::Percentage { base, rate, result } => {
+                let rate = RateText(*rate).text();
+                let formula = format!(
+                    "{} {} x {rate} = {} {}",
+                    base.decimal(),
+                    base.currency,
+                    result.decimal(),
+                    result.currency
+                );
+                Self {
+                    plan: "percentage",
+                    base: Some((*base).into()),
+                    rate: Some(rate),
+                    result: (*result).into(),
+                    formula,
+                }
+            }
+        }
+    }
+}
+
+/// A report that was not believed.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Conflict)]
+pub struct ConflictView {
+    /// What it contradicts.
+    #[schema(example = "amount_differs")]
+    pub reason: &'static str,
+    pub authority: &'static str,
+    pub amount: Option<AmountView>,
+    pub source: SourceView,
+    pub intake_ordinal: u64,
+}
+
+/// Either a place in the journal or a request to this API.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Source)]
+pub struct SourceView {
+    pub address: Option<AddressView>,
+    pub request_id: Option<String>,
+}
+
+impl From<&Source> for SourceView {
+    fn from(source: &Source) -> Self {
+        match source {
+            Source::Journal(address) => Self { address: Some((*address).into()), request_id: None },
+            Source::Api(request_id) => Self { address: None, request_id: Some(request_id.clone()) },
+        }
+    }
+}
+
+impl From<&Conflict> for ConflictView {
+    fn from(conflict: &Conflict) -> Self {
+        Self {
+            reason: conflict.reason,
+            authority: conflict.authority.as_str(),
+            amount: conflict.amount.map(AmountView::from),
+            source: (&conflict.source).into(),
+            intake_ordinal: conflict.ordinal,
+        }
+    }
+}
+
+/// `transactions` are the ledger transactions about the conversion's commission.
+pub fn explain(conversion: &Conversion, transactions: &[DerivedId]) -> Explain {
+    let conflicts: Vec<ConflictView> = conversion.conflicts.iter().map(ConflictView::from).collect();
+    let others = u64::try_from(conflicts.len()).unwrap_or(u64::MAX);
+    Explain {
+        reports: 1 + u64::from(conversion.duplicates) + others,
+        duplicates: conversion.duplicates,
+        conflicts,
+        candidates: conversion.decision.candidates.iter().map(CandidateView::from).collect(),
+        winner: conversion.decision.winner,
+        terms_version: conversion.decision.terms_version,
+        arithmetic: conversion.decision.arithmetic.as_ref().map(ArithmeticView::from),
+        ledger_transaction_ids: transactions.iter().map(|id| id.text(LEDGER_TRANSACTION)).collect(),
+        first_intake_ordinal: conversion.first_ordinal,
+        last_intake_ordinal: conversion.last_ordinal,
+    }
+}
