@@ -13,6 +13,8 @@ use url::Url;
 /// Ten years: longer than any window that is sold, and far from overflowing a click's seconds.
 const MAX_WINDOW_SECS: i64 = 10 * 366 * 86_400;
 const MAX_GOALS: usize = 32;
+/// How far an edge's clock may run behind ours.
+const EDGE_CLOCK_SECS: i64 = 300;
 const MAX_HOLD_DAYS: u32 = 3_660;
 
 /// Terms as an operator writes them; the version is given when they are stored.
@@ -165,12 +167,15 @@ pub async fn create_program(
     Ok(program)
 }
 
+/// Clicks carry whole seconds, so that terms begin with a whole second too. An offer's first terms begin a
+/// little earlier: no click can be older than the offer, and clocks of edges may run behind.
 fn terms_of(draft: &TermsDraft, offer: OfferId, program: ProgramId, version: u32) -> OfferTerms {
+    let early = if version == 1 { EDGE_CLOCK_SECS } else { 0 };
     OfferTerms {
         offer,
         program,
         version,
-        valid_from: draft.valid_from.unwrap_or_else(clock::now),
+        valid_from: draft.valid_from.unwrap_or(UnixMicros::from_secs(clock::now().secs() - early)),
         window_secs: draft.window_secs,
         goals: draft.goals.clone(),
         hold: draft.hold,

@@ -10,8 +10,7 @@ use super::lease::Held;
 use super::{App, clock};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
-use claims::Claims;
-use control_plane_store::StoreError;
+use claims::RecentBatches;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::leases::Lease;
 use control_plane_store::projection::{CustomerKey, Projection};
@@ -27,7 +26,7 @@ const FALLBACK: Duration = Duration::from_secs(1);
 /// What the projector remembers between batches; all of it can be lost.
 #[derive(Default)]
 struct Memory {
-    claims: Claims,
+    recent: RecentBatches,
     /// Batches and events that could not be read, since this process started, and the last reason.
     set_aside: u64,
     last_reason: String,
@@ -90,11 +89,8 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
             Projection::default()
         }
     };
-    match app.store.commit_projection(lease, row.seq, &projection, clock::now()).await {
-        Ok(_) => Ok(()),
-        Err(error @ StoreError::Fenced) => Err(error.into()),
-        Err(error) => Err(error.into()),
-    }
+    app.store.commit_projection(lease, row.seq, &projection, clock::now()).await?;
+    Ok(())
 }
 
 async fn effects_of(
@@ -106,9 +102,7 @@ async fn effects_of(
     let links = app.store.links_by_id(&fold::links_of(batch)).await?;
     let customers = customers_of(app, batch).await?;
     let mut projection = fold::fold(batch, row.stream, &links, &customers);
-    let late = memory.claims.answered_by(row.stream, batch);
-    let known = claims::check(app, batch, row.stream, &mut memory.claims).await?;
-    projection.signals.extend(late.into_iter().chain(known));
+    projection.signals.extend(claims::compare(app, row, batch, &mut memory.recent).await?);
     Ok(projection)
 }
 

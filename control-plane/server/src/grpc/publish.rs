@@ -63,8 +63,13 @@ impl Session {
                 self.open = Some(session);
                 self.reply(Down::OpenAck(ack)).await
             }
-            Err(AppError::Store(StoreError::NotFound) | AppError::NotFound(_)) => {
-                self.fail(Status::not_found("this edge has no such epoch; call OpenEpoch")).await
+            Err(AppError::Store(StoreError::Fenced)) => {
+                let detail = "this epoch is not the edge's newest: another spool writes now";
+                self.refuse(Kind::Fenced, None, 0, detail).await?;
+                Err(Ended)
+            }
+            Err(AppError::Store(StoreError::Refused(_))) => {
+                self.fail(Status::permission_denied("this edge was revoked")).await
             }
             Err(error) => self.fail(super::status(error)).await,
         }

@@ -1,0 +1,11 @@
+//! The control plane as a whole, in this process, against a real database file and real TLS.
+
+// Tests say what must hold by panicking when it does not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod edge;
+mod enrolment;
+mod money;
+mod plane;
+mod publish;
+mod snapshot;

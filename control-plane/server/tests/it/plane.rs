@@ -1,0 +1,108 @@
+//! A running control plane on a temporary directory, and a small catalog.
+
+use control_plane_domain::terms::{GoalPlan, Hold, Plan};
+use control_plane_server::app::catalog::{self, NewOffer, TermsDraft};
+use control_plane_server::app::health::Status;
+use control_plane_server::{App, Config, ControlPlane, start};
+use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, Rate, TenantId};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Far beyond anything healthy; only a test that fails waits this long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Plane {
+    dir: TempDir,
+    control: ControlPlane,
+}
+
+impl Plane {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let control = start(Config::local(dir.path())).await.unwrap();
+        Self { dir, control }
+    }
+
+    /// Down and up again on the same directory. Ports change.
+    pub async fn restart(self) -> Self {
+        let Self { dir, control } = self;
+        control.shutdown().await;
+        let control = start(Config::local(dir.path())).await.unwrap();
+        Self { dir, control }
+    }
+
+    pub fn app(&self) -> &Arc<App> {
+        self.control.app()
+    }
+
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub async fn stop(self) {
+        self.control.shutdown().await;
+    }
+
+    /// Health of one part.
+    pub fn status(&self, part: &str) -> Option<Status> {
+        self.app().health.parts().into_iter().find(|(name, _)| *name == part).map(|(_, status)| status)
+    }
+}
+
+/// Polls until `look` sees something.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never seen: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// One tenant with one of everything: 10 % of a sale, until delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Catalog {
+    pub tenant: TenantId,
+    pub advertiser: AdvertiserId,
+    pub program: ProgramId,
+    pub offer: OfferId,
+    pub partner: PartnerId,
+    pub link: LinkId,
+}
+
+pub fn ten_percent() -> TermsDraft {
+    TermsDraft {
+        valid_from: None,
+        window_secs: 30 * 86_400,
+        goals: vec![GoalPlan { goal: "sale".into(), plan: Plan::Percentage(Rate(100_000)) }],
+        hold: Hold { until_delivered: true, days: Some(30) },
+        trust_pixel: false,
+    }
+}
+
+pub async fn seed(app: &App) -> Catalog {
+    let tenant = catalog::create_tenant(app, "Demo", Some("https://demo.example/")).await.unwrap().id;
+    let (advertiser, _) = catalog::create_advertiser(app, tenant, "Robots").await.unwrap();
+    let program = catalog::create_program(app, tenant, advertiser.id, "Robots everywhere").await.unwrap();
+    let new = NewOffer {
+        program: program.id,
+        name: "Scooter".into(),
+        destination: "https://shop.example/scooter".into(),
+        click_id_parameter: None,
+        terms: ten_percent(),
+    };
+    let offer = catalog::create_offer(app, tenant, new).await.unwrap();
+    let partner = catalog::create_partner(app, tenant, "Publisher").await.unwrap();
+    let link = catalog::create_link(app, tenant, offer.id, partner.id).await.unwrap();
+    Catalog {
+        tenant,
+        advertiser: advertiser.id,
+        program: program.id,
+        offer: offer.id,
+        partner: partner.id,
+        link: link.id,
+    }
+}
