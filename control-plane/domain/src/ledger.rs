@@ -158,7 +158,8 @@ impl LedgerEntry {
     }
 
     pub const fn credit(account: Account, minor: i64) -> Self {
-        Self { account, minor: -minor }
+        // The one number without a negative leaves the transaction unbalanced, which is refused.
+        Self { account, minor: minor.saturating_neg() }
     }
 }
 

@@ -4,7 +4,9 @@
 // Helpers of tests, where a panic is the way to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chain;
 mod journeys;
+mod limits;
 mod machine;
 mod scenario;
 mod scenarios;
