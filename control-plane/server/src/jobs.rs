@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The part in the health report, and the lease.
 pub const PART: &str = "jobs";
-const LEASE: &str = "jobs";
 const EVERY: Duration = Duration::from_secs(1);
 const HOLDS: u32 = 500;
 /// A hold stays due until the money engine has come to it; it is not asked for each second meanwhile.
@@ -22,7 +22,7 @@ const ASK_AGAIN_SECS: i64 = 3_600;
 type Asked = BTreeMap<(ShardKey, String), UnixMicros>;
 
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
-    let Some(mut held) = Held::acquire(&app, LEASE, &mut stop).await? else { return Ok(()) };
+    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
     let mut asked = Asked::new();
     while !stop.requested() {
         held.keep(&app).await?;

@@ -1,5 +1,6 @@
 //! Work that only one process may do at a time: held by a lease, proven by its fence.
 
+use super::health::Status;
 use super::{App, clock};
 use crate::error::AppError;
 use crate::supervise::Stop;
@@ -18,13 +19,14 @@ pub struct Held {
 }
 
 impl Held {
-    /// Waits for its turn; `None` when the process was asked to stop first.
-    pub async fn acquire(app: &App, name: &str, stop: &mut Stop) -> Result<Option<Self>, AppError> {
+    /// Waits for its turn; `None` when the process was asked to stop first. Waiting is healthy: another
+    /// node does the work.
+    pub async fn acquire(app: &App, name: &'static str, stop: &mut Stop) -> Result<Option<Self>, AppError> {
         loop {
             let now = clock::now();
             match app.store.acquire_lease(name, &app.holder, TTL, now).await {
                 Ok(lease) => return Ok(Some(Self { lease, renew_at: now.plus_secs(HALF_TTL_SECS) })),
-                Err(StoreError::Conflict(_)) => {}
+                Err(StoreError::Conflict(_)) => app.health.set(name, Status::Ok),
                 Err(error) => return Err(error.into()),
             }
             if !stop.sleep(RETRY).await {

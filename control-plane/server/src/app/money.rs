@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The part in the health report, and the lease.
 pub const PART: &str = "money";
-const LEASE: &str = "money";
 /// Items in one transaction: while it is open nothing else writes, so it stays short.
 const ITEMS: u32 = 64;
 /// Catches what other nodes wrote; within this process the signal comes first.
@@ -75,7 +75,7 @@ fn name(shard: &ShardKey) -> String {
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
     // Subscribed before looking, so that nothing is missed in between.
     let mut intake = app.store.signals().intake.subscribe();
-    let Some(mut held) = Held::acquire(&app, LEASE, &mut stop).await? else { return Ok(()) };
+    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
     let mut resting = Resting::default();
     while !stop.requested() {
         held.keep(&app).await?;

@@ -18,8 +18,8 @@ use open::OpenBatch;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The part in the health report, and the lease.
 pub const PART: &str = "project";
-const LEASE: &str = "project";
 const BATCHES: u32 = 32;
 const FALLBACK: Duration = Duration::from_secs(1);
 
@@ -52,7 +52,7 @@ impl Memory {
 
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
     let mut journal = app.store.signals().journal.subscribe();
-    let Some(mut held) = Held::acquire(&app, LEASE, &mut stop).await? else { return Ok(()) };
+    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
     let mut memory = Memory::default();
     while !stop.requested() {
         held.keep(&app).await?;

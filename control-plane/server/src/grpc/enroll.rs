@@ -18,9 +18,8 @@ const RENEW_GRACE_DAYS: u32 = 30;
 const VERSION_MAX: usize = 64;
 
 pub async fn enroll(app: &App, request: EnrollRequest) -> Result<EnrollResponse, AppError> {
-    let refused = || AppError::Unauthenticated;
     if !is_token(&request.join_token) {
-        return Err(refused());
+        return Err(AppError::Unauthenticated);
     }
     let batch_key = PublicKey::from_slice(&request.batch_public_key)
         .map_err(|error| AppError::invalid("batch_public_key", error.to_string()))?;
@@ -30,7 +29,10 @@ pub async fn enroll(app: &App, request: EnrollRequest) -> Result<EnrollResponse,
     })?;
     let now = clock::now();
     let id = EdgeId::from_random(clock::random_u64());
-    // Signed before the token is spent, so that a bad request does not cost the operator a token.
+    let token = sha256(request.join_token.as_bytes());
+    // Looked at first, so that strangers cannot make us sign; used up last, so that a bad request does not
+    // cost the operator a token.
+    app.store.check_join_token(&token, now).await.map_err(token_refused)?;
     let certificate = sign(app, &request.csr_der, id, now)?;
     let edge = NewEdge {
         id,
@@ -38,11 +40,7 @@ pub async fn enroll(app: &App, request: EnrollRequest) -> Result<EnrollResponse,
         certificate_serial: certificate.serial,
         version: limits::clean(&request.version, VERSION_MAX).into_owned(),
     };
-    let token = sha256(request.join_token.as_bytes());
-    let (edge, epoch) = app.store.enroll_edge(&token, &edge, now).await.map_err(|error| match error {
-        StoreError::NotFound | StoreError::Conflict(_) => refused(),
-        other => other.into(),
-    })?;
+    let (edge, epoch) = app.store.enroll_edge(&token, &edge, now).await.map_err(token_refused)?;
     tracing::info!(edge = %edge.id, name = edge.name, "an edge has joined");
     Ok(EnrollResponse {
         edge_id: edge.id.get(),
@@ -51,6 +49,14 @@ pub async fn enroll(app: &App, request: EnrollRequest) -> Result<EnrollResponse,
         control_public_key: app.authority.control().public().to_vec(),
         epoch: Some(epoch_to_wire(epoch)),
     })
+}
+
+/// Unknown, used and expired tokens look the same from outside.
+fn token_refused(error: StoreError) -> AppError {
+    match error {
+        StoreError::NotFound | StoreError::Conflict(_) => AppError::Unauthenticated,
+        other => other.into(),
+    }
 }
 
 /// Works without the old certificate, which may have expired: the batch key proves who asks.

@@ -110,3 +110,6 @@ fn bind(event: &Event, entries: Vec<SidecarEntry>, stream: StreamNo) -> (Vec<Bou
     }
     (values, all)
 }
+
+#[cfg(test)]
+mod tests;
