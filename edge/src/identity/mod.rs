@@ -1,21 +1,76 @@
-//! Who this node is to the control plane.
+//! Who this node is to the control plane: its keys, its certificate, whom it believes.
 
+mod enroll;
+mod files;
+mod link;
+mod renew;
+
+pub(crate) use enroll::read_epoch;
+pub use enroll::{EnrollError, enroll};
+pub use files::IdentityError;
+pub use link::ControlLink;
+pub(crate) use link::server_only;
+pub use renew::Renewer;
+
+use crate::spool::Streams;
 use proto_model::EdgeId;
-use proto_wire::join::JoinBundle;
-use std::path::Path;
+use proto_wire::keys::{PublicKey, SigningKey};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name in the control plane's certificate, wherever it is reached.
+pub const CONTROL_PLANE_NAME: &str = "control-plane.tributary.internal";
 
 /// What enrolment left on disk.
+#[derive(Clone)]
 pub struct Identity {
     pub edge: EdgeId,
+    /// Where the control plane's gRPC listener stands.
+    pub control_url: String,
+    /// Verifies manifests and acknowledgements.
+    pub control_key: PublicKey,
+    pub ca_der: Vec<u8>,
+    /// Signs batches; another key than the certificate's.
+    pub batch_key: Arc<SigningKey>,
+    dir: PathBuf,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum EnrollError {
-    #[error("this node is enrolled already (its identity stands in {0}; use another data directory)")]
-    AlreadyEnrolled(String),
+/// The certificate and its key, as they are renewed together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub issued_at_secs: i64,
+    pub certificate_der: Vec<u8>,
+    pub key_pkcs8: Vec<u8>,
 }
 
-/// Trades a join bundle for an identity, written to `data_dir/identity`.
-pub async fn enroll(data_dir: &Path, _bundle: &JoinBundle) -> Result<Identity, EnrollError> {
-    Err(EnrollError::AlreadyEnrolled(data_dir.display().to_string()))
+/// The epoch that the spool writes under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    pub streams: Streams,
+    /// A spool was made for it, so it must be there.
+    pub has_spool: bool,
+}
+
+impl Identity {
+    /// Reads `data_dir/identity`.
+    pub fn load(data_dir: &Path) -> Result<Self, IdentityError> {
+        files::load(&directory(data_dir))
+    }
+
+    pub fn load_tls(&self) -> Result<TlsIdentity, IdentityError> {
+        files::load_tls(&self.dir)
+    }
+
+    pub fn load_epoch(&self) -> Result<Epoch, IdentityError> {
+        files::load_epoch(&self.dir, self.edge)
+    }
+
+    pub fn store_epoch(&self, epoch: &Epoch) -> Result<(), IdentityError> {
+        files::store_epoch(&self.dir, epoch)
+    }
+}
+
+/// Where the identity of a node stands.
+pub fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("identity")
 }

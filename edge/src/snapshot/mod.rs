@@ -1,4 +1,14 @@
-//! What the edge knows of links, offers and tenants.
+//! What the edge knows of links, offers and tenants: content-addressed chunks under a manifest that the
+//! control plane signs. A version is built as a whole, swapped in atomically, and kept on disk, so that a
+//! node starts and answers without the control plane.
+
+mod build;
+mod disk;
+mod watch;
+
+pub use build::{Destination, SnapshotError};
+pub use disk::{SnapshotDisk, SnapshotDiskError};
+pub use watch::{WatchError, Watcher};
 
 use arc_swap::ArcSwapOption;
 use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, TenantId};
@@ -49,21 +59,11 @@ pub struct AdvertiserEntry {
     pub postback_token_sha256: Option<[u8; 32]>,
 }
 
-/// A landing page, split where the click id goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    before: String,
-    after: String,
-}
-
-impl Destination {
-    /// The URL with the click id in it: plain ASCII, fit for a `Location` header.
-    pub fn with_click_id(&self, click_id: &str) -> String {
-        [self.before.as_str(), click_id, self.after.as_str()].concat()
-    }
-}
-
 impl Snapshot {
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
     pub fn link(&self, id: LinkId) -> Option<&LinkEntry> {
         self.links.get(&id)
     }

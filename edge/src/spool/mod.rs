@@ -21,7 +21,6 @@ pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
-pub use recover::skipped_event;
 
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;

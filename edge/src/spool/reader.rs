@@ -2,9 +2,9 @@
 //! sending stands still does not hold up the other.
 
 use super::log::{Log, LogEnd};
-use super::recover::skipped_event;
 use super::segment::{self, HEADER_LEN, MAX_FRAME, Parsed};
 use proto_model::Lane;
+use proto_wire::convert::skipped_to_wire;
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::last_covered;
 use std::io;
@@ -72,7 +72,7 @@ impl LaneReader {
             );
             self.next = ordinal;
             self.held = Some(record);
-            return Ok(Some(Spooled { event: skipped_event(from, through), sidecar: Vec::new() }));
+            return Ok(Some(Spooled { event: skipped_to_wire(from, through), sidecar: Vec::new() }));
         }
         self.next = last_covered(&record.event).saturating_add(1);
         Ok(Some(record))

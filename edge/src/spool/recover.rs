@@ -12,7 +12,7 @@ use crate::disk::{Disk, list_finished, write_durably};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_model::event::ORDINAL_MAX;
-use proto_wire::edge_v1::{Event, Skipped, event};
+use proto_wire::convert::skipped_to_wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -207,16 +207,11 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
     let mut next = found.next;
     for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
         let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
-        let skipped = skipped_event(found.next[lane], through);
+        let skipped = skipped_to_wire(found.next[lane], through);
         write_record(&mut records, sequence, lane, &skipped, Vec::new());
         next[lane] = through + 1;
     }
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
     Begun { header, bytes, next }
-}
-
-/// The event that stands for ordinals no event will ever have.
-pub fn skipped_event(from: u64, through: u64) -> Event {
-    Event { ordinal: from, body: Some(event::Body::Skipped(Skipped { through })), ..Event::default() }
 }

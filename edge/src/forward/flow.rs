@@ -1,0 +1,146 @@
+//! What is under way in one lane of one session. Pure.
+
+use super::MAX_IN_FLIGHT;
+use super::retain::Head;
+use std::collections::VecDeque;
+
+/// One batch that was sent and not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub first: u64,
+    pub head: Head,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// The first ordinal of the next batch to send.
+    next: u64,
+    in_flight: VecDeque<Sent>,
+    /// The last rewind, and how many refusals of batches sent before it are still to come.
+    rewound: Option<(u64, usize)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acked {
+    /// Everything up to here is committed.
+    Through(Head),
+    /// Nothing new.
+    Known,
+    /// The control plane holds other bytes than this node: its hash does not fit.
+    Diverged,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// Send again from here.
+    Rewind(u64),
+    /// A consequence of a gap that was seen already.
+    Echo,
+    /// It makes no sense: begin a new session.
+    Confused,
+}
+
+impl Flow {
+    /// The control plane has everything before `next`.
+    pub fn new(next: u64) -> Self {
+        Self { next, in_flight: VecDeque::new(), rewound: None }
+    }
+
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub fn may_send(&self) -> bool {
+        self.in_flight.len() < MAX_IN_FLIGHT
+    }
+
+    pub fn sent(&mut self, sent: Sent) {
+        self.next = sent.head.last.saturating_add(1);
+        self.in_flight.push_back(sent);
+    }
+
+    /// A cumulative acknowledgement whose signature was verified.
+    pub fn ack(&mut self, head: Head) -> Acked {
+        let Some(at) = self.in_flight.iter().position(|sent| sent.head.last == head.last) else {
+            // Batches are acknowledged as a whole. A boundary that is not ours, ahead of what was
+            // acknowledged before, belongs to another chain.
+            let behind = self.in_flight.front().is_none_or(|oldest| head.last < oldest.first);
+            return if behind { Acked::Known } else { Acked::Diverged };
+        };
+        if self.in_flight[at].head.hash != head.hash {
+            return Acked::Diverged;
+        }
+        self.in_flight.drain(..=at);
+        self.rewound = None;
+        Acked::Through(head)
+    }
+
+    /// The control plane expected another ordinal than it got. Each batch that was under way behind the
+    /// gap is refused too; only the first refusal must move anything, or each would cause a resending.
+    pub fn gap(&mut self, expected: u64) -> Gap {
+        if let Some((to, echoes)) = &mut self.rewound
+            && *to == expected
+        {
+            let echo = *echoes > 0;
+            *echoes = echoes.saturating_sub(1);
+            return if echo { Gap::Echo } else { Gap::Confused };
+        }
+        if expected == 0 || expected > self.next {
+            return Gap::Confused;
+        }
+        let echoes = self.in_flight.iter().filter(|sent| sent.first > expected).count().saturating_sub(1);
+        self.in_flight.clear();
+        self.next = expected;
+        self.rewound = Some((expected, echoes));
+        Gap::Rewind(expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(last: u64) -> Head {
+        Head { last, hash: [u8::try_from(last % 251).unwrap(); 32] }
+    }
+
+    fn flow(batches: u64) -> Flow {
+        let mut flow = Flow::new(1);
+        for at in 0..batches {
+            flow.sent(Sent { first: at * 10 + 1, head: head(at * 10 + 10) });
+        }
+        flow
+    }
+
+    #[test]
+    fn acknowledgements_are_cumulative_and_must_fit() {
+        let mut flow = flow(4);
+        assert!(!flow.may_send());
+        assert_eq!(flow.ack(head(20)), Acked::Through(head(20)));
+        assert_eq!((flow.in_flight(), flow.next()), (2, 41));
+        assert_eq!(flow.ack(head(20)), Acked::Known);
+        assert_eq!(flow.ack(head(25)), Acked::Diverged);
+        assert_eq!(flow.ack(Head { hash: [9; 32], ..head(30) }), Acked::Diverged);
+        assert_eq!(flow.ack(head(40)), Acked::Through(head(40)));
+        assert_eq!(flow.ack(head(99)), Acked::Known, "nothing is under way");
+    }
+
+    #[test]
+    fn one_gap_rewinds_once() {
+        let mut flow = flow(4);
+        // Batch 11 was lost: 21 and 31 are refused.
+        assert_eq!(flow.ack(head(10)), Acked::Through(head(10)));
+        assert_eq!(flow.gap(11), Gap::Rewind(11));
+        assert_eq!((flow.next(), flow.in_flight()), (11, 0));
+        flow.sent(Sent { first: 11, head: head(20) });
+        assert_eq!(flow.gap(11), Gap::Echo);
+        assert_eq!(flow.gap(11), Gap::Confused, "the batch itself was refused");
+        assert_eq!(flow.ack(head(20)), Acked::Through(head(20)));
+        assert_eq!(flow.gap(5), Gap::Rewind(5), "a restored control plane may go far back");
+        assert_eq!(flow.gap(77), Gap::Confused);
+    }
+}

@@ -1,0 +1,295 @@
+//! One lane from the spool to the wire: what waits to be sealed, the chain of sealed batches, and what is
+//! under way.
+
+use super::flow::{Acked, Flow, Gap, Sent};
+use super::retain::{Head, RetainError, Retention, SealedFiles};
+use super::seal::{Decision, Waiting, decide, is_full};
+use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
+use prost::Message;
+use proto_model::Lane;
+use proto_wire::edge_v1::{EventBatch, Sidecar};
+use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
+use proto_wire::keys::SigningKey;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Why a lane is not sent any more. An operator must look; the other lane goes on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    #[error(
+        "the control plane holds other events than this node under the same ordinals (was the disk copied or restored?)"
+    )]
+    Diverged,
+    #[error("the control plane asks for ordinal {expected}, which is not kept here any more")]
+    NotRetained { expected: u64 },
+    #[error(
+        "the control plane is at ordinal {theirs}, this node only at {ours} (was the disk restored from a copy?)"
+    )]
+    Behind { theirs: u64, ours: u64 },
+    #[error("the control plane knows this lane as stream {0}")]
+    OtherStream(u32),
+    #[error("the control plane refused the lane: {0}")]
+    Refused(String),
+    #[error("a sealed batch is damaged on disk")]
+    Damaged(#[source] RetainError),
+    #[error("the events cannot be sealed")]
+    Seal(#[source] EnvelopeError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaneError {
+    #[error(transparent)]
+    Halt(#[from] Halt),
+    /// May go better later.
+    #[error("the spool or a sealed batch cannot be read or written (check the disk and its free space)")]
+    Disk(#[from] io::Error),
+}
+
+pub(super) struct LaneSender {
+    lane: Lane,
+    streams: Streams,
+    reader: LaneReader,
+    files: SealedFiles,
+    pending: Vec<Spooled>,
+    meter: BatchMeter,
+    pending_bytes: usize,
+    /// Read, but for the next batch.
+    spare: Option<Spooled>,
+    since: Option<Instant>,
+    /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
+    unstored: Option<(SealedBatch, Header)>,
+    pub flow: Option<Flow>,
+    pub acked: u64,
+    pub halted: bool,
+}
+
+impl LaneSender {
+    pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: u64) -> Self {
+        let reader = log.reader(lane, files.head().last);
+        Self {
+            lane,
+            streams: log.streams(),
+            reader,
+            files,
+            pending: Vec::new(),
+            meter: BatchMeter::default(),
+            pending_bytes: 0,
+            spare: None,
+            since: None,
+            unstored: None,
+            flow: None,
+            acked,
+            halted: false,
+        }
+    }
+
+    pub fn sealed(&self) -> u64 {
+        self.files.head().last
+    }
+
+    pub fn unacked_bytes(&self) -> u64 {
+        self.files.bytes_after(self.acked)
+    }
+
+    /// Settles where the two ends stand, at the start of a session.
+    pub fn open(&mut self, stream: u32, theirs: Head, next_unspooled: u64) -> Result<(), LaneError> {
+        if stream != self.streams.stream(self.lane).0 {
+            return Err(Halt::OtherStream(stream).into());
+        }
+        self.flow = None;
+        let ours = self.files.head();
+        if theirs.last > ours.last {
+            // Only a damaged end of our chain explains that; then theirs is the true one.
+            if !self.files.uncertain() || next_unspooled <= theirs.last {
+                return Err(Halt::Behind { theirs: theirs.last, ours: ours.last }.into());
+            }
+            tracing::warn!(
+                lane = self.lane.as_str(),
+                ordinal = theirs.last,
+                "taking the chain over from the control plane"
+            );
+            self.files.adopt(theirs);
+            self.reader.skip_to(theirs.last.saturating_add(1));
+            self.drop_pending_before(theirs.last.saturating_add(1));
+        } else if theirs.last == ours.last {
+            if theirs.hash != ours.hash {
+                return Err(Halt::Diverged.into());
+            }
+        } else {
+            self.check_boundary(theirs)?;
+        }
+        // A control plane that was restored from a backup may be further back than it once was.
+        self.acked = self.acked.min(theirs.last);
+        self.flow = Some(Flow::new(theirs.last.saturating_add(1)));
+        Ok(())
+    }
+
+    /// The control plane stands inside our chain: it must be at the end of one of our batches.
+    fn check_boundary(&self, theirs: Head) -> Result<(), LaneError> {
+        let next = theirs.last + 1;
+        if !self.files.has(next) {
+            return Err(Halt::NotRetained { expected: next }.into());
+        }
+        let (_, header) = self.load(next)?;
+        if header.prev_hash == theirs.hash { Ok(()) } else { Err(Halt::Diverged.into()) }
+    }
+
+    fn load(&self, first: u64) -> Result<(SealedBatch, Header), LaneError> {
+        self.files.load(first).map_err(|error| match error {
+            RetainError::Io(error) => LaneError::Disk(error),
+            error => LaneError::Halt(Halt::Damaged(error)),
+        })
+    }
+
+    /// Reads what is durable, up to one full batch.
+    pub fn fill(&mut self, now: Instant) -> Result<(), LaneError> {
+        if self.unstored.is_some() {
+            return Ok(());
+        }
+        while !is_full(self.pending.len(), self.pending_bytes) {
+            let next = match self.spare.take() {
+                Some(spare) => Some(spare),
+                None => self.reader.next()?,
+            };
+            let Some(spooled) = next else { break };
+            if !self.meter.admit(&spooled.event, &spooled.sidecar) {
+                self.spare = Some(spooled);
+                break;
+            }
+            let sidecar: usize = spooled.sidecar.iter().map(Message::encoded_len).sum();
+            self.pending_bytes += spooled.event.encoded_len() + sidecar;
+            self.pending.push(spooled);
+            self.since.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    pub fn decide(&self, now: Instant, draining: bool) -> Decision {
+        let flow = self.flow.as_ref();
+        // While sealed batches wait to be sent (again), more of them would not go out any sooner.
+        let behind = flow.is_none_or(|flow| flow.next() <= self.sealed());
+        if self.halted || behind {
+            return Decision::Idle;
+        }
+        if self.unstored.is_some() {
+            return Decision::Seal;
+        }
+        decide(Waiting {
+            events: self.pending.len(),
+            bytes: self.pending_bytes,
+            age: self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            in_flight: flow.map_or(0, Flow::in_flight),
+            draining: draining || self.spare.is_some(),
+        })
+    }
+
+    /// Seals what waits and makes it durable.
+    pub fn seal(&mut self, key: &SigningKey, now_secs: i64) -> Result<(), LaneError> {
+        if self.unstored.is_none() {
+            let pending = std::mem::take(&mut self.pending);
+            self.meter = BatchMeter::default();
+            self.pending_bytes = 0;
+            self.since = None;
+            self.unstored = Some(self.seal_events(key, pending).map_err(Halt::Seal)?);
+        }
+        if let Some((batch, header)) = &self.unstored {
+            self.files.store(batch, header, now_secs)?;
+            self.unstored = None;
+        }
+        Ok(())
+    }
+
+    fn seal_events(
+        &self,
+        key: &SigningKey,
+        pending: Vec<Spooled>,
+    ) -> Result<(SealedBatch, Header), EnvelopeError> {
+        let fields = HeaderFields {
+            edge: self.streams.edge,
+            epoch: self.streams.epoch,
+            lane: self.lane,
+            stream: self.streams.stream(self.lane),
+            prev_hash: self.files.head().hash,
+        };
+        let mut events = EventBatch::default();
+        let mut sidecar = Sidecar::default();
+        for spooled in pending {
+            events.events.push(spooled.event);
+            sidecar.entries.extend(spooled.sidecar);
+        }
+        let batch = SealedBatch::seal(key, fields, &events, &sidecar)?;
+        let header = Header::parse(&batch.header_bytes)?;
+        Ok((batch, header))
+    }
+
+    /// The next batch to send, if the window has room for it.
+    pub fn next_to_send(&mut self) -> Result<Option<SealedBatch>, LaneError> {
+        let Some(first) = self.flow.as_ref().filter(|flow| flow.may_send()).map(Flow::next) else {
+            return Ok(None);
+        };
+        if self.halted || first > self.sealed() {
+            return Ok(None);
+        }
+        let (batch, header) = self.load(first)?;
+        let head = Head { last: header.last_ordinal, hash: header.head_hash() };
+        if let Some(flow) = &mut self.flow {
+            flow.sent(Sent { first, head });
+        }
+        Ok(Some(batch))
+    }
+
+    /// A signed acknowledgement. True when something new is acknowledged.
+    pub fn ack(&mut self, head: Head) -> Result<bool, LaneError> {
+        let Some(flow) = &mut self.flow else { return Ok(false) };
+        match flow.ack(head) {
+            Acked::Through(head) => {
+                self.acked = head.last;
+                Ok(true)
+            }
+            Acked::Known => Ok(false),
+            Acked::Diverged => Err(Halt::Diverged.into()),
+        }
+    }
+
+    pub fn gap(&mut self, expected: u64) -> Result<Gap, LaneError> {
+        let Some(flow) = &mut self.flow else { return Ok(Gap::Confused) };
+        let gap = flow.gap(expected);
+        if gap == Gap::Rewind(expected) && expected <= self.files.head().last && !self.files.has(expected) {
+            return Err(Halt::NotRetained { expected }.into());
+        }
+        if let Gap::Rewind(expected) = gap {
+            self.acked = self.acked.min(expected.saturating_sub(1));
+        }
+        Ok(gap)
+    }
+
+    pub fn collect(&mut self, now_secs: i64, keep: Retention) -> io::Result<()> {
+        self.files.collect(self.acked, now_secs, keep)
+    }
+
+    /// Everything that was spooled is acknowledged, as far as this session can tell.
+    pub fn is_drained(&self) -> bool {
+        let nothing_waits = self.pending.is_empty() && self.spare.is_none() && self.unstored.is_none();
+        let sent =
+            self.flow.as_ref().is_some_and(|flow| flow.in_flight() == 0 && flow.next() > self.sealed());
+        self.halted || (nothing_waits && sent)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.flow.as_ref().map_or(0, Flow::in_flight)
+    }
+
+    fn drop_pending_before(&mut self, ordinal: u64) {
+        let all: Vec<Spooled> = self.pending.drain(..).chain(self.spare.take()).collect();
+        self.meter = BatchMeter::default();
+        self.pending_bytes = 0;
+        self.since = None;
+        self.unstored = None;
+        for spooled in all.into_iter().filter(|spooled| last_covered(&spooled.event) >= ordinal) {
+            // What was admitted once fits again: there is less of it now.
+            self.meter.admit(&spooled.event, &spooled.sidecar);
+            self.pending_bytes += spooled.event.encoded_len();
+            self.pending.push(spooled);
+        }
+    }
+}

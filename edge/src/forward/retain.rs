@@ -1,0 +1,208 @@
+//! Sealed batches of one lane, as files `<first>-<last>.batch`. A batch is durable here before it is
+//! first sent, so what is sent again is the same to the byte. The newest file is never deleted: its head
+//! hash is what the next batch is chained to.
+
+use crate::disk::{SharedDisk, list_finished, write_durably};
+use proto_wire::envelope::{EnvelopeError, GENESIS_HEAD, Header, SealedBatch};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The end of a chain of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub last: u64,
+    pub hash: [u8; 32],
+}
+
+impl Head {
+    pub const GENESIS: Self = Self { last: 0, hash: GENESIS_HEAD };
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RetainError {
+    #[error("a sealed batch cannot be read or written (check the disk and its free space)")]
+    Io(#[from] io::Error),
+    #[error("a sealed batch is damaged on disk")]
+    Damaged(#[from] EnvelopeError),
+    #[error("no sealed batch begins at ordinal {0}")]
+    Absent(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    last: u64,
+    bytes: u64,
+    sealed_at_secs: i64,
+}
+
+/// How long acknowledged batches are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retention {
+    pub secs: u64,
+    pub bytes: u64,
+}
+
+const DAMAGED: &str = ".damaged";
+const REPLACED: &str = ".replaced";
+
+#[derive(Debug)]
+pub struct SealedFiles {
+    disk: SharedDisk,
+    dir: PathBuf,
+    /// By first ordinal; each continues the one before.
+    files: BTreeMap<u64, Entry>,
+    head: Head,
+    uncertain: bool,
+}
+
+impl SealedFiles {
+    pub fn open(disk: SharedDisk, dir: &Path) -> io::Result<Self> {
+        disk.create_dir(dir)?;
+        let names = list_finished(disk.as_ref(), dir)?;
+        let mut files = BTreeMap::new();
+        for name in &names {
+            if let Some((first, last)) = parse_name(name) {
+                let path = dir.join(name);
+                let (bytes, sealed_at_secs) = (disk.len(&path)?, disk.modified_secs(&path)?);
+                files.insert(first, Entry { last, bytes, sealed_at_secs });
+            }
+        }
+        let uncertain = names.iter().any(|name| name.ends_with(DAMAGED));
+        let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, uncertain };
+        this.find_head()?;
+        this.remove_before_a_break()?;
+        Ok(this)
+    }
+
+    /// The head is the newest file's. A damaged newest file is set aside: whether the control plane has
+    /// that batch is not known here.
+    fn find_head(&mut self) -> io::Result<()> {
+        while let Some((&first, entry)) = self.files.last_key_value() {
+            let last = entry.last;
+            match self.load(first) {
+                Ok((_, header)) if header.last_ordinal == last => {
+                    self.head = Head { last, hash: header.head_hash() };
+                    return Ok(());
+                }
+                Err(RetainError::Io(error)) => return Err(error),
+                _ => {
+                    let name = file_name(first, last);
+                    tracing::error!(name, "a sealed batch is damaged and set aside");
+                    self.disk.rename(&self.dir.join(&name), &self.dir.join(format!("{name}{DAMAGED}")))?;
+                    self.disk.sync_dir(&self.dir)?;
+                    self.files.remove(&first);
+                    self.uncertain = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files before a gap in the chain cannot be sent again: what follows them is not theirs.
+    fn remove_before_a_break(&mut self) -> io::Result<()> {
+        let mut next = None;
+        for (first, entry) in self.files.iter().rev() {
+            if next.is_some_and(|next| entry.last + 1 != next) {
+                break;
+            }
+            next = Some(*first);
+        }
+        let kept = self.files.split_off(&next.unwrap_or_default());
+        for (first, entry) in std::mem::replace(&mut self.files, kept) {
+            self.disk.remove(&self.dir.join(file_name(first, entry.last)))?;
+        }
+        Ok(())
+    }
+
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The newest batch was damaged, so the control plane may be further than this chain.
+    pub fn uncertain(&self) -> bool {
+        self.uncertain
+    }
+
+    /// Goes on from where the control plane says the chain stands.
+    pub fn adopt(&mut self, head: Head) {
+        self.head = head;
+        self.files.clear();
+    }
+
+    /// Makes a new batch durable. It must continue the head.
+    pub fn store(&mut self, batch: &SealedBatch, header: &Header, now_secs: i64) -> io::Result<()> {
+        let bytes = batch.to_file_bytes();
+        let (first, last) = (header.first_ordinal, header.last_ordinal);
+        write_durably(self.disk.as_ref(), &self.dir, &file_name(first, last), &bytes)?;
+        let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.files.insert(first, Entry { last, bytes, sealed_at_secs: now_secs });
+        self.head = Head { last, hash: header.head_hash() };
+        if self.uncertain { self.settle() } else { Ok(()) }
+    }
+
+    /// There is a new head, so what the damaged batch was does not matter any more. It stays on disk under
+    /// another name, for somebody to look at.
+    fn settle(&mut self) -> io::Result<()> {
+        for name in self.disk.list(&self.dir)? {
+            if let Some(batch) = name.strip_suffix(DAMAGED) {
+                self.disk.rename(&self.dir.join(&name), &self.dir.join(format!("{batch}{REPLACED}")))?;
+            }
+        }
+        self.uncertain = false;
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// The batch that begins at `first`, as it was sealed.
+    pub fn load(&self, first: u64) -> Result<(SealedBatch, Header), RetainError> {
+        let entry = self.files.get(&first).ok_or(RetainError::Absent(first))?;
+        let bytes = self.disk.read(&self.dir.join(file_name(first, entry.last)))?;
+        let batch = SealedBatch::from_file_bytes(&bytes)?;
+        let header = Header::parse(&batch.header_bytes)?;
+        if header.first_ordinal == first { Ok((batch, header)) } else { Err(RetainError::Absent(first)) }
+    }
+
+    pub fn has(&self, first: u64) -> bool {
+        self.files.contains_key(&first)
+    }
+
+    /// The first ordinal of the batch that ends at `last`.
+    pub fn ending_at(&self, last: u64) -> Option<u64> {
+        let (first, entry) = self.files.range(..=last).next_back()?;
+        (entry.last == last).then_some(*first)
+    }
+
+    /// Bytes of the batches behind `acked`.
+    pub fn bytes_after(&self, acked: u64) -> u64 {
+        self.files.range(acked.saturating_add(1)..).map(|(_, entry)| entry.bytes).sum()
+    }
+
+    /// Deletes acknowledged batches that are too old, or that together take too much space.
+    pub(super) fn collect(&mut self, acked: u64, now_secs: i64, keep: Retention) -> io::Result<()> {
+        let mut total: u64 = self.files.values().map(|entry| entry.bytes).sum();
+        let mut removed = false;
+        while self.files.len() > 1
+            && let Some((&first, &entry)) = self.files.first_key_value()
+        {
+            let age = u64::try_from(now_secs.saturating_sub(entry.sealed_at_secs)).unwrap_or_default();
+            if entry.last > acked || (age <= keep.secs && total <= keep.bytes) {
+                break;
+            }
+            self.disk.remove(&self.dir.join(file_name(first, entry.last)))?;
+            self.files.remove(&first);
+            total -= entry.bytes;
+            removed = true;
+        }
+        if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
+    }
+}
+
+fn file_name(first: u64, last: u64) -> String {
+    format!("{first:020}-{last:020}.batch")
+}
+
+fn parse_name(name: &str) -> Option<(u64, u64)> {
+    let (first, last) = name.strip_suffix(".batch")?.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (1 <= first && first <= last).then_some((first, last))
+}

@@ -1,0 +1,71 @@
+//! When to seal a batch. Pure: time comes in.
+
+use std::time::Duration;
+
+/// More events than this are not waited for.
+pub(super) const FULL_EVENTS: usize = 4096;
+/// Bytes of events and sidecar, before compression.
+pub(super) const FULL_BYTES: usize = 1 << 20;
+/// How long the first event of a batch waits for others.
+pub(super) const LINGER: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub events: usize,
+    pub bytes: usize,
+    /// Since the first of them was read.
+    pub age: Duration,
+    /// Batches that are sealed and not acknowledged.
+    pub in_flight: usize,
+    /// Nothing more will come: do not wait for it.
+    pub draining: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Seal,
+    /// Look again after this time, or when there is more.
+    Wait(Duration),
+    /// Nothing to do before there is more, or before an acknowledgement.
+    Idle,
+}
+
+pub(super) fn is_full(events: usize, bytes: usize) -> bool {
+    events >= FULL_EVENTS || bytes >= FULL_BYTES
+}
+
+pub(super) fn decide(waiting: Waiting) -> Decision {
+    // What does not fit the window stays in the spool, where it costs nothing and keeps growing into
+    // fuller batches.
+    if waiting.events == 0 || waiting.in_flight >= super::MAX_IN_FLIGHT {
+        Decision::Idle
+    } else if waiting.draining || waiting.age >= LINGER || is_full(waiting.events, waiting.bytes) {
+        Decision::Seal
+    } else {
+        Decision::Wait(LINGER - waiting.age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decides() {
+        let base = Waiting { events: 1, bytes: 100, age: Duration::ZERO, in_flight: 0, draining: false };
+        let ms = Duration::from_millis;
+        let cases = [
+            (base, Decision::Wait(LINGER)),
+            (Waiting { events: 0, ..base }, Decision::Idle),
+            (Waiting { age: ms(15), ..base }, Decision::Wait(ms(5))),
+            (Waiting { age: ms(20), ..base }, Decision::Seal),
+            (Waiting { draining: true, ..base }, Decision::Seal),
+            (Waiting { events: FULL_EVENTS, ..base }, Decision::Seal),
+            (Waiting { bytes: FULL_BYTES, ..base }, Decision::Seal),
+            (Waiting { bytes: FULL_BYTES, in_flight: super::super::MAX_IN_FLIGHT, ..base }, Decision::Idle),
+        ];
+        for (waiting, expected) in cases {
+            assert_eq!(decide(waiting), expected, "{waiting:?}");
+        }
+    }
+}

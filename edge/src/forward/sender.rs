@@ -1,0 +1,181 @@
+//! The task that sends: one session after another, as long as the node runs.
+
+use super::lane::{Halt, LaneError, LaneSender};
+use super::retain::{Head, Retention, SealedFiles};
+use super::session::{Session, SessionError};
+use super::{Backoff, ForwardStatus};
+use crate::identity::ControlLink;
+use crate::lanes::PerLane;
+use crate::node::{now_secs, with_causes};
+use crate::spool::{SpoolConfig, SpoolHandle, SpoolLog};
+use crate::state::{AckCursor, State};
+use proto_model::Lane;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What the node is up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Running,
+    /// Nothing new comes in: seal and send what there is, then end.
+    Draining,
+    Stopped,
+}
+
+const COLLECT_EVERY: Duration = Duration::from_secs(60);
+
+/// What the sender works with.
+pub struct SenderParts {
+    pub link: Arc<ControlLink>,
+    pub spool: SpoolHandle,
+    pub log: SpoolLog,
+    pub files: PerLane<SealedFiles>,
+    pub state: State,
+    pub status: Arc<ForwardStatus>,
+    pub config: SpoolConfig,
+    pub phase: watch::Receiver<Phase>,
+}
+
+pub struct Sender {
+    pub(super) link: Arc<ControlLink>,
+    pub(super) spool: SpoolHandle,
+    pub(super) log: SpoolLog,
+    pub(super) lanes: PerLane<LaneSender>,
+    pub(super) phase: watch::Receiver<Phase>,
+    state: State,
+    status: Arc<ForwardStatus>,
+    keep: Retention,
+    collected: Option<Instant>,
+}
+
+impl Sender {
+    pub fn new(parts: SenderParts) -> Self {
+        let SenderParts { link, spool, log, files, state, status, config, phase } = parts;
+        let cursors = state.ack_cursors(log.streams().epoch);
+        let lane = |lane: Lane, files: SealedFiles| {
+            // The cursor is only a hint: the state database may have forgotten it, or be from another time.
+            let acked = cursors[lane].map_or(0, |cursor| cursor.last_ordinal.min(files.head().last));
+            LaneSender::new(lane, &log, files, acked)
+        };
+        let lanes =
+            PerLane { money: lane(Lane::Money, files.money), traffic: lane(Lane::Traffic, files.traffic) };
+        let keep = Retention { secs: config.retain_secs, bytes: config.retain_bytes };
+        let mut this = Self { link, spool, log, lanes, phase, state, status, keep, collected: None };
+        this.report();
+        this
+    }
+
+    /// Runs until the node stops, or until everything is sent while it drains.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::new();
+        let mut stop = self.phase.clone();
+        loop {
+            let end = tokio::select! {
+                end = self.session(&mut backoff) => end,
+                // The sending half is gone only when the node is.
+                _ = stop.wait_for(|phase| *phase == Phase::Stopped) => return,
+            };
+            self.status.update(|progress| progress.connected = false);
+            match end {
+                Ok(()) => return,
+                Err(SessionError::Fenced(detail)) => return self.stay_fenced(detail).await,
+                Err(error) => {
+                    tracing::warn!(
+                        error = with_causes(&error),
+                        "not sending for now; the spool keeps everything"
+                    );
+                }
+            }
+            if *self.phase.borrow() != Phase::Running {
+                return;
+            }
+            let delay = tokio::time::sleep(backoff.next(proto_wire::keys::random()));
+            tokio::select! {
+                () = delay => {}
+                _ = stop.wait_for(|phase| *phase != Phase::Running) => {}
+            }
+        }
+    }
+
+    /// Another node speaks as this edge. Going on would only fence that one in turn.
+    async fn stay_fenced(&mut self, detail: String) {
+        tracing::error!(
+            detail,
+            "another node uses this edge's identity; nothing is sent until this one is restarted or removed"
+        );
+        self.status.update(|progress| progress.fenced = true);
+        let _ = self.phase.wait_for(|phase| *phase != Phase::Running).await;
+    }
+
+    async fn session(&mut self, backoff: &mut Backoff) -> Result<(), SessionError> {
+        let mut session = Session::open(self).await?;
+        backoff.reset();
+        self.status.update(|progress| progress.connected = true);
+        session.run(self).await
+    }
+
+    /// Ends the sending of a lane for good; other troubles are retried after the returned time.
+    pub(super) fn trouble(&mut self, lane: Lane, error: LaneError) -> Option<Duration> {
+        match error {
+            LaneError::Halt(halt) => {
+                self.halt(lane, &halt);
+                None
+            }
+            error @ LaneError::Disk(_) => {
+                tracing::error!(
+                    lane = lane.as_str(),
+                    error = with_causes(&error),
+                    "trying again in a second"
+                );
+                Some(Duration::from_secs(1))
+            }
+        }
+    }
+
+    pub(super) fn halt(&mut self, lane: Lane, halt: &Halt) {
+        let reason = with_causes(halt);
+        tracing::error!(
+            lane = lane.as_str(),
+            reason,
+            "this lane is not sent any more; an operator must look"
+        );
+        self.lanes[lane].halted = true;
+        self.status.update(|progress| progress.lanes[lane].halted = Some(reason));
+    }
+
+    /// After a lane's sealed end has moved: segments may go.
+    pub(super) fn sealed(&mut self) {
+        let sealed = PerLane::build(|lane| self.lanes[lane].sealed());
+        if let Err(error) = self.log.release(sealed) {
+            tracing::warn!(%error, "sealed segments could not be deleted; trying again later");
+        }
+        self.report();
+    }
+
+    /// After a signed acknowledgement.
+    pub(super) fn acked(&mut self, lane: Lane, head: Head) {
+        let cursor = AckCursor { last_ordinal: head.last, head_hash: head.hash };
+        self.state.set_ack_cursor(self.log.streams().epoch, lane, cursor);
+        if self.collected.is_none_or(|at| at.elapsed() >= COLLECT_EVERY) {
+            self.collected = Some(Instant::now());
+            for lane in Lane::ALL {
+                if let Err(error) = self.lanes[*lane].collect(now_secs(), self.keep) {
+                    tracing::warn!(%error, "old batches could not be deleted; trying again later");
+                }
+            }
+        }
+        self.report();
+    }
+
+    fn report(&mut self) {
+        let lanes = &self.lanes;
+        self.log.set_sealed_bytes(lanes.money.unacked_bytes().saturating_add(lanes.traffic.unacked_bytes()));
+        self.status.update(|progress| {
+            for lane in Lane::ALL {
+                progress.lanes[*lane].sealed = lanes[*lane].sealed();
+                progress.lanes[*lane].acked = lanes[*lane].acked;
+            }
+        });
+    }
+}

@@ -1,0 +1,256 @@
+//! One session with the control plane: open, send, listen.
+
+use super::Phase;
+use super::flow::Gap;
+use super::lane::Halt;
+use super::retain::Head;
+use super::seal::Decision;
+use super::sender::Sender;
+use crate::node::now_secs;
+use proto_model::Lane;
+use proto_wire::convert::lane_from_wire;
+use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
+use proto_wire::edge_v1::{
+    Ack, Open, OpenAck, PublishRequest, PublishResponse, Refusal, publish_request, publish_response, refusal,
+};
+use proto_wire::envelope::{AckStatement, MAX_MESSAGE};
+use proto_wire::keys::SignatureError;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// No word for this long while batches are under way: the session is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// More than can be under way, also right after a rewind.
+const QUEUE: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("no connection to the control plane")]
+    Connect(#[from] tonic::transport::Error),
+    #[error("the control plane ended the call")]
+    Call(#[from] tonic::Status),
+    #[error("the control plane did not answer in time")]
+    Silent,
+    #[error("the control plane closed the session")]
+    Closed,
+    #[error("the control plane answered out of turn ({0})")]
+    Protocol(&'static str),
+    #[error("an acknowledgement is not signed by the control plane this edge was enrolled with")]
+    Signature(#[from] SignatureError),
+    #[error("the control plane cannot take batches for now: {0}")]
+    Unavailable(String),
+    /// Another node speaks as this edge, or this epoch is over.
+    #[error("the control plane follows another node of this name: {0}")]
+    Fenced(String),
+}
+
+pub(super) struct Session {
+    number: u64,
+    out: mpsc::Sender<PublishRequest>,
+    inbound: Streaming<PublishResponse>,
+    heard: Instant,
+}
+
+impl Session {
+    pub async fn open(sender: &mut Sender) -> Result<Self, SessionError> {
+        let channel = sender.link.connect().await?;
+        let mut client = EdgeServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
+        let (out, queue) = mpsc::channel(QUEUE);
+        let open = Open { epoch: sender.log.streams().epoch };
+        send(&out, publish_request::Message::Open(open))?;
+        let opening = async {
+            let mut inbound = client.publish(ReceiverStream::new(queue)).await?.into_inner();
+            let first = inbound.message().await?;
+            Ok::<_, SessionError>((inbound, first))
+        };
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await.map_err(|_| SessionError::Silent)?;
+        let (inbound, first) = opened?;
+        let ack = match first.and_then(|first| first.message) {
+            Some(publish_response::Message::OpenAck(ack)) => ack,
+            Some(publish_response::Message::Refusal(refusal)) => {
+                return Err(match refusal.kind() {
+                    refusal::Kind::Fenced => SessionError::Fenced(refusal.detail),
+                    _ => SessionError::Unavailable(refusal.detail),
+                });
+            }
+            _ => return Err(SessionError::Protocol("an open_ack was expected")),
+        };
+        settle(sender, &ack)?;
+        Ok(Self { number: ack.session, out, inbound, heard: Instant::now() })
+    }
+
+    /// Sends and listens until the session ends, or until all is sent while the node drains.
+    pub async fn run(&mut self, sender: &mut Sender) -> Result<(), SessionError> {
+        let mut log_end = sender.log.end();
+        let mut phase = sender.phase.clone();
+        loop {
+            log_end.mark_unchanged();
+            let draining = *phase.borrow_and_update() != Phase::Running;
+            let again = self.pump(sender, draining)?;
+            if draining && Lane::ALL.iter().all(|lane| sender.lanes[*lane].is_drained()) {
+                return Ok(());
+            }
+            let busy = Lane::ALL.iter().any(|lane| sender.lanes[*lane].in_flight() > 0);
+            if !busy {
+                self.heard = Instant::now();
+            }
+            let silence = SILENCE.saturating_sub(self.heard.elapsed());
+            tokio::select! {
+                message = self.inbound.message() => {
+                    let message = message?.and_then(|message| message.message).ok_or(SessionError::Closed)?;
+                    self.heard = Instant::now();
+                    receive(sender, message)?;
+                }
+                _ = log_end.changed() => {}
+                _ = phase.changed() => {}
+                () = tokio::time::sleep(again.unwrap_or(silence).min(silence)) => {
+                    if busy && self.heard.elapsed() >= SILENCE {
+                        return Err(SessionError::Silent);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Seals and sends what can be; money first. Says after how long to look again.
+    fn pump(&mut self, sender: &mut Sender, draining: bool) -> Result<Option<Duration>, SessionError> {
+        let mut again: Option<Duration> = None;
+        for lane in Lane::ALL.iter().copied() {
+            if sender.lanes[lane].halted {
+                continue;
+            }
+            let wait = loop {
+                match self.step(sender, lane, draining)? {
+                    Decision::Seal => {}
+                    Decision::Wait(wait) => break Some(wait),
+                    Decision::Idle => break None,
+                }
+            };
+            again = match (again, wait) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        Ok(again)
+    }
+
+    /// One batch of one lane. `Seal` = go on.
+    fn step(&mut self, sender: &mut Sender, lane: Lane, draining: bool) -> Result<Decision, SessionError> {
+        let worked = self.send_sealed(sender, lane)?;
+        if let Some(wait) = worked {
+            return Ok(wait);
+        }
+        let now = Instant::now();
+        if let Err(error) = sender.lanes[lane].fill(now) {
+            return Ok(sender.trouble(lane, error).map_or(Decision::Idle, Decision::Wait));
+        }
+        let decision = sender.lanes[lane].decide(now, draining);
+        if decision == Decision::Seal {
+            let key = sender.link.identity().batch_key.clone();
+            if let Err(error) = sender.lanes[lane].seal(&key, now_secs()) {
+                return Ok(sender.trouble(lane, error).map_or(Decision::Idle, Decision::Wait));
+            }
+            sender.sealed();
+        }
+        Ok(decision)
+    }
+
+    /// Sends sealed batches up to the window. `Some` = trouble, look again then.
+    fn send_sealed(&mut self, sender: &mut Sender, lane: Lane) -> Result<Option<Decision>, SessionError> {
+        loop {
+            match sender.lanes[lane].next_to_send() {
+                Ok(Some(batch)) => {
+                    send(&self.out, publish_request::Message::Batch(batch.to_message(self.number)))?;
+                }
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    return Ok(Some(sender.trouble(lane, error).map_or(Decision::Idle, Decision::Wait)));
+                }
+            }
+        }
+    }
+}
+
+fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -> Result<(), SessionError> {
+    out.try_send(PublishRequest { message: Some(message) }).map_err(|_| SessionError::Closed)
+}
+
+/// Compares where both ends stand, lane by lane.
+fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
+    let next = sender.spool.status().next;
+    for lane in Lane::ALL.iter().copied() {
+        if sender.lanes[lane].halted {
+            continue;
+        }
+        let head = ack.heads.iter().find(|head| lane_from_wire(head.lane) == Ok(lane));
+        let head = head.ok_or(SessionError::Protocol("the open_ack leaves out a lane"))?;
+        let theirs = match head.last_ordinal {
+            0 => Head::GENESIS,
+            last => {
+                let hash = head.head_hash.as_slice().try_into();
+                Head { last, hash: hash.map_err(|_| SessionError::Protocol("a head hash has 32 bytes"))? }
+            }
+        };
+        if let Err(error) = sender.lanes[lane].open(head.stream, theirs, next[lane]) {
+            // A disk that cannot be read now may be readable in the next session.
+            if sender.trouble(lane, error).is_some() {
+                return Err(SessionError::Unavailable("this node cannot read its sealed batches".into()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn receive(sender: &mut Sender, message: publish_response::Message) -> Result<(), SessionError> {
+    match message {
+        publish_response::Message::Ack(ack) => acknowledged(sender, &ack),
+        publish_response::Message::Refusal(refusal) => refused(sender, refusal),
+        publish_response::Message::OpenAck(_) => Err(SessionError::Protocol("a second open_ack")),
+    }
+}
+
+/// Only a signed statement makes the node forget anything.
+fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
+    let identity = sender.link.identity();
+    let epoch = sender.log.streams().epoch;
+    let statement = AckStatement::verify(&identity.control_key, identity.edge, epoch, ack)?;
+    let head = Head { last: statement.last_ordinal, hash: statement.head_hash };
+    match sender.lanes[statement.lane].ack(head) {
+        Ok(true) => sender.acked(statement.lane, head),
+        Ok(false) => {}
+        Err(error) => _ = sender.trouble(statement.lane, error),
+    }
+    Ok(())
+}
+
+fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
+    let lane = lane_from_wire(refusal.lane);
+    match (refusal.kind(), lane) {
+        (refusal::Kind::Fenced, _) => Err(SessionError::Fenced(refusal.detail)),
+        (refusal::Kind::Gap, Ok(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
+            Ok(Gap::Rewind(expected)) => {
+                tracing::warn!(
+                    lane = lane.as_str(),
+                    expected,
+                    "the control plane misses batches; sending them again"
+                );
+                Ok(())
+            }
+            Ok(Gap::Echo) => Ok(()),
+            Ok(Gap::Confused) => Err(SessionError::Protocol("it refuses what it has asked for")),
+            Err(error) => {
+                sender.trouble(lane, error);
+                Ok(())
+            }
+        },
+        (refusal::Kind::Quarantined | refusal::Kind::Invalid, Ok(lane)) => {
+            sender.halt(lane, &Halt::Refused(refusal.detail));
+            Ok(())
+        }
+        // Kinds of a newer control plane, too: nothing is lost by trying again later.
+        _ => Err(SessionError::Unavailable(refusal.detail)),
+    }
+}

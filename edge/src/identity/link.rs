@@ -1,0 +1,77 @@
+//! Connections to the control plane.
+
+use super::{CONTROL_PLANE_NAME, Identity, TlsIdentity};
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::time::Duration;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error};
+
+/// Opens mutually authenticated connections with the certificate of the moment.
+pub struct ControlLink {
+    identity: Identity,
+    tls: ArcSwap<TlsIdentity>,
+}
+
+impl ControlLink {
+    pub fn new(identity: Identity, tls: TlsIdentity) -> Self {
+        Self { identity, tls: ArcSwap::from_pointee(tls) }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn tls(&self) -> std::sync::Arc<TlsIdentity> {
+        self.tls.load_full()
+    }
+
+    /// Connections made from now on use `tls`.
+    pub fn replace_tls(&self, tls: TlsIdentity) {
+        self.tls.store(std::sync::Arc::new(tls));
+    }
+
+    pub async fn connect(&self) -> Result<Channel, Error> {
+        let tls = self.tls.load_full();
+        let certificate = pem("CERTIFICATE", &tls.certificate_der);
+        let key = pem("PRIVATE KEY", &tls.key_pkcs8);
+        let mutual = server_tls(&self.identity.ca_der)
+            .identity(tonic::transport::Identity::from_pem(certificate, key));
+        endpoint(&self.identity.control_url)?.tls_config(mutual)?.connect().await
+    }
+}
+
+/// A connection on which only the server shows a certificate: for what must work without ours.
+pub(crate) async fn server_only(url: &str, ca_der: &[u8]) -> Result<Channel, Error> {
+    endpoint(url)?.tls_config(server_tls(ca_der))?.connect().await
+}
+
+fn server_tls(ca_der: &[u8]) -> ClientTlsConfig {
+    ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(pem("CERTIFICATE", ca_der)))
+        .domain_name(CONTROL_PLANE_NAME)
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?
+        .connect_timeout(Duration::from_secs(5))
+        // Finds a peer that went away without a word.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
+    Ok(endpoint)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let mut out = format!("-----BEGIN {label}-----\n");
+    for (at, c) in body.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            out.push('\n');
+        }
+        out.push(c);
+    }
+    out.push_str(&format!("\n-----END {label}-----\n"));
+    out
+}

@@ -1,0 +1,93 @@
+//! Keeps the certificate young. An expired one can still be renewed for a while, with proof of the batch
+//! key, so that a node which was cut off for days comes back by itself.
+
+use super::enroll::certificate_request;
+use super::{ControlLink, IdentityError, TlsIdentity, files, server_only};
+use crate::node::now_secs;
+use proto_wire::edge_v1::RenewRequest;
+use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
+use proto_wire::join::renew_message;
+use proto_wire::keys;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Certificates live for 14 days.
+const RENEW_AFTER_SECS: i64 = 24 * 3600;
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    #[error("no connection to the control plane")]
+    Connect(#[from] tonic::transport::Error),
+    #[error(
+        "the control plane refused to renew the certificate (was this edge revoked? is the clock right?)"
+    )]
+    Refused(#[source] Box<tonic::Status>),
+    #[error("no certificate request could be made")]
+    Request(#[from] rcgen::Error),
+    #[error("the control plane answered without a certificate")]
+    Empty,
+    #[error("the renewed certificate cannot be stored")]
+    Store(#[from] IdentityError),
+}
+
+pub struct Renewer {
+    pub link: Arc<ControlLink>,
+}
+
+impl Renewer {
+    /// Runs until it is dropped. Clocks are looked at often rather than slept on: they may be set.
+    pub async fn run(self) {
+        loop {
+            if due(self.link.tls().issued_at_secs, now_secs())
+                && let Err(error) = self.renew().await
+            {
+                let error = crate::node::with_causes(&error);
+                tracing::warn!(error, "the certificate could not be renewed; trying again later");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    pub async fn renew(&self) -> Result<(), RenewError> {
+        let identity = self.link.identity();
+        let (key_pkcs8, csr_der) = certificate_request()?;
+        let signed_at_secs = now_secs();
+        let message = renew_message(identity.edge, signed_at_secs, &csr_der);
+        let proof = identity.batch_key.sign(keys::RENEW, &message).to_vec();
+        let request = RenewRequest { edge_id: identity.edge.get(), csr_der, signed_at_secs, proof };
+        let channel = server_only(&identity.control_url, &identity.ca_der).await?;
+        let answer = EdgeServiceClient::new(channel).renew(request).await;
+        let answer = answer.map_err(|status| RenewError::Refused(Box::new(status)))?.into_inner();
+        if answer.certificate_der.is_empty() {
+            return Err(RenewError::Empty);
+        }
+        let tls = TlsIdentity {
+            issued_at_secs: signed_at_secs,
+            certificate_der: answer.certificate_der,
+            key_pkcs8,
+        };
+        files::store_tls(&identity.dir, &tls)?;
+        self.link.replace_tls(tls);
+        tracing::info!("certificate renewed");
+        Ok(())
+    }
+}
+
+/// Also when the certificate seems to come from the future: then the clock was wrong before.
+fn due(issued_at_secs: i64, now_secs: i64) -> bool {
+    !(0..=RENEW_AFTER_SECS).contains(&now_secs.saturating_sub(issued_at_secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renews_daily_and_after_a_wrong_clock() {
+        let day = RENEW_AFTER_SECS;
+        for (age, expected) in [(0, false), (day, false), (day + 1, true), (40 * day, true), (-1, true)] {
+            assert_eq!(due(1_000_000, 1_000_000 + age), expected, "{age}");
+        }
+    }
+}

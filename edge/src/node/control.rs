@@ -1,0 +1,71 @@
+//! The thread that talks to the control plane. It has a runtime of its own, so that writing sealed
+//! batches and snapshots never holds up a redirect.
+
+use crate::forward::{Phase, Sender};
+use crate::identity::Renewer;
+use crate::snapshot::Watcher;
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
+
+/// How long a stop waits for what is still to be sent. The rest is sent after the next start.
+const DRAIN: Duration = Duration::from_secs(5);
+
+pub(super) struct ControlThread {
+    phase: watch::Sender<Phase>,
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ControlThread {
+    pub fn start(
+        phase: watch::Sender<Phase>,
+        sender: Sender,
+        watcher: Watcher,
+        renewer: Renewer,
+    ) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (end, ended) = oneshot::channel();
+        let mut phases = phase.subscribe();
+        let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
+            runtime.block_on(async move {
+                let sender = tokio::spawn(sender.run());
+                let others = [tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
+                if sender.await.is_err() {
+                    tracing::error!("the sending task has panicked; restart the node to send again");
+                }
+                // Snapshots go on when sending has ended for good (fenced).
+                let _ = phases.wait_for(|phase| *phase != Phase::Running).await;
+                for task in others {
+                    task.abort();
+                }
+            });
+            let _ = end.send(());
+        })?;
+        Ok(Self { phase, ended, thread: Some(thread) })
+    }
+
+    /// Sends what is left for a few seconds, then stops.
+    pub async fn drain(mut self) {
+        self.phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(DRAIN, &mut self.ended).await.is_err() {
+            tracing::info!(
+                "not everything could be sent before the stop; the rest goes out after the next start"
+            );
+        }
+        self.phase.send_replace(Phase::Stopped);
+        let thread = self.thread.take();
+        let joined = tokio::task::spawn_blocking(move || thread.map(JoinHandle::join));
+        if !matches!(joined.await, Ok(None | Some(Ok(())))) {
+            tracing::error!("the control thread ended badly");
+        }
+    }
+}
+
+impl Drop for ControlThread {
+    fn drop(&mut self) {
+        self.phase.send_replace(Phase::Stopped);
+    }
+}

@@ -1,0 +1,236 @@
+//! Small keyed state in sled: what helps, and what can be rebuilt. Nothing here is the only copy of
+//! anything (the spool is for that), since sled's flush is no promise against a power cut, and a damaged
+//! database may panic. Both are met in one way: the directory is set aside and the node goes on empty.
+
+use crate::lanes::PerLane;
+use proto_model::Lane;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Conversion keys remembered. Older ones are still recognised by the control plane.
+const SEEN_MAX: u64 = 1_000_000;
+const DIR: &str = "state";
+/// Its presence says that the database failed while it was used.
+const BROKEN: &str = "state-broken";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("the directory {path} cannot be set aside (check the permissions)")]
+    SetAside {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the state database cannot be opened in {path}, not even an empty one (is the disk full?)")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: Fault,
+    },
+}
+
+/// What went wrong inside the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the state database failed")]
+    Sled(#[from] sled::Error),
+    #[error("the state database panicked")]
+    Panicked,
+}
+
+/// A batch chain's acknowledged end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckCursor {
+    pub last_ordinal: u64,
+    pub head_hash: [u8; 32],
+}
+
+struct Trees {
+    db: sled::Db,
+    meta: sled::Tree,
+    /// Conversion key to content hash and the number under which `order` lists it.
+    seen: sled::Tree,
+    order: sled::Tree,
+}
+
+struct Inner {
+    trees: Trees,
+    broken: AtomicBool,
+    marker: PathBuf,
+    seen_max: u64,
+    seen_count: AtomicU64,
+    next_number: Mutex<u64>,
+}
+
+/// Cheap to clone. Once the database has failed, reads find nothing and writes do nothing.
+#[derive(Clone)]
+pub struct State(Arc<Inner>);
+
+impl State {
+    /// Opens `data_dir/state`. A database that cannot be opened is set aside.
+    pub fn open(data_dir: &Path) -> Result<Self, StateError> {
+        Self::open_with(data_dir, SEEN_MAX)
+    }
+
+    fn open_with(data_dir: &Path, seen_max: u64) -> Result<Self, StateError> {
+        let (dir, marker) = (data_dir.join(DIR), data_dir.join(BROKEN));
+        if marker.exists() {
+            set_aside(data_dir, &dir)?;
+            std::fs::remove_file(&marker)
+                .map_err(|source| StateError::SetAside { path: marker.clone(), source })?;
+        }
+        let trees = match Trees::open(&dir) {
+            Ok(trees) => trees,
+            Err(error) => {
+                tracing::error!(%error, "the state database cannot be opened; it is set aside, going on empty");
+                set_aside(data_dir, &dir)?;
+                Trees::open(&dir).map_err(|source| StateError::Open { path: dir.clone(), source })?
+            }
+        };
+        let last = guarded(|| trees.order.last()).ok().flatten();
+        let next_number = last.and_then(|(key, _)| read_u64(&key)).map_or(0, |last| last.saturating_add(1));
+        let seen_count = guarded(|| Ok(trees.order.len())).unwrap_or_default();
+        Ok(Self(Arc::new(Inner {
+            trees,
+            broken: AtomicBool::new(false),
+            marker,
+            seen_max,
+            seen_count: AtomicU64::new(u64::try_from(seen_count).unwrap_or(u64::MAX)),
+            next_number: Mutex::new(next_number),
+        })))
+    }
+
+    /// The hash of what was first seen under a conversion key.
+    pub fn seen_conversion(&self, key: &[u8; 32]) -> Option<[u8; 32]> {
+        let value = self.use_trees(|trees| trees.seen.get(key))??;
+        value.get(..32)?.try_into().ok()
+    }
+
+    /// Remembers the content first seen under `key`; the oldest keys make room.
+    pub fn remember_conversion(&self, key: &[u8; 32], content: &[u8; 32]) {
+        let inner = &self.0;
+        // One at a time, so that numbers and count stay true; each step is a memory operation in sled.
+        let mut number = inner.next_number.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = self.use_trees(|trees| {
+            if trees.seen.contains_key(key)? {
+                return Ok(false);
+            }
+            trees.seen.insert(key, content)?;
+            trees.order.insert(number.to_be_bytes(), key)?;
+            Ok(true)
+        });
+        if added != Some(true) {
+            return;
+        }
+        *number += 1;
+        if inner.seen_count.fetch_add(1, Ordering::Relaxed) < inner.seen_max {
+            return;
+        }
+        let removed = self.use_trees(|trees| {
+            let Some((_, oldest)) = trees.order.pop_min()? else { return Ok(false) };
+            trees.seen.remove(oldest)?;
+            Ok(true)
+        });
+        if removed == Some(true) {
+            inner.seen_count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The newest snapshot version this node has run.
+    pub fn snapshot_floor(&self) -> u64 {
+        self.meta("snapshot_floor").and_then(|value| read_u64(&value)).unwrap_or_default()
+    }
+
+    pub fn raise_snapshot_floor(&self, version: u64) {
+        if version > self.snapshot_floor() {
+            self.set_meta("snapshot_floor", &version.to_be_bytes());
+        }
+    }
+
+    pub fn ack_cursor(&self, epoch: u32, lane: Lane) -> Option<AckCursor> {
+        let value = self.meta(&ack_key(epoch, lane))?;
+        let last_ordinal = read_u64(value.get(..8)?)?;
+        Some(AckCursor { last_ordinal, head_hash: value.get(8..)?.try_into().ok()? })
+    }
+
+    pub fn set_ack_cursor(&self, epoch: u32, lane: Lane, cursor: AckCursor) {
+        let mut value = cursor.last_ordinal.to_be_bytes().to_vec();
+        value.extend_from_slice(&cursor.head_hash);
+        self.set_meta(&ack_key(epoch, lane), &value);
+    }
+
+    pub fn ack_cursors(&self, epoch: u32) -> PerLane<Option<AckCursor>> {
+        PerLane::build(|lane| self.ack_cursor(epoch, lane))
+    }
+
+    /// Writes what is in memory, as an orderly stop does.
+    pub fn flush(&self) {
+        self.use_trees(|trees| trees.db.flush());
+    }
+
+    fn meta(&self, key: &str) -> Option<sled::IVec> {
+        self.use_trees(|trees| trees.meta.get(key))?
+    }
+
+    fn set_meta(&self, key: &str, value: &[u8]) {
+        self.use_trees(|trees| trees.meta.insert(key, value));
+    }
+
+    /// A failure is noted for the next start and ends all use until then.
+    fn use_trees<T>(&self, work: impl FnOnce(&Trees) -> sled::Result<T>) -> Option<T> {
+        if self.0.broken.load(Ordering::Relaxed) {
+            return None;
+        }
+        match guarded(|| work(&self.0.trees)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                tracing::error!(%error, "the state database failed; going on without it until a restart");
+                self.0.broken.store(true, Ordering::Relaxed);
+                if let Err(error) = std::fs::write(&self.0.marker, b"") {
+                    tracing::error!(%error, "the failed state database could not be marked");
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Trees {
+    fn open(dir: &Path) -> Result<Self, Fault> {
+        guarded(|| {
+            let db = sled::Config::new().path(dir).cache_capacity(16 << 20).open()?;
+            let (meta, seen, order) = (db.open_tree("meta")?, db.open_tree("seen")?, db.open_tree("order")?);
+            Ok(Self { db, meta, seen, order })
+        })
+    }
+}
+
+fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Fault::Panicked),
+    }
+}
+
+/// Renames the directory, so that somebody can look at it later.
+fn set_aside(data_dir: &Path, dir: &Path) -> Result<(), StateError> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let free = (1..).map(|n| data_dir.join(format!("{DIR}-damaged-{n}"))).find(|path| !path.exists());
+    let target = free.unwrap_or_else(|| data_dir.join("state-damaged"));
+    std::fs::rename(dir, target).map_err(|source| StateError::SetAside { path: dir.to_path_buf(), source })
+}
+
+fn ack_key(epoch: u32, lane: Lane) -> String {
+    format!("ack/{epoch}/{}", lane.as_str())
+}
+
+fn read_u64(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests;
