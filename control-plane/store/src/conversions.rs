@@ -1,6 +1,10 @@
 //! Reads of conversions and orders.
 
+use crate::aggregate::{load_order, read_conversion, select_conversions};
+use crate::dialect::Row;
+use crate::row::{Columns, Id, page};
 use crate::{Page, Store, StoreError};
+use control_plane_domain::intake::ShardKey;
 use control_plane_domain::order::{Conversion, ConversionStatus, Order};
 use proto_model::{AdvertiserId, DerivedId, LinkId, PartnerId, TenantId, UnixMicros};
 
@@ -29,11 +33,38 @@ pub struct OrderRow {
     pub order: Order,
     pub updated_at: UnixMicros,
 }
+
+fn read_row(row: &Row) -> Result<ConversionRow, StoreError> {
+    Ok(ConversionRow {
+        advertiser: row.id("advertiser_id")?,
+        link: row.id_opt("link_id")?,
+        partner: row.id_opt("partner_id")?,
+        conversion: read_conversion(row)?,
+        recorded_at: row.time("recorded_at")?,
+    })
+}
+
+/// An order id is looked up by index, not filtered.
+const LIST: &str = select_conversions!(
+    "WHERE c.tenant_id = $1 AND c.seq < $2 AND ($4 IS NULL OR c.advertiser_id = $4) \
+     AND ($5 IS NULL OR c.partner_id = $5) AND ($6 IS NULL OR c.status = $6) ORDER BY c.seq DESC LIMIT $3"
+);
+const LIST_OF_ORDER: &str = select_conversions!(
+    "WHERE c.tenant_id = $1 AND c.seq < $2 AND ($4 IS NULL OR c.advertiser_id = $4) \
+     AND ($5 IS NULL OR c.partner_id = $5) AND ($6 IS NULL OR c.status = $6) AND c.order_id = $7 \
+     ORDER BY c.seq DESC LIMIT $3"
+);
+
 impl Store {
     pub async fn get_conversion(&self, tenant: TenantId, id: DerivedId) -> Result<ConversionRow, StoreError> {
-        let _ = (tenant, id);
-        Err(StoreError::NotFound)
+        let row = sqlx::query(select_conversions!("WHERE c.tenant_id = $1 AND c.id = $2"))
+            .bind(tenant.column())
+            .bind(&id.0[..])
+            .fetch_one(self.read())
+            .await?;
+        read_row(&row)
     }
+
     pub async fn list_conversions(
         &self,
         tenant: TenantId,
@@ -41,18 +72,33 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<ConversionRow>, StoreError> {
-        let _ = (tenant, filter, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<ConversionRow>::bounds(after, limit);
+        let sql = if filter.order_id.is_some() { LIST_OF_ORDER } else { LIST };
+        let mut query = sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(before)
+            .bind(rows)
+            .bind(filter.advertiser.map(Id::column))
+            .bind(filter.partner.map(Id::column))
+            .bind(filter.status.map(ConversionStatus::as_str));
+        if let Some(order_id) = &filter.order_id {
+            query = query.bind(order_id);
+        }
+        page(&query.fetch_all(self.read()).await?, limit, read_row)
     }
+
     pub async fn get_order(
         &self,
         tenant: TenantId,
         advertiser: AdvertiserId,
         order_id: &str,
     ) -> Result<OrderRow, StoreError> {
-        let _ = (tenant, advertiser, order_id);
-        Err(StoreError::NotFound)
+        let mut conn = self.read().acquire().await?;
+        let order = load_order(&mut conn, ShardKey::advertiser(tenant, advertiser), order_id).await?;
+        let (order, updated_at) = order.ok_or(StoreError::NotFound)?;
+        Ok(OrderRow { advertiser, order, updated_at })
     }
+
     pub async fn list_orders(
         &self,
         tenant: TenantId,
@@ -60,7 +106,18 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<OrderRow>, StoreError> {
-        let _ = (tenant, advertiser, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<OrderRow>::bounds(after, limit);
+        let sql = "SELECT seq, advertiser_id, order_id FROM orders WHERE tenant_id = $1 AND seq < $2 \
+            AND ($4 IS NULL OR advertiser_id = $4) ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(advertiser.map(Id::column)).fetch_all(self.read()).await?;
+        let keys = page(&rows, limit, |row| {
+            Ok((row.id::<AdvertiserId>("advertiser_id")?, row.col::<String>("order_id")?))
+        })?;
+        let mut items = Vec::with_capacity(keys.items.len());
+        for (advertiser, order_id) in keys.items {
+            items.push(self.get_order(tenant, advertiser, &order_id).await?);
+        }
+        Ok(Page { items, next: keys.next })
     }
 }

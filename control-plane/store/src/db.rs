@@ -52,6 +52,13 @@ pub(crate) struct Write {
 }
 
 impl Write {
+    /// Every catalog write makes a new snapshot due.
+    pub async fn commit_catalog(mut self) -> Result<(), StoreError> {
+        sqlx::query("UPDATE catalog_version SET version = version + 1").execute(&mut *self).await?;
+        self.owed.catalog = true;
+        self.commit().await
+    }
+
     pub async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await?;
         self.store.signals().pay(self.owed);

@@ -1,5 +1,7 @@
 //! Edges: how they join, which streams they write, which session is theirs.
 
+use crate::dialect::{Connection, Row};
+use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::{Page, Store, StoreError};
 use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
 
@@ -64,11 +66,152 @@ pub struct OpenedSession {
     pub session: u64,
     pub heads: Vec<LaneHead>,
 }
+fn read_token(row: &Row) -> Result<JoinToken, StoreError> {
+    Ok(JoinToken {
+        token_sha256: row.bytes("token_sha256")?,
+        name: row.col("name")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time("expires_at")?,
+        used_at: row.col::<Option<i64>>("used_at")?.map(UnixMicros),
+    })
+}
+
+fn read_edge(row: &Row) -> Result<Edge, StoreError> {
+    Ok(Edge {
+        id: row.id("id")?,
+        name: row.col("name")?,
+        batch_public_key: row.bytes("batch_public_key")?,
+        certificate_serial: row.col("certificate_serial")?,
+        version: row.col("version")?,
+        created_at: row.time("created_at")?,
+        last_seen_at: row.col::<Option<i64>>("last_seen_at")?.map(UnixMicros),
+        revoked: row.col("revoked")?,
+    })
+}
+
+pub(crate) fn read_lane(row: &Row) -> Result<Lane, StoreError> {
+    let code = row.number("lane")?;
+    Lane::from_code(code).ok_or_else(|| StoreError::corrupt("lane", code))
+}
+
+pub(crate) fn read_head(row: &Row) -> Result<LaneHead, StoreError> {
+    Ok(LaneHead {
+        lane: read_lane(row)?,
+        stream: row.stream("stream")?,
+        last_ordinal: row.number("last_ordinal")?,
+        head_hash: row.bytes("head_hash")?,
+        quarantined: row.col("quarantined")?,
+    })
+}
+
+async fn usable_token(
+    conn: &mut Connection,
+    token_sha256: &[u8; 32],
+    now: UnixMicros,
+) -> Result<JoinToken, StoreError> {
+    let row = sqlx::query("SELECT * FROM join_tokens WHERE token_sha256 = $1")
+        .bind(&token_sha256[..])
+        .fetch_one(conn)
+        .await?;
+    let token = read_token(&row)?;
+    if token.used_at.is_some() {
+        return Err(StoreError::Conflict("join_token_used"));
+    }
+    if token.expires_at <= now {
+        return Err(StoreError::Conflict("join_token_expired"));
+    }
+    Ok(token)
+}
+
+async fn insert_epoch(
+    conn: &mut Connection,
+    edge: EdgeId,
+    reason: &str,
+    now: UnixMicros,
+) -> Result<EdgeEpoch, StoreError> {
+    // The session rises too: whoever still publishes on the old epoch is fenced.
+    let sql = "UPDATE edges SET epoch = epoch + 1, session = session + 1 WHERE id = $1 AND revoked = $2 \
+        RETURNING epoch";
+    let row = sqlx::query(sql).bind(edge.column()).bind(false).fetch_one(&mut *conn).await?;
+    let epoch: u32 = row.number("epoch")?;
+    sqlx::query("INSERT INTO edge_epochs (edge_id, epoch, reason, opened_at) VALUES ($1, $2, $3, $4)")
+        .bind(edge.column())
+        .bind(i64::from(epoch))
+        .bind(reason)
+        .bind(now.0)
+        .execute(&mut *conn)
+        .await?;
+    let money = insert_stream(conn, edge, epoch, Lane::Money).await?;
+    let traffic = insert_stream(conn, edge, epoch, Lane::Traffic).await?;
+    Ok(EdgeEpoch { epoch, money_stream: money, traffic_stream: traffic })
+}
+
+async fn insert_stream(
+    conn: &mut Connection,
+    edge: EdgeId,
+    epoch: u32,
+    lane: Lane,
+) -> Result<StreamNo, StoreError> {
+    let stream = take_seq(conn, DEPLOYMENT, "streams", 1).await?;
+    let sql = "INSERT INTO streams (stream, edge_id, epoch, lane, head_hash) VALUES ($1, $2, $3, $4, $5)";
+    sqlx::query(sql)
+        .bind(stream)
+        .bind(edge.column())
+        .bind(i64::from(epoch))
+        .bind(i64::from(lane.code()))
+        .bind(&[0u8; 32][..])
+        .execute(conn)
+        .await?;
+    u32::try_from(stream).map(StreamNo).map_err(|_| StoreError::Conflict("streams_exhausted"))
+}
+
+async fn insert_edge(
+    conn: &mut Connection,
+    edge: &NewEdge,
+    name: &str,
+    now: UnixMicros,
+) -> Result<Edge, StoreError> {
+    let seq = take_seq(conn, DEPLOYMENT, "edges", 1).await?;
+    let sql = "INSERT INTO edges (id, seq, name, batch_public_key, certificate_serial, version, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *";
+    let row = sqlx::query(sql)
+        .bind(edge.id.column())
+        .bind(seq)
+        .bind(name)
+        .bind(&edge.batch_public_key[..])
+        .bind(&edge.certificate_serial)
+        .bind(&edge.version)
+        .bind(now.0)
+        .fetch_one(conn)
+        .await?;
+    read_edge(&row)
+}
+
 impl Store {
     pub async fn create_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
-        let _ = token;
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql =
+            "INSERT INTO join_tokens (token_sha256, name, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+        sqlx::query(sql)
+            .bind(&token.token_sha256[..])
+            .bind(&token.name)
+            .bind(token.created_at.0)
+            .bind(token.expires_at.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
     }
+
+    /// Checks a token without using it up, so that a bad request does not cost it.
+    pub async fn check_join_token(
+        &self,
+        token_sha256: &[u8; 32],
+        now: UnixMicros,
+    ) -> Result<JoinToken, StoreError> {
+        let mut conn = self.read().acquire().await?;
+        usable_token(&mut conn, token_sha256, now).await
+    }
+
     /// Uses the token up, creates the edge and opens its first epoch, in one transaction. `NotFound` for an
     /// unknown token, `Conflict("join_token_used" | "join_token_expired")`.
     pub async fn enroll_edge(
@@ -77,61 +220,102 @@ impl Store {
         edge: &NewEdge,
         now: UnixMicros,
     ) -> Result<(Edge, EdgeEpoch), StoreError> {
-        let _ = (token_sha256, edge, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let token = usable_token(&mut tx, token_sha256, now).await?;
+        sqlx::query("UPDATE join_tokens SET used_at = $2, edge_id = $3 WHERE token_sha256 = $1")
+            .bind(&token_sha256[..])
+            .bind(now.0)
+            .bind(edge.id.column())
+            .execute(&mut *tx)
+            .await?;
+        let edge = insert_edge(&mut tx, edge, &token.name, now).await?;
+        let epoch = insert_epoch(&mut tx, edge.id, "enrolled", now).await?;
+        tx.commit().await?;
+        Ok((edge, epoch))
     }
-    /// Checks a token without using it up, so that a bad request does not cost it.
-    pub async fn check_join_token(
-        &self,
-        token_sha256: &[u8; 32],
-        now: UnixMicros,
-    ) -> Result<JoinToken, StoreError> {
-        let _ = (token_sha256, now);
-        Err(StoreError::NotFound)
-    }
+
     pub async fn get_edge(&self, id: EdgeId) -> Result<Edge, StoreError> {
-        let _ = id;
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM edges WHERE id = $1").bind(id.column());
+        read_edge(&row.fetch_one(self.read()).await?)
     }
+
     pub async fn list_edges(&self, after: Option<i64>, limit: u32) -> Result<Page<Edge>, StoreError> {
-        let _ = (after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<Edge>::bounds(after, limit);
+        let rows = sqlx::query("SELECT * FROM edges WHERE seq < $1 ORDER BY seq DESC LIMIT $2")
+            .bind(before)
+            .bind(rows)
+            .fetch_all(self.read())
+            .await?;
+        page(&rows, limit, read_edge)
     }
+
+    /// After a renewal. `NotFound` also when the edge is revoked.
     pub async fn set_edge_certificate(
         &self,
         id: EdgeId,
         serial: &str,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let _ = (id, serial, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql =
+            "UPDATE edges SET certificate_serial = $2, last_seen_at = $3 WHERE id = $1 AND revoked = $4";
+        let query = sqlx::query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
+        found(query.execute(&mut *tx).await?.rows_affected())?;
+        tx.commit().await
     }
+
     pub async fn touch_edge(&self, id: EdgeId, now: UnixMicros) -> Result<(), StoreError> {
-        let _ = (id, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let query = sqlx::query("UPDATE edges SET last_seen_at = $2 WHERE id = $1").bind(id.column());
+        found(query.bind(now.0).execute(&mut *tx).await?.rows_affected())?;
+        tx.commit().await
     }
+
+    /// Its session is fenced in the same moment.
     pub async fn revoke_edge(&self, id: EdgeId) -> Result<(), StoreError> {
-        let _ = id;
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
+        let query = sqlx::query(sql).bind(id.column()).bind(true);
+        found(query.execute(&mut *tx).await?.rows_affected())?;
+        tx.commit().await
     }
-    /// For a new spool: new streams; the epochs before it are fenced from now on.
+
+    /// For a new spool: new streams; the epochs before it are fenced from now on. `NotFound` also when the
+    /// edge is revoked.
     pub async fn open_epoch(
         &self,
         edge: EdgeId,
         reason: &str,
         now: UnixMicros,
     ) -> Result<EdgeEpoch, StoreError> {
-        let _ = (edge, reason, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let epoch = insert_epoch(&mut tx, edge, reason, now).await?;
+        tx.commit().await?;
+        Ok(epoch)
     }
-    /// `Fenced` unless `epoch` is the edge's newest; `Refused` when the edge is revoked.
+
+    /// `Fenced` unless `epoch` is the edge's newest; `NotFound` also when the edge is revoked.
     pub async fn open_session(
         &self,
         edge: EdgeId,
         epoch: u32,
         now: UnixMicros,
     ) -> Result<OpenedSession, StoreError> {
-        let _ = (edge, epoch, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "UPDATE edges SET session = session + 1, last_seen_at = $2 WHERE id = $1 AND revoked = $3 \
+            RETURNING epoch, session";
+        let row = sqlx::query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut *tx).await?;
+        if row.number::<u32>("epoch")? != epoch {
+            return Err(StoreError::Fenced);
+        }
+        let session = row.number("session")?;
+        let rows = sqlx::query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
+            .bind(edge.column())
+            .bind(i64::from(epoch))
+            .fetch_all(&mut *tx)
+            .await?;
+        let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
+        tx.commit().await?;
+        Ok(OpenedSession { session, heads })
     }
 }

@@ -30,12 +30,15 @@ impl Store {
             .await?;
         let sql = "SELECT advertiser_id, ordinal, request_sha256 FROM idempotency_keys \
             WHERE tenant_id = $1 AND key = $2";
-        let known =
-            sqlx::query(sql).bind(shard.tenant.column()).bind(key).fetch_optional(&mut *tx).await?;
+        let known = sqlx::query(sql).bind(shard.tenant.column()).bind(key).fetch_optional(&mut *tx).await?;
         if let Some(row) = known {
             let same = row.col::<i64>("advertiser_id")? == advertiser_column(shard)
                 && row.bytes::<32>("request_sha256")? == request_sha256;
-            return if same { row.number("ordinal") } else { Err(StoreError::Conflict("idempotency_key_reused")) };
+            return if same {
+                row.number("ordinal")
+            } else {
+                Err(StoreError::Conflict("idempotency_key_reused"))
+            };
         }
         let ordinals = append_inputs(&mut tx, &[(shard, input)], now).await?;
         let ordinal = ordinals.first().copied().ok_or(StoreError::NotFound)?;

@@ -1,7 +1,10 @@
 //! The journal: sealed batches byte for byte as the edges signed them, insert-only.
 
-use crate::fleet::LaneHead;
+use crate::dialect::{Connection, Row};
+use crate::fleet::{LaneHead, read_head, read_lane};
+use crate::row::{Columns, DEPLOYMENT, Id, big, found, take_seq};
 use crate::{Store, StoreError};
+use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
 
 /// The envelope's header in plain fields; the caller has verified the signature over its bytes.
@@ -68,21 +71,185 @@ pub struct JournalRow {
     /// Gone once projected.
     pub sidecar: Option<Vec<u8>>,
 }
+/// The columns of a [`JournalRow`]; each query says which rows.
+macro_rules! select_journal {
+    ($rest:literal) => {
+        concat!(
+            "SELECT j.*, s.edge_id, s.epoch, p.sidecar FROM journal j JOIN streams s ON s.stream = j.stream \
+             LEFT JOIN journal_sidecars p ON p.seq = j.seq ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_journal;
+
+pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
+    Ok(JournalRow {
+        seq: row.number("seq")?,
+        edge: row.id("edge_id")?,
+        epoch: row.number("epoch")?,
+        lane: read_lane(row)?,
+        stream: row.stream("stream")?,
+        first_ordinal: row.number("first_ordinal")?,
+        last_ordinal: row.number("last_ordinal")?,
+        events: row.number("events")?,
+        header_bytes: row.col("header")?,
+        signature: row.bytes("signature")?,
+        payload: row.col("payload")?,
+        head_hash: row.bytes("head_hash")?,
+        received_at: row.time("received_at")?,
+        sidecar: row.col("sidecar")?,
+    })
+}
+
+/// The stream as it stands, if this edge may write to it under this session.
+async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
+    let header = &batch.header;
+    let sql = "SELECT s.*, e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
+        JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 AND s.lane = $4";
+    let row = sqlx::query(sql)
+        .bind(i64::from(header.stream.0))
+        .bind(batch.edge.column())
+        .bind(i64::from(header.epoch))
+        .bind(i64::from(header.lane.code()))
+        .fetch_one(conn)
+        .await?;
+    let newest = row.number::<u32>("newest_epoch")? == header.epoch
+        && row.number::<u64>("session")? == batch.session
+        && !row.col::<bool>("revoked")?;
+    if newest { read_head(&row).map(Some) } else { Ok(None) }
+}
+
+enum Place {
+    Next,
+    Covered,
+    Gap,
+    Fork(&'static str),
+}
+
+async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Result<Place, StoreError> {
+    let header = &batch.header;
+    let expected = head.last_ordinal.saturating_add(1);
+    if header.first_ordinal > expected {
+        return Ok(Place::Gap);
+    }
+    if header.first_ordinal == expected {
+        let continues = header.prev_hash == head.head_hash;
+        return Ok(if continues { Place::Next } else { Place::Fork("the chain does not continue") });
+    }
+    let sql = "SELECT head_hash FROM journal WHERE stream = $1 AND first_ordinal = $2 AND last_ordinal = $3";
+    let known = sqlx::query(sql)
+        .bind(i64::from(header.stream.0))
+        .bind(big(header.first_ordinal))
+        .bind(big(header.last_ordinal))
+        .fetch_optional(conn)
+        .await?;
+    let same = match known {
+        Some(row) => row.bytes::<32>("head_hash")? == batch.head_hash,
+        None => false,
+    };
+    Ok(if same { Place::Covered } else { Place::Fork("other bytes at ordinals that are taken") })
+}
+
+async fn insert(conn: &mut Connection, batch: &NewBatch) -> Result<u64, StoreError> {
+    let header = &batch.header;
+    let seq = take_seq(conn, DEPLOYMENT, "journal", 1).await?;
+    let sql = "INSERT INTO journal (seq, stream, lane, first_ordinal, last_ordinal, events, header, signature, \
+        payload, head_hash, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    sqlx::query(sql)
+        .bind(seq)
+        .bind(i64::from(header.stream.0))
+        .bind(i64::from(header.lane.code()))
+        .bind(big(header.first_ordinal))
+        .bind(big(header.last_ordinal))
+        .bind(i64::from(header.events))
+        .bind(&batch.header_bytes)
+        .bind(&batch.signature[..])
+        .bind(&batch.payload)
+        .bind(&batch.head_hash[..])
+        .bind(batch.received_at.0)
+        .execute(&mut *conn)
+        .await?;
+    if !batch.sidecar.is_empty() {
+        sqlx::query("INSERT INTO journal_sidecars (seq, sidecar) VALUES ($1, $2)")
+            .bind(seq)
+            .bind(&batch.sidecar)
+            .execute(&mut *conn)
+            .await?;
+    }
+    sqlx::query("UPDATE streams SET last_ordinal = $2, head_hash = $3 WHERE stream = $1")
+        .bind(i64::from(header.stream.0))
+        .bind(big(header.last_ordinal))
+        .bind(&batch.head_hash[..])
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("UPDATE edges SET last_seen_at = $2 WHERE id = $1")
+        .bind(batch.edge.column())
+        .bind(batch.received_at.0)
+        .execute(conn)
+        .await?;
+    Ok(seq.unsigned_abs())
+}
+
+async fn set_quarantine(conn: &mut Connection, stream: StreamNo, why: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE streams SET quarantined = coalesce(quarantined, $2) WHERE stream = $1";
+    let done = sqlx::query(sql).bind(i64::from(stream.0)).bind(why).execute(conn).await?;
+    found(done.rows_affected())
+}
+
 impl Store {
+    /// Appends a verified batch, or says why not, in one transaction under the stream's head row.
+    /// `NotFound` when the stream is not this edge's, `Conflict("header")` for impossible ordinals.
     pub async fn append_batch(&self, batch: &NewBatch) -> Result<AppendOutcome, StoreError> {
-        let _ = batch;
-        Err(StoreError::NotFound)
+        let header = &batch.header;
+        if header.first_ordinal == 0
+            || header.last_ordinal < header.first_ordinal
+            || header.last_ordinal > ORDINAL_MAX
+        {
+            return Err(StoreError::Conflict("header"));
+        }
+        let mut tx = self.write().await?;
+        let Some(head) = open_head(&mut tx, batch).await? else { return Ok(AppendOutcome::Fenced) };
+        if let Some(why) = head.quarantined {
+            return Ok(AppendOutcome::Fork { why });
+        }
+        match place(&mut tx, batch, &head).await? {
+            Place::Next => {
+                let seq = insert(&mut tx, batch).await?;
+                tx.owed.journal = true;
+                tx.commit().await?;
+                Ok(AppendOutcome::Appended { seq })
+            }
+            Place::Covered => {
+                let LaneHead { last_ordinal, head_hash, .. } = head;
+                Ok(AppendOutcome::AlreadyCovered { last_ordinal, head_hash })
+            }
+            Place::Gap => Ok(AppendOutcome::Gap { expected: head.last_ordinal + 1 }),
+            Place::Fork(why) => {
+                set_quarantine(&mut tx, header.stream, why).await?;
+                tx.commit().await?;
+                Ok(AppendOutcome::Fork { why: why.to_owned() })
+            }
+        }
     }
-    /// Takes nothing more from the stream until an operator has looked.
+
+    /// Takes nothing more from the stream until an operator has looked. The first reason stays.
     pub async fn quarantine(&self, stream: StreamNo, why: &str) -> Result<(), StoreError> {
-        let _ = (stream, why);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        set_quarantine(&mut tx, stream, why).await?;
+        tx.commit().await
     }
+
     /// Batches after `seq`, in commit order.
     pub async fn journal_after(&self, seq: u64, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let _ = (seq, limit);
-        Err(StoreError::NotFound)
+        let rows = sqlx::query(select_journal!("WHERE j.seq > $1 ORDER BY j.seq LIMIT $2"))
+            .bind(big(seq))
+            .bind(i64::from(limit))
+            .fetch_all(self.read())
+            .await?;
+        rows.iter().map(read_journal).collect()
     }
+
     /// A stream's batches that end after `ordinal`, in order.
     pub async fn stream_batches(
         &self,
@@ -90,22 +257,50 @@ impl Store {
         after_ordinal: u64,
         limit: u32,
     ) -> Result<Vec<JournalRow>, StoreError> {
-        let _ = (stream, after_ordinal, limit);
-        Err(StoreError::NotFound)
+        let sql = select_journal!(
+            "WHERE j.stream = $1 AND j.last_ordinal > $2 AND j.first_ordinal >= coalesce((SELECT max(b.first_ordinal) \
+             FROM journal b WHERE b.stream = $1 AND b.first_ordinal <= $2 + 1), 0) \
+             ORDER BY j.first_ordinal LIMIT $3"
+        );
+        let rows = sqlx::query(sql)
+            .bind(i64::from(stream.0))
+            .bind(big(after_ordinal))
+            .bind(i64::from(limit))
+            .fetch_all(self.read())
+            .await?;
+        rows.iter().map(read_journal).collect()
     }
+
     /// The newest batches of a lane, newest first.
     pub async fn recent_batches(&self, lane: Lane, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let _ = (lane, limit);
-        Err(StoreError::NotFound)
+        let rows = sqlx::query(select_journal!("WHERE j.lane = $1 ORDER BY j.seq DESC LIMIT $2"))
+            .bind(i64::from(lane.code()))
+            .bind(i64::from(limit))
+            .fetch_all(self.read())
+            .await?;
+        rows.iter().map(read_journal).collect()
     }
+
     /// The batch that holds the event at `address`.
     pub async fn batch_at(&self, address: Address) -> Result<Option<JournalRow>, StoreError> {
-        let _ = address;
-        Err(StoreError::NotFound)
+        let sql = select_journal!(
+            "WHERE j.stream = $1 AND j.first_ordinal <= $2 ORDER BY j.first_ordinal DESC LIMIT 1"
+        );
+        let row = sqlx::query(sql)
+            .bind(i64::from(address.stream.0))
+            .bind(big(address.ordinal))
+            .fetch_optional(self.read())
+            .await?;
+        let batch = row.as_ref().map(read_journal).transpose()?;
+        Ok(batch.filter(|batch| batch.last_ordinal >= address.ordinal))
     }
+
     /// The streams of an edge's every epoch, oldest first.
     pub async fn edge_streams(&self, edge: EdgeId) -> Result<Vec<LaneHead>, StoreError> {
-        let _ = edge;
-        Err(StoreError::NotFound)
+        let rows = sqlx::query("SELECT * FROM streams WHERE edge_id = $1 ORDER BY stream")
+            .bind(edge.column())
+            .fetch_all(self.read())
+            .await?;
+        rows.iter().map(read_head).collect()
     }
 }

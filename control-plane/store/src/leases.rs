@@ -1,7 +1,10 @@
 //! Leases with fence numbers, for what only one process may do at a time.
 
+use crate::dialect::{Connection, Row};
+use crate::row::{Columns, big};
 use crate::{Store, StoreError};
 use proto_model::UnixMicros;
+use std::time::Duration;
 
 /// Proof of having been the last to acquire `name`. Checkpoints are written only while its fence is the
 /// newest, so a holder that slept through its expiry changes nothing.
@@ -12,31 +15,85 @@ pub struct Lease {
     pub fence: u64,
     pub expires_at: UnixMicros,
 }
+
+fn read(row: &Row) -> Result<Lease, StoreError> {
+    Ok(Lease {
+        name: row.col("name")?,
+        holder: row.col("holder")?,
+        fence: row.number("fence")?,
+        expires_at: row.time("expires_at")?,
+    })
+}
+
+fn expiry(now: UnixMicros, ttl: Duration) -> i64 {
+    now.0.saturating_add(i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// `Fenced` unless the lease is still the newest. Called inside the transaction that it guards.
+pub(crate) async fn check_fence(conn: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
+    let held = sqlx::query("SELECT 1 FROM leases WHERE name = $1 AND fence = $2")
+        .bind(&lease.name)
+        .bind(big(lease.fence))
+        .fetch_optional(conn)
+        .await?;
+    held.map(|_| ()).ok_or(StoreError::Fenced)
+}
+
 impl Store {
     /// `Conflict("lease_held")` while another holder's lease has not expired. Each success raises the fence.
     pub async fn acquire_lease(
         &self,
         name: &str,
         holder: &str,
-        ttl: std::time::Duration,
+        ttl: Duration,
         now: UnixMicros,
     ) -> Result<Lease, StoreError> {
-        let _ = (name, holder, ttl, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 1, $3) \
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = leases.fence + 1, \
+            expires_at = excluded.expires_at \
+            WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(name)
+            .bind(holder)
+            .bind(expiry(now, ttl))
+            .bind(now.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let lease = read(&row.ok_or(StoreError::Conflict("lease_held"))?)?;
+        tx.commit().await?;
+        Ok(lease)
     }
+
     /// The same lease with a later expiry; `Fenced` when it is somebody else's by now.
     pub async fn renew_lease(
         &self,
         lease: &Lease,
-        ttl: std::time::Duration,
+        ttl: Duration,
         now: UnixMicros,
     ) -> Result<Lease, StoreError> {
-        let _ = (lease, ttl, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "UPDATE leases SET expires_at = $3 WHERE name = $1 AND fence = $2 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(&lease.name)
+            .bind(big(lease.fence))
+            .bind(expiry(now, ttl))
+            .fetch_optional(&mut *tx)
+            .await?;
+        let lease = read(&row.ok_or(StoreError::Fenced)?)?;
+        tx.commit().await?;
+        Ok(lease)
     }
+
     /// Lets others in at once. Nothing happens when the lease was lost before.
     pub async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        let _ = lease;
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        // The row stays: fences must never start again.
+        sqlx::query("UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE name = $1 AND fence = $2")
+            .bind(&lease.name)
+            .bind(big(lease.fence))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
     }
 }

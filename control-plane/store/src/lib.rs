@@ -6,7 +6,9 @@
 //!
 //! Lists come newest first: [`Page::next`] goes back in as `after`.
 
+mod aggregate;
 pub mod catalog;
+mod claims;
 mod codec;
 pub mod commissions;
 pub mod conversions;
@@ -15,6 +17,7 @@ mod dialect;
 pub mod erase;
 mod error;
 pub mod fleet;
+pub mod idempotency;
 pub mod intake;
 pub mod journal;
 pub mod leases;

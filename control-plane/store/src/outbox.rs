@@ -1,5 +1,7 @@
 //! Reads of the outbox: what partners and operators are to be told.
 
+use crate::dialect::Row;
+use crate::row::{Columns, Id, page};
 use crate::{Page, Store, StoreError};
 use proto_model::{AdvertiserId, Amount, DerivedId, PartnerId, TenantId, UnixMicros};
 
@@ -17,6 +19,20 @@ pub struct OutboxRow {
     pub order_id: String,
     pub created_at: UnixMicros,
 }
+
+fn read_row(row: &Row) -> Result<OutboxRow, StoreError> {
+    Ok(OutboxRow {
+        id: row.derived("id")?,
+        advertiser: row.id_opt("advertiser_id")?,
+        kind: row.col("kind")?,
+        partner: row.id("partner_id")?,
+        subject: row.derived("subject")?,
+        amount: row.amount("amount_minor", "currency")?,
+        order_id: row.col("order_id")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
 impl Store {
     pub async fn list_outbox(
         &self,
@@ -24,7 +40,9 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<OutboxRow>, StoreError> {
-        let _ = (tenant, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<OutboxRow>::bounds(after, limit);
+        let sql = "SELECT * FROM outbox WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(self.read()).await?, limit, read_row)
     }
 }

@@ -1,15 +1,20 @@
 //! What the projector writes for one batch: roll-ups, intake, personal values, and its checkpoint.
 
-use crate::journal::JournalRow;
-use crate::leases::Lease;
-use crate::{Store, StoreError};
+use crate::codec::hex;
+use crate::dialect::{self, Connection, Row};
+use crate::intake::{advertiser_column, append_inputs, read_shard};
+use crate::journal::{JournalRow, read_journal, select_journal};
+use crate::leases::{Lease, check_fence};
+use crate::row::{Columns, Id, big, page, take_seq};
+use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::{CustomerRef, Input, ShardKey};
 use proto_model::event::PersonalClass;
 use proto_model::{
     Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, OfferId, PartnerId, ProgramId, Reason,
     TenantId, UnixMicros, VerdictKind,
 };
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum HitKind {
@@ -34,6 +39,15 @@ pub struct RollupKey {
     pub verdict: VerdictKind,
     pub rule_id: Option<String>,
     pub rule_set_version: u32,
+}
+
+impl HitKind {
+    pub(crate) const fn code(self) -> i64 {
+        match self {
+            Self::Click => 1,
+            Self::Conversion => 2,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -97,17 +111,147 @@ pub struct LinkTarget {
     pub program: ProgramId,
     pub advertiser: AdvertiserId,
 }
+async fn bulk(conn: &mut Connection, sql: &'static str, rows: Vec<Value>) -> Result<(), StoreError> {
+    if !rows.is_empty() {
+        sqlx::query(sql).bind(Value::Array(rows).to_string()).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// In the order of [`dialect::FOLD_ROLLUPS`].
+fn rollup_row((key, hits): (&RollupKey, &u64)) -> Value {
+    json!([
+        key.tenant.column(),
+        key.hour.0,
+        key.kind.code(),
+        key.link.map_or(0, Id::column),
+        key.offer.map_or(0, Id::column),
+        key.partner.map_or(0, Id::column),
+        key.advertiser.column(),
+        key.country.code(),
+        key.device.code(),
+        key.verdict.code(),
+        key.rule_set_version,
+        key.rule_id.as_deref().unwrap_or(""),
+        hits,
+    ])
+}
+
+/// In the order of [`dialect::INSERT_SIDECAR`].
+fn sidecar_row(row: &SidecarRow) -> Value {
+    json!([
+        row.tenant.column(),
+        row.address.stream.0,
+        row.address.ordinal,
+        row.class.code(),
+        hex(&row.salt),
+        hex(&row.value),
+        row.customer.map(|customer| hex(&customer.0)),
+    ])
+}
+
+async fn fold_rollups(conn: &mut Connection, projection: &Projection) -> Result<(), StoreError> {
+    if !projection.rollups.is_empty() {
+        let rows = Value::Array(projection.rollups.iter().map(rollup_row).collect()).to_string();
+        for sql in dialect::FOLD_ROLLUPS {
+            sqlx::query(sql).bind(&rows).execute(&mut *conn).await?;
+        }
+    }
+    let refused = projection.refused.iter().map(|(key, hits)| {
+        json!([key.tenant.column(), key.hour.0, key.advertiser.column(), key.reason.code(), hits])
+    });
+    bulk(conn, dialect::FOLD_REFUSED, refused.collect()).await
+}
+
+/// Appends what is addressed to a shard that exists, and says how much was not.
+async fn append_known(
+    conn: &mut Connection,
+    inputs: &[(ShardKey, Input)],
+    now: UnixMicros,
+) -> Result<usize, StoreError> {
+    let asked: BTreeSet<ShardKey> = inputs.iter().map(|(shard, _)| *shard).collect();
+    let rows = asked.iter().map(|shard| json!([shard.tenant.column(), advertiser_column(*shard)]));
+    let known = sqlx::query(dialect::KNOWN_SHARDS)
+        .bind(Value::Array(rows.collect()).to_string())
+        .fetch_all(&mut *conn)
+        .await?;
+    let known: BTreeSet<ShardKey> = known.iter().map(read_shard).collect::<Result<_, _>>()?;
+    let kept: Vec<(ShardKey, &Input)> = inputs
+        .iter()
+        .filter(|(shard, _)| known.contains(shard))
+        .map(|(shard, input)| (*shard, input))
+        .collect();
+    append_inputs(conn, &kept, now).await?;
+    Ok(inputs.len() - kept.len())
+}
+
+async fn insert_signal(conn: &mut Connection, signal: &FraudSignal) -> Result<(), StoreError> {
+    let tenant = signal.tenant.column();
+    let sql = "SELECT 1 FROM tenants WHERE id = $1 AND NOT EXISTS \
+        (SELECT 1 FROM fraud_signals WHERE tenant_id = $1 AND id = $2)";
+    let wanted = sqlx::query(sql).bind(tenant).bind(&signal.id.0[..]).fetch_optional(&mut *conn).await?;
+    if wanted.is_none() {
+        return Ok(());
+    }
+    let seq = take_seq(conn, tenant, "fraud_signals", 1).await?;
+    let sql = "INSERT INTO fraud_signals (tenant_id, id, seq, kind, stream, ordinal, detail, at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    sqlx::query(sql)
+        .bind(tenant)
+        .bind(&signal.id.0[..])
+        .bind(seq)
+        .bind(&signal.kind)
+        .bind(i64::from(signal.address.stream.0))
+        .bind(big(signal.address.ordinal))
+        .bind(&signal.detail)
+        .bind(signal.at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn read_signal(row: &Row) -> Result<FraudSignal, StoreError> {
+    Ok(FraudSignal {
+        tenant: row.id("tenant_id")?,
+        id: row.derived("id")?,
+        kind: row.col("kind")?,
+        address: Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? },
+        detail: row.col("detail")?,
+        at: row.time("at")?,
+    })
+}
+
+fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
+    let class = row.number("class")?;
+    Ok(SidecarRow {
+        tenant: row.id("tenant_id")?,
+        address: Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? },
+        class: PersonalClass::from_code(class).ok_or_else(|| StoreError::corrupt("class", class))?,
+        salt: row.bytes("salt")?,
+        value: row.col("value")?,
+        customer: row.bytes_opt("customer")?.map(CustomerRef),
+    })
+}
+
+const PROJECTED: &str = "SELECT seq FROM journal_checkpoints WHERE name = 'projector'";
+
 impl Store {
     /// The next batches to project, in journal order, with their sidecars.
     pub async fn unprojected(&self, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let _ = limit;
-        Err(StoreError::NotFound)
+        let sql = select_journal!(
+            "WHERE j.seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') ORDER BY j.seq LIMIT $1"
+        );
+        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        rows.iter().map(read_journal).collect()
     }
+
     /// The journal seq up to which everything is projected.
     pub async fn projected_through(&self) -> Result<u64, StoreError> {
-        Err(StoreError::NotFound)
+        sqlx::query(PROJECTED).fetch_one(self.read()).await?.number("seq")
     }
-    /// `false` = this batch was projected before; nothing has changed.
+
+    /// Everything that one batch brings about, with the checkpoint, in one transaction. `false` = it was
+    /// projected before; nothing has changed. `Conflict("projection_order")` when batches before it are missing.
     pub async fn commit_projection(
         &self,
         lease: &Lease,
@@ -115,38 +259,105 @@ impl Store {
         projection: &Projection,
         now: UnixMicros,
     ) -> Result<bool, StoreError> {
-        let _ = (lease, seq, projection, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        check_fence(&mut tx, lease).await?;
+        let done: u64 = sqlx::query(PROJECTED).fetch_one(&mut *tx).await?.number("seq")?;
+        if seq <= done {
+            return Ok(false);
+        }
+        if seq != done + 1 {
+            return Err(StoreError::Conflict("projection_order"));
+        }
+        fold_rollups(&mut tx, projection).await?;
+        let left_out = append_known(&mut tx, &projection.intake, now).await?;
+        bulk(&mut tx, dialect::INSERT_SIDECAR, projection.sidecar.iter().map(sidecar_row).collect()).await?;
+        for signal in &projection.signals {
+            insert_signal(&mut tx, signal).await?;
+        }
+        sqlx::query("DELETE FROM journal_sidecars WHERE seq = $1").bind(big(seq)).execute(&mut *tx).await?;
+        sqlx::query("UPDATE journal_checkpoints SET seq = $1 WHERE name = 'projector'")
+            .bind(big(seq))
+            .execute(&mut *tx)
+            .await?;
+        tx.owed.projection = true;
+        tx.owed.intake = !projection.intake.is_empty();
+        tx.commit().await?;
+        if left_out > 0 {
+            tracing::warn!(seq, left_out, "a batch named advertisers that do not exist; see the journal");
+        }
+        Ok(true)
     }
-    /// The pseudonyms, in the order asked for.
+
+    /// The pseudonyms, in the order asked for. `MissingReference` when a tenant does not exist.
     pub async fn resolve_customers(&self, keys: &[CustomerKey]) -> Result<Vec<CustomerRef>, StoreError> {
-        let _ = keys;
-        Err(StoreError::NotFound)
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.write().await?;
+        let mut customers = Vec::with_capacity(keys.len());
+        for key in keys {
+            // The update changes nothing: it makes RETURNING give the row that was there.
+            let sql = "INSERT INTO customers (tenant_id, customer_id, customer) VALUES ($1, $2, $3) \
+                ON CONFLICT (tenant_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id \
+                RETURNING customer";
+            let row = sqlx::query(sql)
+                .bind(key.tenant.column())
+                .bind(&key.customer_id)
+                .bind(&key.candidate.0[..])
+                .fetch_one(&mut *tx)
+                .await?;
+            customers.push(CustomerRef(row.bytes("customer")?));
+        }
+        tx.commit().await?;
+        Ok(customers)
     }
+
+    /// What links of known tenants stand for; those that do not exist are left out.
     pub async fn links_by_id(
         &self,
         links: &[(TenantId, LinkId)],
     ) -> Result<BTreeMap<(TenantId, LinkId), LinkTarget>, StoreError> {
-        let _ = links;
-        Err(StoreError::NotFound)
+        let asked: BTreeSet<(i64, i64)> = links.iter().map(|(t, l)| (t.column(), l.column())).collect();
+        let rows =
+            sqlx::query(dialect::LINK_TARGETS).bind(json!(asked).to_string()).fetch_all(self.read()).await?;
+        let target = |row: &Row| {
+            let target = LinkTarget {
+                offer: row.id("offer_id")?,
+                partner: row.id("partner_id")?,
+                program: row.id("program_id")?,
+                advertiser: row.id("advertiser_id")?,
+            };
+            Ok(((row.id("tenant_id")?, row.id("id")?), target))
+        };
+        rows.iter().map(target).collect()
     }
+
     /// The personal values that are left of an event.
     pub async fn sidecar_at(
         &self,
         tenant: TenantId,
         address: Address,
     ) -> Result<Vec<SidecarRow>, StoreError> {
-        let _ = (tenant, address);
-        Err(StoreError::NotFound)
+        let sql =
+            "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3 ORDER BY class";
+        let rows = sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(i64::from(address.stream.0))
+            .bind(big(address.ordinal))
+            .fetch_all(self.read())
+            .await?;
+        rows.iter().map(read_sidecar).collect()
     }
-    /// The newest fraud signals, newest first.
+
     pub async fn list_signals(
         &self,
         tenant: TenantId,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<crate::Page<FraudSignal>, StoreError> {
-        let _ = (tenant, after, limit);
-        Err(StoreError::NotFound)
+    ) -> Result<Page<FraudSignal>, StoreError> {
+        let (before, rows) = Page::<FraudSignal>::bounds(after, limit);
+        let sql = "SELECT * FROM fraud_signals WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(self.read()).await?, limit, read_signal)
     }
 }

@@ -1,10 +1,15 @@
 //! Reports over the roll-ups and the decided conversions.
 
+use crate::dialect::{Db, Row};
+use crate::projection::HitKind;
+use crate::row::{Columns, Id};
 use crate::{Store, StoreError};
 use proto_model::{
     AdvertiserId, Amount, Country, DeviceClass, LinkId, OfferId, PartnerId, Reason, TenantId, UnixMicros,
     VerdictKind,
 };
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Hours from `from` on and before `until`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +67,89 @@ pub struct RefusedHits {
     pub reason: Reason,
     pub hits: u64,
 }
+
+/// Newest hour first, then by link.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    hour: Reverse<UnixMicros>,
+    link: LinkId,
+    offer: OfferId,
+    partner: PartnerId,
+    advertiser: AdvertiserId,
+}
+
+impl Key {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            hour: Reverse(row.time("hour")?),
+            link: row.id("link_id")?,
+            offer: row.id("offer_id")?,
+            partner: row.id("partner_id")?,
+            advertiser: row.id("advertiser_id")?,
+        })
+    }
+
+    fn empty(self) -> LinkHour {
+        LinkHour {
+            hour: self.hour.0,
+            advertiser: self.advertiser,
+            offer: self.offer,
+            partner: self.partner,
+            link: self.link,
+            clicks: 0,
+            flagged: 0,
+            blocked: 0,
+            conversions: 0,
+            sales: Vec::new(),
+            commissions: Vec::new(),
+        }
+    }
+}
+
+/// The first rows of the report are among the first of each part, so each part is cut at the limit.
+const CLICKS: &str = "SELECT hour, link_id, offer_id, partner_id, advertiser_id, \
+    sum(CASE WHEN verdict <> 2 THEN hits ELSE 0 END) AS clicks, \
+    sum(CASE WHEN verdict = 1 THEN hits ELSE 0 END) AS flagged, \
+    sum(CASE WHEN verdict = 2 THEN hits ELSE 0 END) AS blocked \
+    FROM rollup_links WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $9 AND link_id <> 0 \
+    AND ($4 IS NULL OR advertiser_id = $4) AND ($5 IS NULL OR offer_id = $5) \
+    AND ($6 IS NULL OR partner_id = $6) AND ($7 IS NULL OR link_id = $7) \
+    GROUP BY hour, link_id, offer_id, partner_id, advertiser_id ORDER BY hour DESC, link_id LIMIT $8";
+
+const CONVERSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
+    count(*) AS conversions, c.currency AS currency, sum(c.amount_minor) AS minor \
+    FROM conversions c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
+    AND c.link_id IS NOT NULL AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
+    AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
+    GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, c.currency";
+
+const COMMISSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
+    m.currency AS currency, sum(m.amount_minor) AS minor \
+    FROM conversions c JOIN commissions m ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id \
+    WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
+    AND m.status IN ('pending', 'approved') AND m.amount_minor <> 0 \
+    AND c.link_id IS NOT NULL AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
+    AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
+    GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, m.currency";
+
+type Query<'q> = sqlx::query::Query<'q, Db, <Db as sqlx::Database>::Arguments>;
+
+fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
+    sqlx::query(sql)
+        .bind(tenant.column())
+        .bind(filter.from.0)
+        .bind(filter.until.0)
+        .bind(filter.advertiser.map(Id::column))
+        .bind(filter.offer.map(Id::column))
+        .bind(filter.partner.map(Id::column))
+        .bind(filter.link.map(Id::column))
+}
+
+fn coded<T>(row: &Row, name: &'static str, from_code: impl Fn(u8) -> Option<T>) -> Result<T, StoreError> {
+    let code = row.number(name)?;
+    from_code(code).ok_or_else(|| StoreError::corrupt(name, code))
+}
+
 impl Store {
     /// By hour and link, newest hour first; at most `limit` rows.
     pub async fn report_links(
@@ -70,9 +158,31 @@ impl Store {
         filter: &ReportFilter,
         limit: u32,
     ) -> Result<Vec<LinkHour>, StoreError> {
-        let _ = (tenant, filter, limit);
-        Err(StoreError::NotFound)
+        let mut report: BTreeMap<Key, LinkHour> = BTreeMap::new();
+        let clicks = bind_filter(CLICKS, tenant, filter).bind(i64::from(limit)).bind(HitKind::Click.code());
+        for row in &clicks.fetch_all(self.read()).await? {
+            let key = Key::read(row)?;
+            let line = report.entry(key).or_insert_with(|| key.empty());
+            line.clicks = row.number("clicks")?;
+            line.flagged = row.number("flagged")?;
+            line.blocked = row.number("blocked")?;
+        }
+        for row in &bind_filter(CONVERSIONS, tenant, filter).fetch_all(self.read()).await? {
+            let key = Key::read(row)?;
+            let line = report.entry(key).or_insert_with(|| key.empty());
+            line.conversions += row.number::<u64>("conversions")?;
+            if row.col::<Option<&str>>("currency")?.is_some() {
+                line.sales.push(row.amount("minor", "currency")?);
+            }
+        }
+        for row in &bind_filter(COMMISSIONS, tenant, filter).fetch_all(self.read()).await? {
+            let key = Key::read(row)?;
+            let line = report.entry(key).or_insert_with(|| key.empty());
+            line.commissions.push(row.amount("minor", "currency")?);
+        }
+        Ok(report.into_values().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
+
     /// What each rule of each version did; `rule_id: None` = no rule matched.
     pub async fn report_rules(
         &self,
@@ -80,25 +190,62 @@ impl Store {
         from: UnixMicros,
         until: UnixMicros,
     ) -> Result<Vec<RuleHits>, StoreError> {
-        let _ = (tenant, from, until);
-        Err(StoreError::NotFound)
+        let sql = "SELECT rule_set_version, rule_id, verdict, sum(hits) AS hits FROM rollup_rules \
+            WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $4 \
+            GROUP BY rule_set_version, rule_id, verdict ORDER BY rule_set_version DESC, rule_id, verdict";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
+        let rows = query.bind(HitKind::Click.code()).fetch_all(self.read()).await?;
+        let hits = |row: &Row| {
+            let rule: String = row.col("rule_id")?;
+            Ok(RuleHits {
+                rule_id: (!rule.is_empty()).then_some(rule),
+                rule_set_version: row.number("rule_set_version")?,
+                verdict: coded(row, "verdict", VerdictKind::from_code)?,
+                clicks: row.number("hits")?,
+            })
+        };
+        rows.iter().map(hits).collect()
     }
+
     pub async fn report_facts(
         &self,
         tenant: TenantId,
         from: UnixMicros,
         until: UnixMicros,
     ) -> Result<Vec<FactHits>, StoreError> {
-        let _ = (tenant, from, until);
-        Err(StoreError::NotFound)
+        let sql = "SELECT country, device, verdict, sum(hits) AS hits FROM rollup_facts \
+            WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $4 \
+            GROUP BY country, device, verdict ORDER BY hits DESC, country, device, verdict";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
+        let rows = query.bind(HitKind::Click.code()).fetch_all(self.read()).await?;
+        let hits = |row: &Row| {
+            Ok(FactHits {
+                country: Country::parse(row.col("country")?),
+                device: coded(row, "device", DeviceClass::from_code)?,
+                verdict: coded(row, "verdict", VerdictKind::from_code)?,
+                clicks: row.number("hits")?,
+            })
+        };
+        rows.iter().map(hits).collect()
     }
+
     pub async fn report_refused(
         &self,
         tenant: TenantId,
         from: UnixMicros,
         until: UnixMicros,
     ) -> Result<Vec<RefusedHits>, StoreError> {
-        let _ = (tenant, from, until);
-        Err(StoreError::NotFound)
+        let sql = "SELECT hour, advertiser_id, reason, hits FROM rollup_refused \
+            WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 ORDER BY hour DESC, advertiser_id, reason";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
+        let hits = |row: &Row| {
+            Ok(RefusedHits {
+                hour: row.time("hour")?,
+                advertiser: row.id("advertiser_id")?,
+                reason: coded(row, "reason", Reason::from_code)?,
+                hits: row.number("hits")?,
+            })
+        };
+        query.fetch_all(self.read()).await?.iter().map(hits).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Reading columns: numbers become ids, blobs become hashes, and what does not fit is `Corrupt`.
 
-use crate::StoreError;
-use crate::dialect::{Db, Row as DbRow};
+use crate::dialect::{Connection, Db, Row as DbRow};
+use crate::{Page, StoreError};
 use proto_model::{
     AdvertiserId, Amount, Currency, DerivedId, EdgeId, LinkId, OfferId, PartnerId, ProgramId, StreamNo,
     TenantId, UnixMicros,
@@ -58,7 +58,7 @@ pub(crate) trait Columns {
     }
 
     fn currency(&self, name: &'static str) -> Result<Currency, StoreError> {
-        Currency::parse(self.col(name)?).map_err(|error| StoreError::corrupt(name, error))
+        Currency::parse_stored(self.col(name)?).map_err(|error| StoreError::corrupt(name, error))
     }
 
     /// A text column through a `parse` function.
@@ -104,4 +104,36 @@ id_columns!(TenantId, AdvertiserId, ProgramId, OfferId, PartnerId, LinkId, EdgeI
 /// fails a check instead of wrapping.
 pub(crate) fn big(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The next `count` numbers of one of a tenant's lists; returns the last of them. Taken in the inserting
+/// transaction, so that numbers become visible in order and a reader never skips one.
+pub(crate) async fn take_seq(
+    conn: &mut Connection,
+    tenant: i64,
+    name: &'static str,
+    count: i64,
+) -> Result<i64, StoreError> {
+    let sql = "INSERT INTO sequences (tenant_id, name, last) VALUES ($1, $2, $3) \
+        ON CONFLICT (tenant_id, name) DO UPDATE SET last = sequences.last + excluded.last RETURNING last";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(name).bind(count).fetch_one(conn).await?)
+}
+
+/// The lists of the deployment are numbered under this tenant, which no real one has.
+pub(crate) const DEPLOYMENT: i64 = 0;
+
+/// Rows that were read with [`Page::bounds`] and have a `seq`.
+pub(crate) fn page<T>(
+    rows: &[DbRow],
+    limit: u32,
+    read: impl Fn(&DbRow) -> Result<T, StoreError>,
+) -> Result<Page<T>, StoreError> {
+    let items =
+        rows.iter().map(|row| Ok((row.col("seq")?, read(row)?))).collect::<Result<_, StoreError>>()?;
+    Ok(Page::of(items, limit))
+}
+
+/// A change that must have found its row.
+pub(crate) fn found(rows_affected: u64) -> Result<(), StoreError> {
+    if rows_affected == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }

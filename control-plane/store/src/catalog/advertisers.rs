@@ -1,42 +1,118 @@
-use super::{Advertiser, Partner, Program};
+use super::{Advertiser, Program};
+use crate::dialect::Row;
+use crate::intake::create_shard;
+use crate::row::{Columns, Id, page, take_seq};
 use crate::{Page, Store, StoreError};
-use proto_model::{AdvertiserId, PartnerId, ProgramId, TenantId};
+use control_plane_domain::ShardKey;
+use proto_model::{AdvertiserId, ProgramId, TenantId};
+
+pub(super) fn read_advertiser(row: &Row) -> Result<Advertiser, StoreError> {
+    Ok(Advertiser {
+        tenant: row.id("tenant_id")?,
+        id: row.id("id")?,
+        name: row.col("name")?,
+        postback_token_sha256: row.bytes_opt("postback_token_sha256")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+fn read_program(row: &Row) -> Result<Program, StoreError> {
+    Ok(Program {
+        tenant: row.id("tenant_id")?,
+        id: row.id("id")?,
+        advertiser: row.id("advertiser_id")?,
+        name: row.col("name")?,
+        created_at: row.time("created_at")?,
+    })
+}
 
 impl Store {
+    /// The advertiser and its shard of the intake.
     pub async fn create_advertiser(&self, advertiser: &Advertiser) -> Result<(), StoreError> {
-        let _ = advertiser;
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let seq = take_seq(&mut tx, advertiser.tenant.column(), "advertisers", 1).await?;
+        let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(sql)
+            .bind(advertiser.tenant.column())
+            .bind(advertiser.id.column())
+            .bind(seq)
+            .bind(&advertiser.name)
+            .bind(advertiser.postback_token_sha256.as_ref().map(|hash| &hash[..]))
+            .bind(advertiser.created_at.0)
+            .execute(&mut *tx)
+            .await?;
+        create_shard(&mut tx, ShardKey::advertiser(advertiser.tenant, advertiser.id)).await?;
+        tx.commit_catalog().await
     }
+
     pub async fn get_advertiser(&self, tenant: TenantId, id: AdvertiserId) -> Result<Advertiser, StoreError> {
-        let _ = (tenant, id);
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM advertisers WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.column())
+            .bind(id.column())
+            .fetch_one(self.read())
+            .await?;
+        read_advertiser(&row)
     }
+
     pub async fn list_advertisers(
         &self,
         tenant: TenantId,
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<Advertiser>, StoreError> {
-        let _ = (tenant, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<Advertiser>::bounds(after, limit);
+        let sql = "SELECT * FROM advertisers WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(self.read()).await?, limit, read_advertiser)
     }
+
     pub async fn set_postback_token(
         &self,
         tenant: TenantId,
         id: AdvertiserId,
         token_sha256: Option<[u8; 32]>,
     ) -> Result<Advertiser, StoreError> {
-        let _ = (tenant, id, token_sha256);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql =
+            "UPDATE advertisers SET postback_token_sha256 = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(id.column())
+            .bind(token_sha256.as_ref().map(|hash| &hash[..]))
+            .fetch_one(&mut *tx)
+            .await?;
+        let advertiser = read_advertiser(&row)?;
+        tx.commit_catalog().await?;
+        Ok(advertiser)
     }
+
     pub async fn create_program(&self, program: &Program) -> Result<(), StoreError> {
-        let _ = program;
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let seq = take_seq(&mut tx, program.tenant.column(), "programs", 1).await?;
+        let sql = "INSERT INTO programs (tenant_id, id, seq, advertiser_id, name, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(sql)
+            .bind(program.tenant.column())
+            .bind(program.id.column())
+            .bind(seq)
+            .bind(program.advertiser.column())
+            .bind(&program.name)
+            .bind(program.created_at.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit_catalog().await
     }
+
     pub async fn get_program(&self, tenant: TenantId, id: ProgramId) -> Result<Program, StoreError> {
-        let _ = (tenant, id);
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM programs WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.column())
+            .bind(id.column())
+            .fetch_one(self.read())
+            .await?;
+        read_program(&row)
     }
+
     pub async fn list_programs(
         &self,
         tenant: TenantId,
@@ -44,24 +120,11 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<Program>, StoreError> {
-        let _ = (tenant, advertiser, after, limit);
-        Err(StoreError::NotFound)
-    }
-    pub async fn create_partner(&self, partner: &Partner) -> Result<(), StoreError> {
-        let _ = partner;
-        Err(StoreError::NotFound)
-    }
-    pub async fn get_partner(&self, tenant: TenantId, id: PartnerId) -> Result<Partner, StoreError> {
-        let _ = (tenant, id);
-        Err(StoreError::NotFound)
-    }
-    pub async fn list_partners(
-        &self,
-        tenant: TenantId,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<Partner>, StoreError> {
-        let _ = (tenant, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<Program>::bounds(after, limit);
+        let sql = "SELECT * FROM programs WHERE tenant_id = $1 AND seq < $2 \
+            AND ($4 IS NULL OR advertiser_id = $4) ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(advertiser.map(Id::column)).fetch_all(self.read()).await?;
+        page(&rows, limit, read_program)
     }
 }

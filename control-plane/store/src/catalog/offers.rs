@@ -1,18 +1,75 @@
 use super::{Offer, OfferChange};
+use crate::dialect::{Connection, Row};
+use crate::intake::append_inputs;
+use crate::row::{Columns, Id, page, take_seq};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::terms::OfferTerms;
+use control_plane_domain::{Input, ShardKey};
 use proto_model::{AdvertiserId, OfferId, ProgramId, TenantId, UnixMicros};
+
+pub(super) fn read_offer(row: &Row) -> Result<Offer, StoreError> {
+    Ok(Offer {
+        tenant: row.id("tenant_id")?,
+        id: row.id("id")?,
+        program: row.id("program_id")?,
+        advertiser: row.id("advertiser_id")?,
+        name: row.col("name")?,
+        destination: row.col("destination")?,
+        click_id_parameter: row.col("click_id_parameter")?,
+        active: row.col("active")?,
+        terms_version: row.number("terms_version")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+async fn insert(conn: &mut Connection, offer: &Offer, seq: i64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO offers (tenant_id, id, seq, program_id, advertiser_id, name, destination, \
+        click_id_parameter, active, terms_version, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    sqlx::query(sql)
+        .bind(offer.tenant.column())
+        .bind(offer.id.column())
+        .bind(seq)
+        .bind(offer.program.column())
+        .bind(offer.advertiser.column())
+        .bind(&offer.name)
+        .bind(&offer.destination)
+        .bind(&offer.click_id_parameter)
+        .bind(offer.active)
+        .bind(i64::from(offer.terms_version))
+        .bind(offer.created_at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
 
 impl Store {
     /// The offer and its first terms; these also go to the advertiser's intake, in the same transaction.
     pub async fn create_offer(&self, offer: &Offer, terms: &OfferTerms) -> Result<(), StoreError> {
-        let _ = (offer, terms);
-        Err(StoreError::NotFound)
+        if terms.offer != offer.id || terms.program != offer.program {
+            return Err(StoreError::Conflict("terms_offer"));
+        }
+        if terms.version != 1 || offer.terms_version != 1 {
+            return Err(StoreError::Conflict("terms_version"));
+        }
+        let mut tx = self.write().await?;
+        let seq = take_seq(&mut tx, offer.tenant.column(), "offers", 1).await?;
+        insert(&mut tx, offer, seq).await?;
+        let shard = ShardKey::advertiser(offer.tenant, offer.advertiser);
+        append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], offer.created_at).await?;
+        tx.owed.intake = true;
+        tx.commit_catalog().await
     }
+
     pub async fn get_offer(&self, tenant: TenantId, id: OfferId) -> Result<Offer, StoreError> {
-        let _ = (tenant, id);
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM offers WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.column())
+            .bind(id.column())
+            .fetch_one(self.read())
+            .await?;
+        read_offer(&row)
     }
+
     pub async fn list_offers(
         &self,
         tenant: TenantId,
@@ -20,18 +77,38 @@ impl Store {
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<Offer>, StoreError> {
-        let _ = (tenant, program, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<Offer>::bounds(after, limit);
+        let sql = "SELECT * FROM offers WHERE tenant_id = $1 AND seq < $2 \
+            AND ($4 IS NULL OR program_id = $4) ORDER BY seq DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(program.map(Id::column)).fetch_all(self.read()).await?;
+        page(&rows, limit, read_offer)
     }
+
     pub async fn update_offer(
         &self,
         tenant: TenantId,
         id: OfferId,
         change: &OfferChange,
     ) -> Result<Offer, StoreError> {
-        let _ = (tenant, id, change);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "UPDATE offers SET name = coalesce($3, name), destination = coalesce($4, destination), \
+            click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active) \
+            WHERE tenant_id = $1 AND id = $2 RETURNING *";
+        let row = sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(id.column())
+            .bind(change.name.as_deref())
+            .bind(change.destination.as_deref())
+            .bind(change.click_id_parameter.as_deref())
+            .bind(change.active)
+            .fetch_one(&mut *tx)
+            .await?;
+        let offer = read_offer(&row)?;
+        tx.commit_catalog().await?;
+        Ok(offer)
     }
+
     /// New terms; `Conflict("terms_version")` unless their version is the offer's next.
     pub async fn put_terms(
         &self,
@@ -40,7 +117,27 @@ impl Store {
         terms: &OfferTerms,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let _ = (tenant, advertiser, terms, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "SELECT * FROM offers WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4";
+        let row = sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(terms.offer.column())
+            .bind(advertiser.column())
+            .bind(terms.program.column())
+            .fetch_one(&mut *tx)
+            .await?;
+        if read_offer(&row)?.terms_version.checked_add(1) != Some(terms.version) {
+            return Err(StoreError::Conflict("terms_version"));
+        }
+        sqlx::query("UPDATE offers SET terms_version = $3 WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.column())
+            .bind(terms.offer.column())
+            .bind(i64::from(terms.version))
+            .execute(&mut *tx)
+            .await?;
+        let shard = ShardKey::advertiser(tenant, advertiser);
+        append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], now).await?;
+        tx.owed.intake = true;
+        tx.commit().await
     }
 }

@@ -1,6 +1,17 @@
 use super::RuleSetRecord;
+use crate::dialect::Row;
+use crate::row::{Columns, Id, page};
 use crate::{Page, Store, StoreError};
 use proto_model::{TenantId, UnixMicros};
+
+pub(super) fn read_rule_set(row: &Row) -> Result<RuleSetRecord, StoreError> {
+    Ok(RuleSetRecord {
+        tenant: row.id("tenant_id")?,
+        version: row.number("version")?,
+        body_json: row.col("body_json")?,
+        published_at: row.time("published_at")?,
+    })
+}
 
 impl Store {
     /// Versions only rise. `Conflict("rule_set_version")` when `expected` (0 = none yet) is not the current one.
@@ -11,24 +22,54 @@ impl Store {
         expected: Option<u32>,
         now: UnixMicros,
     ) -> Result<u32, StoreError> {
-        let _ = (tenant, body_json, expected, now);
-        Err(StoreError::NotFound)
+        let mut tx = self.write().await?;
+        let sql = "SELECT coalesce(max(version), 0) AS version FROM rule_sets WHERE tenant_id = $1";
+        let row = sqlx::query(sql).bind(tenant.column()).fetch_one(&mut *tx).await?;
+        let current: u32 = row.number("version")?;
+        if expected.is_some_and(|version| version != current) {
+            return Err(StoreError::Conflict("rule_set_version"));
+        }
+        let version = current.checked_add(1).ok_or(StoreError::Conflict("rule_set_version"))?;
+        let sql =
+            "INSERT INTO rule_sets (tenant_id, version, body_json, published_at) VALUES ($1, $2, $3, $4)";
+        sqlx::query(sql)
+            .bind(tenant.column())
+            .bind(i64::from(version))
+            .bind(body_json)
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit_catalog().await?;
+        Ok(version)
     }
+
     pub async fn current_rule_set(&self, tenant: TenantId) -> Result<Option<RuleSetRecord>, StoreError> {
-        let _ = tenant;
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM rule_sets WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1")
+            .bind(tenant.column())
+            .fetch_optional(self.read())
+            .await?;
+        row.as_ref().map(read_rule_set).transpose()
     }
+
     pub async fn get_rule_set(&self, tenant: TenantId, version: u32) -> Result<RuleSetRecord, StoreError> {
-        let _ = (tenant, version);
-        Err(StoreError::NotFound)
+        let row = sqlx::query("SELECT * FROM rule_sets WHERE tenant_id = $1 AND version = $2")
+            .bind(tenant.column())
+            .bind(i64::from(version))
+            .fetch_one(self.read())
+            .await?;
+        read_rule_set(&row)
     }
+
     pub async fn list_rule_sets(
         &self,
         tenant: TenantId,
         after: Option<i64>,
         limit: u32,
     ) -> Result<Page<RuleSetRecord>, StoreError> {
-        let _ = (tenant, after, limit);
-        Err(StoreError::NotFound)
+        let (before, rows) = Page::<RuleSetRecord>::bounds(after, limit);
+        let sql = "SELECT rule_sets.*, version AS seq FROM rule_sets \
+            WHERE tenant_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
+        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(self.read()).await?, limit, read_rule_set)
     }
 }

@@ -1,4 +1,11 @@
+use super::advertisers::read_advertiser;
+use super::links::read_link;
+use super::offers::read_offer;
+use super::rules::read_rule_set;
+use super::tenants::{read_click_key, read_tenant};
 use super::{Advertiser, ClickKeyRecord, Link, Offer, RuleSetRecord, Tenant};
+use crate::dialect::{Connection, Row};
+use crate::row::Columns;
 use crate::{Store, StoreError};
 
 /// The whole catalog at one version, read in one transaction; each list is ordered by tenant and id.
@@ -14,12 +21,38 @@ pub struct CatalogSnapshot {
     pub rule_sets: Vec<RuleSetRecord>,
 }
 
+const VERSION: &str = "SELECT version FROM catalog_version";
+const CURRENT_RULE_SETS: &str = "SELECT * FROM rule_sets r WHERE version = \
+    (SELECT max(version) FROM rule_sets WHERE tenant_id = r.tenant_id) ORDER BY tenant_id";
+
+async fn all<T>(
+    conn: &mut Connection,
+    sql: &'static str,
+    read: impl Fn(&Row) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    sqlx::query(sql).fetch_all(conn).await?.iter().map(read).collect()
+}
+
 impl Store {
     /// Rises with every catalog write, over all tenants: the version of the snapshot.
     pub async fn catalog_version(&self) -> Result<u64, StoreError> {
-        Err(StoreError::NotFound)
+        sqlx::query(VERSION).fetch_one(self.read()).await?.number("version")
     }
+
     pub async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, StoreError> {
-        Err(StoreError::NotFound)
+        let mut tx = self.read().begin().await?;
+        let snapshot = CatalogSnapshot {
+            version: sqlx::query(VERSION).fetch_one(&mut *tx).await?.number("version")?,
+            tenants: all(&mut tx, "SELECT * FROM tenants ORDER BY id", read_tenant).await?,
+            click_keys: all(&mut tx, "SELECT * FROM click_keys ORDER BY tenant_id, key_id", read_click_key)
+                .await?,
+            advertisers: all(&mut tx, "SELECT * FROM advertisers ORDER BY tenant_id, id", read_advertiser)
+                .await?,
+            offers: all(&mut tx, "SELECT * FROM offers ORDER BY tenant_id, id", read_offer).await?,
+            links: all(&mut tx, "SELECT * FROM links ORDER BY tenant_id, id", read_link).await?,
+            rule_sets: all(&mut tx, CURRENT_RULE_SETS, read_rule_set).await?,
+        };
+        tx.rollback().await?;
+        Ok(snapshot)
     }
 }

@@ -1,0 +1,344 @@
+//! The order aggregate in rows, both ways: what is written reads back equal.
+
+use crate::StoreError;
+use crate::codec::{
+    Basis, basis_from_json, basis_to_json, conflicts_from_json, conflicts_to_json, decision_from_json,
+    decision_to_json, events_from_json, events_to_json, reason,
+};
+use crate::dialect::{Connection, Row};
+use crate::intake::advertiser_column;
+use crate::row::{Columns, Id, big, take_seq};
+use control_plane_domain::intake::{ClickCredit, ConversionKey, CustomerRef, IntakeItem, ShardKey};
+use control_plane_domain::order::{Commission, CommissionStatus, Conversion, ConversionStatus, Order};
+use proto_model::event::Authority;
+use proto_model::{DerivedId, UnixMicros};
+
+/// Columns of a commission `m`, under names of their own so that it can stand beside its conversion.
+macro_rules! commission_columns {
+    () => {
+        "m.id AS m_id, m.partner_id AS m_partner_id, m.offer_id AS m_offer_id, \
+         m.terms_version AS m_terms_version, m.basis AS m_basis, m.amount_minor AS m_amount_minor, \
+         m.currency AS m_currency, m.status AS m_status, m.reason AS m_reason, \
+         m.hold_until AS m_hold_until, m.approved_at AS m_approved_at, m.statement_id AS m_statement_id, \
+         m.postings AS m_postings"
+    };
+}
+pub(crate) use commission_columns;
+
+/// Conversions `c` with their commissions; each query says which.
+macro_rules! select_conversions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT c.*, ",
+            crate::aggregate::commission_columns!(),
+            " FROM conversions c LEFT JOIN commissions m \
+             ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_conversions;
+
+pub(crate) fn read_commission(row: &Row) -> Result<Commission, StoreError> {
+    let Basis { plan, hold, trust_pixel } = basis_from_json(row.col("m_basis")?)?;
+    Ok(Commission {
+        id: row.derived("m_id")?,
+        partner: row.id("m_partner_id")?,
+        offer: row.id("m_offer_id")?,
+        terms_version: row.number("m_terms_version")?,
+        plan,
+        hold,
+        trust_pixel,
+        amount: row.amount("m_amount_minor", "m_currency")?,
+        status: row.word("m_status", CommissionStatus::parse)?,
+        reason: reason(row.col("m_reason")?)?,
+        hold_until: row.col::<Option<i64>>("m_hold_until")?.map(UnixMicros),
+        approved_at: row.col::<Option<i64>>("m_approved_at")?.map(UnixMicros),
+        statement: row.bytes_opt("m_statement_id")?.map(DerivedId),
+        postings: row.number("m_postings")?,
+    })
+}
+
+fn authority(code: i64) -> Result<Authority, StoreError> {
+    let known = u8::try_from(code).ok().and_then(Authority::from_code);
+    known.ok_or_else(|| StoreError::corrupt("authority", code))
+}
+
+pub(crate) fn read_conversion(row: &Row) -> Result<Conversion, StoreError> {
+    let amount = match row.col::<Option<i64>>("amount_minor")? {
+        Some(_) => Some(row.amount("amount_minor", "currency")?),
+        None => None,
+    };
+    let commission = match row.bytes_opt::<16>("m_id")? {
+        Some(_) => Some(read_commission(row)?),
+        None => None,
+    };
+    Ok(Conversion {
+        id: row.derived("id")?,
+        key: ConversionKey {
+            order_id: row.col("order_id")?,
+            goal: row.col("goal")?,
+            event_id: row.col("event_id")?,
+        },
+        authority: authority(row.col("authority")?)?,
+        amount,
+        amount_authority: row.col::<Option<i64>>("amount_authority")?.map(authority).transpose()?,
+        customer: row.bytes_opt("customer")?.map(CustomerRef),
+        coupon: row.col("coupon")?,
+        occurred_at: row.time("occurred_at")?,
+        status: row.word("status", ConversionStatus::parse)?,
+        reason: row.col::<Option<&str>>("reason")?.map(reason).transpose()?,
+        decision: decision_from_json(row.col("decision")?)?,
+        conflicts: conflicts_from_json(row.col("conflicts")?)?,
+        more_conflicts: row.number("more_conflicts")?,
+        duplicates: row.number("duplicates")?,
+        commission,
+        first_ordinal: row.number("first_ordinal")?,
+        last_ordinal: row.number("last_ordinal")?,
+    })
+}
+
+pub(crate) async fn load_order(
+    conn: &mut Connection,
+    shard: ShardKey,
+    order_id: &str,
+) -> Result<Option<(Order, UnixMicros)>, StoreError> {
+    let sql = "SELECT * FROM orders WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
+    let row = sqlx::query(sql)
+        .bind(shard.tenant.column())
+        .bind(advertiser_column(shard))
+        .bind(order_id)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let rows = sqlx::query(select_conversions!(
+        "WHERE c.tenant_id = $1 AND c.order_id = $3 AND c.advertiser_id = $2"
+    ))
+    .bind(shard.tenant.column())
+    .bind(advertiser_column(shard))
+    .bind(order_id)
+    .fetch_all(conn)
+    .await?;
+    let conversions = rows.iter().map(read_conversion).map(|read| read.map(|c| (c.key.clone(), c)));
+    let order = Order {
+        order_id: order_id.to_owned(),
+        events: events_from_json(row.col("events")?)?,
+        conversions: conversions.collect::<Result<_, _>>()?,
+        refused_pixels: row.number("refused_pixels")?,
+    };
+    Ok(Some((order, row.time("updated_at")?)))
+}
+
+/// Writes the aggregate as it stands after `item`.
+pub(crate) async fn put_order(
+    conn: &mut Connection,
+    shard: ShardKey,
+    item: &IntakeItem,
+    order: &Order,
+) -> Result<(), StoreError> {
+    put_order_row(conn, shard, item, order).await?;
+    for conversion in order.conversions.values() {
+        put_conversion(conn, shard, item, conversion).await?;
+        put_commission(conn, shard, item, conversion).await?;
+    }
+    Ok(())
+}
+
+async fn put_order_row(
+    conn: &mut Connection,
+    shard: ShardKey,
+    item: &IntakeItem,
+    order: &Order,
+) -> Result<(), StoreError> {
+    let events = events_to_json(&order.events)?;
+    let sql = "UPDATE orders SET events = $4, refused_pixels = $5, updated_ordinal = $6, updated_at = $7 \
+        WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
+    let updated = bind_order(sql, shard, item, order, &events).execute(&mut *conn).await?;
+    if updated.rows_affected() == 0 {
+        let seq = take_seq(conn, shard.tenant.column(), "orders", 1).await?;
+        let sql = "INSERT INTO orders (tenant_id, advertiser_id, order_id, events, refused_pixels, \
+            updated_ordinal, updated_at, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        bind_order(sql, shard, item, order, &events).bind(seq).execute(conn).await?;
+    }
+    Ok(())
+}
+
+type Query<'q> =
+    sqlx::query::Query<'q, crate::dialect::Db, <crate::dialect::Db as sqlx::Database>::Arguments>;
+
+fn bind_order<'q>(
+    sql: &'static str,
+    shard: ShardKey,
+    item: &IntakeItem,
+    order: &'q Order,
+    events: &'q str,
+) -> Query<'q> {
+    sqlx::query(sql)
+        .bind(shard.tenant.column())
+        .bind(advertiser_column(shard))
+        .bind(&order.order_id)
+        .bind(events)
+        .bind(i64::from(order.refused_pixels))
+        .bind(big(item.ordinal))
+        .bind(item.recorded_at.0)
+}
+
+async fn put_conversion(
+    conn: &mut Connection,
+    shard: ShardKey,
+    item: &IntakeItem,
+    conversion: &Conversion,
+) -> Result<(), StoreError> {
+    let columns = ConversionColumns::of(conversion)?;
+    let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, amount_authority = $6, \
+        customer = $7, coupon = $8, occurred_at = $9, hour = $10, status = $11, reason = $12, link_id = $13, \
+        offer_id = $14, partner_id = $15, decision = $16, conflicts = $17, more_conflicts = $18, \
+        duplicates = $19, first_ordinal = $20, last_ordinal = $21 WHERE tenant_id = $1 AND id = $2";
+    let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
+    if updated.rows_affected() > 0 {
+        return Ok(());
+    }
+    let seq = take_seq(conn, shard.tenant.column(), "conversions", 1).await?;
+    let sql = "INSERT INTO conversions (tenant_id, id, authority, amount_minor, currency, amount_authority, \
+        customer, coupon, occurred_at, hour, status, reason, link_id, offer_id, partner_id, decision, \
+        conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal, \
+        seq, advertiser_id, order_id, goal, event_id, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+    columns
+        .bind(sql, shard)
+        .bind(seq)
+        .bind(advertiser_column(shard))
+        .bind(&conversion.key.order_id)
+        .bind(&conversion.key.goal)
+        .bind(conversion.key.event_id.as_deref())
+        .bind(item.recorded_at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// What of a conversion may change, ready to bind as $3 to $21.
+struct ConversionColumns<'a> {
+    conversion: &'a Conversion,
+    winner: Option<&'a ClickCredit>,
+    decision: String,
+    conflicts: String,
+}
+
+impl<'a> ConversionColumns<'a> {
+    fn of(conversion: &'a Conversion) -> Result<Self, StoreError> {
+        let decision = &conversion.decision;
+        let winner = decision.winner.and_then(|index| decision.candidates.get(index));
+        Ok(Self {
+            conversion,
+            winner: winner.map(|candidate| &candidate.credit),
+            decision: decision_to_json(decision)?,
+            conflicts: conflicts_to_json(&conversion.conflicts)?,
+        })
+    }
+
+    fn bind(&self, sql: &'static str, shard: ShardKey) -> Query<'_> {
+        let Self { conversion, winner, decision, conflicts } = self;
+        sqlx::query(sql)
+            .bind(shard.tenant.column())
+            .bind(&conversion.id.0[..])
+            .bind(i64::from(conversion.authority.code()))
+            .bind(conversion.amount.map(|amount| amount.minor))
+            .bind(conversion.amount.map(|amount| amount.currency.code().to_owned()))
+            .bind(conversion.amount_authority.map(|authority| i64::from(authority.code())))
+            .bind(conversion.customer.map(|customer| customer.0.to_vec()))
+            .bind(conversion.coupon.as_deref())
+            .bind(conversion.occurred_at.0)
+            .bind(conversion.occurred_at.hour_start().0)
+            .bind(conversion.status.as_str())
+            .bind(conversion.reason)
+            .bind(winner.map(|credit| credit.click.link.column()))
+            .bind(winner.map(|credit| credit.click.offer.column()))
+            .bind(winner.map(|credit| credit.partner.column()))
+            .bind(decision)
+            .bind(conflicts)
+            .bind(i64::from(conversion.more_conflicts))
+            .bind(i64::from(conversion.duplicates))
+            .bind(big(conversion.first_ordinal))
+            .bind(big(conversion.last_ordinal))
+    }
+}
+
+async fn put_commission(
+    conn: &mut Connection,
+    shard: ShardKey,
+    item: &IntakeItem,
+    conversion: &Conversion,
+) -> Result<(), StoreError> {
+    let Some(commission) = &conversion.commission else {
+        return drop_commission(conn, shard, conversion.id).await;
+    };
+    let basis = basis_to_json(&Basis {
+        plan: commission.plan.clone(),
+        hold: commission.hold,
+        trust_pixel: commission.trust_pixel,
+    })?;
+    let sql = "UPDATE commissions SET partner_id = $4, offer_id = $5, terms_version = $6, basis = $7, \
+        amount_minor = $8, currency = $9, status = $10, reason = $11, hold_until = $12, approved_at = $13, \
+        statement_id = $14, postings = $15, updated_at = $16 \
+        WHERE tenant_id = $1 AND id = $2 AND conversion_id = $3";
+    let updated =
+        bind_commission(sql, shard, item, conversion.id, commission, &basis).execute(&mut *conn).await?;
+    if updated.rows_affected() > 0 {
+        return Ok(());
+    }
+    drop_commission(conn, shard, conversion.id).await?;
+    let seq = take_seq(conn, shard.tenant.column(), "commissions", 1).await?;
+    let sql = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, terms_version, basis, \
+        amount_minor, currency, status, reason, hold_until, approved_at, statement_id, postings, updated_at, \
+        recorded_at, seq, advertiser_id, order_id) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19)";
+    bind_commission(sql, shard, item, conversion.id, commission, &basis)
+        .bind(seq)
+        .bind(advertiser_column(shard))
+        .bind(&conversion.key.order_id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A conversion has at most one commission: the row of another one must not stay behind.
+async fn drop_commission(
+    conn: &mut Connection,
+    shard: ShardKey,
+    conversion: DerivedId,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM commissions WHERE tenant_id = $1 AND conversion_id = $2")
+        .bind(shard.tenant.column())
+        .bind(&conversion.0[..])
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn bind_commission<'q>(
+    sql: &'static str,
+    shard: ShardKey,
+    item: &IntakeItem,
+    conversion: DerivedId,
+    commission: &'q Commission,
+    basis: &'q str,
+) -> Query<'q> {
+    sqlx::query(sql)
+        .bind(shard.tenant.column())
+        .bind(commission.id.0.to_vec())
+        .bind(conversion.0.to_vec())
+        .bind(commission.partner.column())
+        .bind(commission.offer.column())
+        .bind(i64::from(commission.terms_version))
+        .bind(basis)
+        .bind(commission.amount.minor)
+        .bind(commission.amount.currency.code().to_owned())
+        .bind(commission.status.as_str())
+        .bind(commission.reason)
+        .bind(commission.hold_until.map(|at| at.0))
+        .bind(commission.approved_at.map(|at| at.0))
+        .bind(commission.statement.map(|id| id.0.to_vec()))
+        .bind(i64::from(commission.postings))
+        .bind(item.recorded_at.0)
+}

@@ -1,0 +1,155 @@
+//! The money engine's unit of work: load what an input needs, persist what it brought about, move the
+//! checkpoint, in one transaction on the writer connection.
+
+mod load;
+mod write;
+
+pub(crate) use load::{read_open_credit, select_credits};
+
+use crate::aggregate::put_order;
+use crate::db::Write;
+use crate::intake::{advertiser_column, append_inputs, items_after};
+use crate::leases::{Lease, check_fence};
+use crate::row::{Columns, Id, big};
+use crate::{Store, StoreError};
+use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
+use control_plane_domain::ledger::LedgerHead;
+use control_plane_domain::state::{Effect, Needs, ShardState};
+
+const CHECKPOINT: &str = "SELECT * FROM money_checkpoints WHERE tenant_id = $1 AND advertiser_id = $2";
+
+/// One writer transaction over one shard. Dropped without `commit`, it leaves no trace. While it is open
+/// nothing else can write, and on an in-memory database nothing else can read.
+pub struct MoneyTx {
+    tx: Write,
+    shard: ShardKey,
+    lease: Lease,
+    /// The checkpoint when the transaction began.
+    began_at: u64,
+    /// Items up to here are persisted, in this transaction or before.
+    checkpoint: u64,
+    head: LedgerHead,
+}
+
+impl Store {
+    /// `Fenced` when the lease is no longer the newest; `NotFound` when there is no such shard.
+    pub async fn begin_money(&self, shard: ShardKey, lease: &Lease) -> Result<MoneyTx, StoreError> {
+        let mut tx = self.write().await?;
+        check_fence(&mut tx, lease).await?;
+        let row = sqlx::query(CHECKPOINT)
+            .bind(shard.tenant.column())
+            .bind(advertiser_column(shard))
+            .fetch_one(&mut *tx)
+            .await?;
+        let checkpoint = row.number("ordinal")?;
+        let head = LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? };
+        Ok(MoneyTx { tx, shard, lease: lease.clone(), began_at: checkpoint, checkpoint, head })
+    }
+
+    /// The intake ordinal up to which everything in the shard has had its effect; 0 = nothing yet.
+    pub async fn applied_through(&self, shard: ShardKey) -> Result<u64, StoreError> {
+        let row = sqlx::query(CHECKPOINT)
+            .bind(shard.tenant.column())
+            .bind(advertiser_column(shard))
+            .fetch_optional(self.read())
+            .await?;
+        row.map_or(Ok(0), |row| row.number("ordinal"))
+    }
+}
+
+impl MoneyTx {
+    /// Items after what has been persisted, in order.
+    pub async fn next_items(&mut self, limit: u32) -> Result<Vec<IntakeItem>, StoreError> {
+        items_after(&mut self.tx, self.shard, self.checkpoint, limit).await
+    }
+
+    /// Exactly what the domain had, as far as `needs` names it.
+    pub async fn load(&mut self, needs: &Needs) -> Result<ShardState, StoreError> {
+        let mut state = load::state(&mut self.tx, self.shard, needs).await?;
+        state.ledger = self.head;
+        Ok(state)
+    }
+
+    /// `item` must be the one after the checkpoint (else `Conflict("intake_order")`); `state` is what
+    /// `apply` left.
+    pub async fn persist(
+        &mut self,
+        item: &IntakeItem,
+        state: &ShardState,
+        effects: &[Effect],
+    ) -> Result<(), StoreError> {
+        if item.ordinal != self.checkpoint + 1 {
+            return Err(StoreError::Conflict("intake_order"));
+        }
+        let mut sends: Vec<(ShardKey, &Input)> = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send { to, input } => sends.push((*to, input)),
+                other => self.put(item, state, other).await?,
+            }
+        }
+        if !sends.is_empty() {
+            // The cause's time, so that a replay needs no clock; the receiver's log never runs backwards.
+            append_inputs(&mut self.tx, &sends, item.recorded_at).await?;
+            self.tx.owed.intake = true;
+        }
+        self.checkpoint = item.ordinal;
+        self.head = state.ledger;
+        Ok(())
+    }
+
+    async fn put(
+        &mut self,
+        item: &IntakeItem,
+        state: &ShardState,
+        effect: &Effect,
+    ) -> Result<(), StoreError> {
+        let (tx, shard) = (&mut *self.tx, self.shard);
+        match effect {
+            Effect::PutTerms(terms) => write::terms(tx, shard, terms).await,
+            Effect::PutOrder(order_id) => {
+                let order = state.orders.get(order_id);
+                let order =
+                    order.ok_or_else(|| StoreError::corrupt("effect", "its order is not in the state"))?;
+                put_order(tx, shard, item, order).await
+            }
+            Effect::PutTouch(touch) => write::touch(tx, shard, touch).await,
+            Effect::PutCredit(credit) => write::credit(tx, shard, credit).await,
+            Effect::Post(transaction) => write::transaction(tx, shard, transaction).await,
+            Effect::PutStatement(statement) => write::statement(tx, shard, item, statement).await,
+            Effect::PutPayout(payout) => write::payout(tx, shard, item, payout).await,
+            Effect::PutCarried { partner, currency, minor } => {
+                write::carried(tx, shard, *partner, *currency, *minor).await
+            }
+            Effect::Notify(notification) => write::outbox(tx, shard, item, notification).await,
+            // Collected by the caller.
+            Effect::Send { .. } => Ok(()),
+        }
+    }
+
+    /// Effects and checkpoint together, if the lease still stands.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        if self.checkpoint == self.began_at {
+            return Ok(());
+        }
+        let sql = "UPDATE money_checkpoints SET ordinal = $4, ledger_sequence = $5, ledger_hash = $6 \
+            WHERE tenant_id = $1 AND advertiser_id = $2 AND ordinal = $3 \
+            AND EXISTS (SELECT 1 FROM leases WHERE name = $7 AND fence = $8)";
+        let moved = sqlx::query(sql)
+            .bind(self.shard.tenant.column())
+            .bind(advertiser_column(self.shard))
+            .bind(big(self.began_at))
+            .bind(big(self.checkpoint))
+            .bind(big(self.head.sequence))
+            .bind(&self.head.hash[..])
+            .bind(&self.lease.name)
+            .bind(big(self.lease.fence))
+            .execute(&mut *self.tx)
+            .await?;
+        if moved.rows_affected() != 1 {
+            return Err(StoreError::Fenced);
+        }
+        self.tx.owed.money = true;
+        self.tx.commit().await
+    }
+}
