@@ -1,5 +1,6 @@
 //! Settings: the defaults, then a TOML file, then the environment, then flags.
 
+use crate::spool::SpoolConfig;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,12 +31,6 @@ pub struct RateLimit {
     pub burst: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpoolConfig {
-    pub max_bytes: u64,
-    pub segment_bytes: u64,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -54,12 +49,6 @@ impl Default for Config {
 impl Default for RateLimit {
     fn default() -> Self {
         Self { per_second: 500, burst: 2000 }
-    }
-}
-
-impl Default for SpoolConfig {
-    fn default() -> Self {
-        Self { max_bytes: 4 << 30, segment_bytes: 16 << 20 }
     }
 }
 
@@ -150,22 +139,24 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let too_small = |why| Err(ConfigError::Inconsistent(why));
+        let refuse = |why| Err(ConfigError::Inconsistent(why));
         if self.worker_count() > 1024 {
-            return too_small("`workers` is above 1024 (one per core is best; 0 chooses that)");
+            return refuse("`workers` is above 1024 (one per core is best; 0 chooses that)");
         }
         if self.max_connections < self.worker_count() {
-            return too_small("`max_connections` is below the number of workers");
+            return refuse("`max_connections` is below the number of workers");
         }
         if self.rate_limit.per_second > 0 && self.rate_limit.burst == 0 {
-            return too_small("`rate_limit.burst` is 0, which refuses everything (1 or more, or set \
-                              `rate_limit.per_second` to 0 for no limit)");
+            return refuse(
+                "`rate_limit.burst` is 0, which refuses everything (1 or more, or set \
+                 `rate_limit.per_second` to 0 for no limit)",
+            );
         }
         if self.spool.segment_bytes < 1 << 20 {
-            return too_small("`spool.segment_bytes` is below 1 MiB (1048576)");
+            return refuse("`spool.segment_bytes` is below 1 MiB (1048576)");
         }
         if self.spool.max_bytes < self.spool.segment_bytes.saturating_mul(4) {
-            return too_small("`spool.max_bytes` is below four segments (4 x `spool.segment_bytes`)");
+            return refuse("`spool.max_bytes` is below four segments (4 x `spool.segment_bytes`)");
         }
         Ok(())
     }
@@ -219,6 +210,16 @@ const KEYS: &[Key] = &[
         name: "spool.segment_bytes",
         expected: "a number of bytes",
         set: |c, v| set(&mut c.spool.segment_bytes, number(v)),
+    },
+    Key {
+        name: "spool.retain_secs",
+        expected: "a number of seconds",
+        set: |c, v| set(&mut c.spool.retain_secs, number(v)),
+    },
+    Key {
+        name: "spool.retain_bytes",
+        expected: "a number of bytes",
+        set: |c, v| set(&mut c.spool.retain_bytes, number(v)),
     },
 ];
 

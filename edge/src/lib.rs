@@ -4,8 +4,14 @@
 //! the control plane ([`identity`], [`snapshot`], [`forward`]). They meet in [`Parts`] only: a node
 //! answers hits from its last good snapshot for as long as the control plane is away.
 
+pub mod admission;
+pub mod cli;
 pub mod config;
+pub mod decide;
+pub mod enrich;
 pub mod http;
+pub mod ip;
+pub mod metrics;
 
 pub mod disk;
 pub mod forward;

@@ -21,7 +21,8 @@ fn the_default_file_says_the_defaults() {
 
 #[test]
 fn later_layers_win() {
-    let file = "listen = '127.0.0.1:1'\nworkers = 3\ntrusted_proxies = ['10.0.0.0/8']\n[rate_limit]\nburst = 7";
+    let file =
+        "listen = '127.0.0.1:1'\nworkers = 3\ntrusted_proxies = ['10.0.0.0/8']\n[rate_limit]\nburst = 7";
     let env = [
         ("TRIBUTARY_EDGE__LISTEN", "127.0.0.1:2"),
         ("TRIBUTARY_EDGE__RATE_LIMIT__PER_SECOND", "9"),

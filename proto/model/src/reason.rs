@@ -25,6 +25,15 @@ coded_enum!(
         UnsupportedMediaType = 19 "unsupported_media_type",
         /// The click was blocked by a rule, so the conversion cannot be credited to it.
         BlockedClick = 20 "blocked_click",
+        /// A browser fetching ahead of a click that may never come.
+        Prefetch = 21 "prefetch",
+        HeadersTooLarge = 22 "headers_too_large",
+        /// Not HTTP as RFC 9112 wants it.
+        MalformedRequest = 23 "malformed_request",
+        /// The link or its offer is switched off.
+        InactiveLink = 24 "inactive_link",
+        /// The request body did not arrive in time.
+        RequestTimeout = 25 "request_timeout",
     }
 );
 

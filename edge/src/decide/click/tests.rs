@@ -1,0 +1,88 @@
+use super::*;
+use crate::decide::testing::*;
+use proto_model::{DeviceClass, StreamNo};
+use proto_rules::RuleSet;
+
+fn live(snapshot: &Snapshot, id: u64) -> Live<'_> {
+    match resolve(snapshot, link(id)) {
+        Resolved::Live(live) => live,
+        _ => panic!("link {id} is live"),
+    }
+}
+
+#[test]
+fn resolves_links() {
+    let snapshot = snapshot(None);
+    let cases = [
+        (LINK, "live"),
+        (LINK_OFF, "dead"),
+        (LINK_OF_OFFER_OFF, "dead"),
+        (LINK_OF_OTHER_ADVERTISER, "live"),
+        (FOREIGN_LINK, "live"),
+        (FOREIGN_LINK_OFF, "dead"),
+        (999, "unknown"),
+    ];
+    for (id, expected) in cases {
+        let found = match resolve(&snapshot, link(id)) {
+            Resolved::Live(_) => "live",
+            Resolved::Dead(_) => "dead",
+            Resolved::Unknown => "unknown",
+        };
+        assert_eq!(found, expected, "{id}");
+    }
+}
+
+#[test]
+fn an_offer_is_looked_up_in_the_tenant_of_its_link() {
+    // Both tenants have an offer with the number 1.
+    let snapshot = snapshot(None);
+    let destination = |id| live(&snapshot, id).offer.destination.with_click_id("X");
+    assert_eq!(destination(LINK), "https://shop.example/landing?ref=a%20b&click_id=X#top");
+    assert_eq!(destination(FOREIGN_LINK), "https://foreign.example/?click_id=X");
+    assert_eq!(live(&snapshot, LINK).offer.destination.plain(), "https://shop.example/landing?ref=a%20b#top");
+    assert_eq!(live(&snapshot, FOREIGN_LINK).offer.destination.plain(), "https://foreign.example/");
+}
+
+#[test]
+fn a_rule_decides_the_way_and_stays_on_record() {
+    let rules = block_device(DeviceClass::Crawler);
+    type Case<'a> = (Option<&'a RuleSet>, &'a [u8], Way, Option<&'a str>, u32);
+    let cases: [Case; 4] = [
+        (None, b"Googlebot/2.1", Way::Offer, None, 0),
+        (Some(&rules), CHROME, Way::Offer, None, 7),
+        (Some(&rules), b"Googlebot/2.1", Way::Blocked, Some("no-such-device"), 7),
+        (Some(&rules), b"", Way::Offer, None, 7),
+    ];
+    for (rules, user_agent, way, rule_id, version) in cases {
+        let (snapshot, client) = (snapshot(rules), client(user_agent));
+        let live = live(&snapshot, LINK);
+        let decision = decide(live, &client, NOW);
+        assert_eq!(decision.way, way);
+        assert_eq!(
+            (decision.verdict.rule_id.as_deref(), decision.verdict.rule_set_version),
+            (rule_id, version)
+        );
+        let recorded = decision.record(live, &client, Network::default(), SubIds::read("sub2=x"));
+        assert_eq!(recorded.event.verdict, decision.verdict, "a blocked click is recorded too");
+        assert_eq!((recorded.event.tenant, recorded.event.occurred_at), (tenant(1), NOW));
+        assert_eq!(recorded.personal.sub_ids, ["", "x"]);
+        let Body::Click(click) = recorded.event.body else { panic!("a click") };
+        let found = (click.link, click.offer, click.advertiser, click.program);
+        assert_eq!(found, (link(LINK), offer(1), advertiser(1), program(5)));
+    }
+}
+
+#[test]
+fn the_id_carries_the_facts() {
+    let (snapshot, client) = (snapshot(None), client(CHROME));
+    let live = live(&snapshot, LINK);
+    let address = Address { stream: StreamNo(2), ordinal: 5 };
+    let facts = decide(live, &client, NOW).facts(live, &client, address, ClickFlags(ClickFlags::UNSPOOLED));
+    assert_eq!((facts.tenant, facts.link, facts.offer), (tenant(1), link(LINK), offer(1)));
+    assert_eq!((facts.at_secs, facts.address), (1_760_000_000, address));
+    assert_eq!(facts.device, DeviceClass::Desktop);
+    assert!(facts.flags.unspooled());
+    let sealed = live.tenant.keys.seal(&facts, [1; 6]);
+    assert_eq!(keys(1).open(&sealed), Ok(facts));
+    assert!(keys(2).open(&sealed).is_err(), "another tenant's keys open nothing");
+}

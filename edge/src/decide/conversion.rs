@@ -1,0 +1,250 @@
+//! A conversion: whether it is well-formed and vouched for, what is written down, and whether this node
+//! has seen it before. What it is worth is decided by the control plane.
+
+use super::params::ConversionParams;
+use super::{Recorded, Subject, judge};
+use crate::enrich::Client;
+use crate::snapshot::{AdvertiserEntry, Snapshot, TenantEntry};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use proto_model::event::{
+    Authority, Body, ConversionHit, Network, Personal, RecordedVerdict, RefusedHit, TrackingEvent,
+};
+use proto_model::{
+    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, Reason, TenantId, UnixMicros, VerdictKind,
+};
+use proto_rules::HitKind;
+use proto_wire::keys::sha256;
+
+/// Which way a conversion came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// A shopper's browser, which anybody can imitate.
+    Pixel,
+    /// The advertiser's server, which knows the token.
+    Postback,
+}
+
+impl Channel {
+    pub fn authority(self) -> Authority {
+        match self {
+            Self::Pixel => Authority::Pixel,
+            Self::Postback => Authority::TokenPostback,
+        }
+    }
+}
+
+/// An advertiser with all that is needed to judge its conversions.
+#[derive(Clone, Copy)]
+pub struct Receiver<'s> {
+    pub id: AdvertiserId,
+    pub advertiser: &'s AdvertiserEntry,
+    pub tenant: &'s TenantEntry,
+    snapshot: &'s Snapshot,
+}
+
+pub fn resolve(snapshot: &Snapshot, id: AdvertiserId) -> Option<Receiver<'_>> {
+    let advertiser = snapshot.advertiser(id)?;
+    let tenant = snapshot.tenant(advertiser.tenant)?;
+    Some(Receiver { id, advertiser, tenant, snapshot })
+}
+
+/// A conversion in good order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    pub hit: ConversionHit,
+    pub customer_id: Option<String>,
+}
+
+/// Checks in the order in which a sender would want to hear of it: the form, who they are, the fields.
+pub fn check(to: Receiver<'_>, channel: Channel, params: ConversionParams) -> Result<Accepted, RefusedHit> {
+    match fields(to, channel, &params) {
+        Ok((order_id, amount, click)) => Ok(Accepted {
+            hit: ConversionHit {
+                advertiser: to.id,
+                authority: channel.authority(),
+                click,
+                order_id,
+                goal: params.goal.unwrap_or_else(|| "sale".to_owned()),
+                event_id: params.event_id,
+                amount,
+                coupon: params.coupon,
+            },
+            customer_id: params.customer_id,
+        }),
+        Err(reason) => Err(RefusedHit {
+            advertiser: to.id,
+            authority: channel.authority(),
+            reason,
+            order_id: params.order_id,
+        }),
+    }
+}
+
+type Fields = (String, Option<Amount>, Option<ClickFacts>);
+
+fn fields(to: Receiver<'_>, channel: Channel, params: &ConversionParams) -> Result<Fields, Reason> {
+    if let Some(problem) = params.problem {
+        return Err(problem);
+    }
+    if channel == Channel::Postback && !token_is_right(to.advertiser, params.token.as_deref()) {
+        return Err(Reason::BadToken);
+    }
+    let order_id = params.order_id.clone().ok_or(Reason::MissingOrderId)?;
+    let amount = amount(params.amount.as_deref(), params.currency.as_deref())?;
+    let click = params.click_id.as_deref().map(|text| open_click(to, text)).transpose()?;
+    Ok((order_id, amount, click))
+}
+
+/// An advertiser without a token takes no postbacks.
+fn token_is_right(advertiser: &AdvertiserEntry, token: Option<&str>) -> bool {
+    match (&advertiser.postback_token_sha256, token) {
+        (Some(expected), Some(token)) => verify_slices_are_equal(expected, &sha256(token.as_bytes())).is_ok(),
+        _ => false,
+    }
+}
+
+fn amount(amount: Option<&str>, currency: Option<&str>) -> Result<Option<Amount>, Reason> {
+    let currency =
+        currency.map(|code| Currency::parse(code).map_err(|_| Reason::InvalidCurrency)).transpose()?;
+    let Some(text) = amount else { return Ok(None) };
+    let currency = currency.ok_or(Reason::InvalidCurrency)?;
+    Amount::parse_decimal(text, currency).map(Some).map_err(|_| Reason::InvalidAmount)
+}
+
+/// The tenant's keys open no other tenant's ids. An id of another advertiser in the same tenant is as
+/// wrong as a forged one; if its offer is not in the snapshot any more, the control plane knows it.
+fn open_click(to: Receiver<'_>, text: &str) -> Result<ClickFacts, Reason> {
+    let click = to.tenant.keys.open(text).map_err(|_| Reason::InvalidClickId)?;
+    match to.snapshot.offer(to.advertiser.tenant, click.offer) {
+        Some(offer) if offer.advertiser != to.id => Err(Reason::InvalidClickId),
+        _ => Ok(click),
+    }
+}
+
+/// Rules see what a browser sends. A postback comes from the advertiser's server: its country and user
+/// agent say nothing of the shopper, whose click was judged when it happened.
+pub fn judge_conversion(
+    to: Receiver<'_>,
+    channel: Channel,
+    accepted: &Accepted,
+    client: &Client,
+    now: UnixMicros,
+) -> RecordedVerdict {
+    if channel == Channel::Postback {
+        let rule_set_version = to.tenant.rules.as_ref().map_or(0, proto_rules::RuleSet::version);
+        return RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version };
+    }
+    let click = accepted.hit.click.as_ref();
+    let partner = click.and_then(|click| to.snapshot.link(click.link)).map(|link| link.partner);
+    let subject = Subject {
+        link: click.map(|click| click.link),
+        offer: click.map(|click| click.offer),
+        partner,
+        advertiser: Some(to.id),
+    };
+    judge(to.tenant.rules.as_ref(), client, subject, HitKind::Conversion, now)
+}
+
+pub fn record_accepted(
+    to: Receiver<'_>,
+    accepted: Accepted,
+    verdict: RecordedVerdict,
+    client: &Client,
+    network: Network,
+    now: UnixMicros,
+) -> Recorded {
+    let personal =
+        Personal { network: Some(network), customer_id: accepted.customer_id, sub_ids: Vec::new() };
+    Recorded { event: event(to, Body::Conversion(accepted.hit), verdict, client, now), personal }
+}
+
+/// Nothing that reached a known advertiser is lost; a refusal carries no customer, since it may be anyone's.
+pub fn record_refused(
+    to: Receiver<'_>,
+    refused: RefusedHit,
+    client: &Client,
+    network: Network,
+    now: UnixMicros,
+) -> Recorded {
+    let rule_set_version = to.tenant.rules.as_ref().map_or(0, proto_rules::RuleSet::version);
+    let verdict = RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version };
+    let personal = Personal { network: Some(network), ..Personal::default() };
+    Recorded { event: event(to, Body::Refused(refused), verdict, client, now), personal }
+}
+
+fn event(
+    to: Receiver<'_>,
+    body: Body,
+    verdict: RecordedVerdict,
+    client: &Client,
+    now: UnixMicros,
+) -> TrackingEvent {
+    TrackingEvent { tenant: to.advertiser.tenant, occurred_at: now, facts: client.recorded(), verdict, body }
+}
+
+/// The id the control plane will give to this conversion; it derives it in the same way.
+pub fn conversion_id(tenant: TenantId, hit: &ConversionHit) -> DerivedId {
+    let event = hit.event_id.as_deref().unwrap_or("");
+    let tenant = tenant.get().to_be_bytes();
+    let advertiser = hit.advertiser.get().to_be_bytes();
+    let parts: [&[u8]; 5] =
+        [&tenant, &advertiser, hit.order_id.as_bytes(), hit.goal.as_bytes(), event.as_bytes()];
+    DerivedId::of("conversion", &parts)
+}
+
+/// What is remembered of a conversion: everything that was said of it, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Under which this report is remembered.
+    pub own: [u8; 32],
+    /// Under which the same words of equal or better authorities would be.
+    pub at_least_as_good: Vec<[u8; 32]>,
+    pub content: [u8; 32],
+}
+
+impl Fingerprint {
+    pub fn of(tenant: TenantId, accepted: &Accepted) -> Self {
+        let hit = &accepted.hit;
+        let (id, content) = (conversion_id(tenant, hit), content(accepted));
+        let key = |authority: Authority| sha256(&[&id.0[..], &[authority.code()], &content].concat());
+        let better = Authority::ALL.iter().copied().filter(|other| *other >= hit.authority);
+        Self { own: key(hit.authority), at_least_as_good: better.map(key).collect(), content }
+    }
+
+    /// A repetition of what was said before, by somebody believed at least as much. A report that says
+    /// something else is none: which of them stands is decided by the control plane.
+    pub fn is_repetition(&self, seen: impl Fn(&[u8; 32]) -> Option<[u8; 32]>) -> bool {
+        self.at_least_as_good.iter().any(|key| seen(key) == Some(self.content))
+    }
+}
+
+/// Hashes what a second report could say differently. The click is its address: two seals of the same
+/// click are the same click.
+fn content(accepted: &Accepted) -> [u8; 32] {
+    let hit = &accepted.hit;
+    let mut bytes = Vec::with_capacity(160);
+    let mut add = |part: &[u8]| {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(part);
+    };
+    match &hit.click {
+        Some(click) => {
+            add(&click.address.stream.0.to_be_bytes());
+            add(&click.address.ordinal.to_be_bytes());
+        }
+        None => add(b""),
+    }
+    match hit.amount {
+        Some(amount) => {
+            add(&amount.minor.to_be_bytes());
+            add(amount.currency.code().as_bytes());
+        }
+        None => add(b""),
+    }
+    add(hit.coupon.as_deref().unwrap_or_default().as_bytes());
+    add(accepted.customer_id.as_deref().unwrap_or_default().as_bytes());
+    sha256(&bytes)
+}
+
+#[cfg(test)]
+mod tests;

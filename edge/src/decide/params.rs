@@ -1,0 +1,290 @@
+//! Query strings and forms, read strictly: what is not well-formed is said to be so, never guessed at.
+
+use proto_model::Reason;
+use proto_wire::limits::{SUB_ID_MAX, SUB_IDS, fits_or_empty};
+use std::borrow::Cow;
+
+/// More parameters than anybody needs.
+const MAX_PAIRS: usize = 128;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+pub type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
+
+/// The pairs of `application/x-www-form-urlencoded` text. The first pair too many is malformed and the
+/// last one that is looked at.
+pub fn pairs(text: &str) -> impl Iterator<Item = Result<Pair<'_>, Malformed>> {
+    text.split('&').filter(|pair| !pair.is_empty()).take(MAX_PAIRS + 1).enumerate().map(|(n, pair)| {
+        if n == MAX_PAIRS {
+            return Err(Malformed);
+        }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
+    })
+}
+
+fn decode(text: &str) -> Result<Cow<'_, str>, Malformed> {
+    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (high, low) = bytes.next().zip(bytes.next()).ok_or(Malformed)?;
+                hex(high)? << 4 | hex(low)?
+            }
+            byte => byte,
+        });
+    }
+    // Overlong forms and lone surrogates are no UTF-8 either.
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| Malformed)
+}
+
+fn hex(byte: u8) -> Result<u8, Malformed> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(Malformed)
+}
+
+/// A partner's own tags on a click. A bad one is left out and named; it never costs the click.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubIds {
+    /// Position 0 is `sub_id1`; as long as the last one given.
+    pub tags: Vec<String>,
+    /// The first thing that was wrong.
+    pub problem: Option<Reason>,
+}
+
+impl SubIds {
+    pub fn read(query: &str) -> Self {
+        let mut found = Self::default();
+        let mut given = [false; SUB_IDS];
+        for pair in pairs(query) {
+            let Ok((name, value)) = pair else {
+                found.problem.get_or_insert(Reason::MalformedQuery);
+                continue;
+            };
+            let Some(index) = sub_id(&name) else { continue };
+            if std::mem::replace(&mut given[index], true) {
+                found.problem.get_or_insert(Reason::ParameterRepeated);
+            } else if let Err(reason) = checked(&value, SUB_ID_MAX) {
+                found.problem.get_or_insert(reason);
+            } else if !value.is_empty() {
+                found.tags.resize(found.tags.len().max(index + 1), String::new());
+                found.tags[index] = value.into_owned();
+            }
+        }
+        found
+    }
+}
+
+/// `sub_id1` or `sub1` is 0, up to 8.
+fn sub_id(name: &str) -> Option<usize> {
+    let digit = name.strip_prefix("sub_id").or_else(|| name.strip_prefix("sub"))?;
+    match digit.as_bytes() {
+        [byte @ b'1'..=b'8'] => Some(usize::from(byte - b'1')),
+        _ => None,
+    }
+}
+
+/// Whether `value` may be recorded as it is.
+fn checked(value: &str, max: usize) -> Result<(), Reason> {
+    if value.len() > max {
+        Err(Reason::FieldTooLong)
+    } else if fits_or_empty(value, max) {
+        Ok(())
+    } else {
+        Err(Reason::MalformedQuery)
+    }
+}
+
+/// The parameters of a conversion as they were sent. An empty one counts as absent: macros that were not
+/// filled in look like that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConversionParams {
+    pub click_id: Option<String>,
+    pub order_id: Option<String>,
+    pub amount: Option<String>,
+    pub currency: Option<String>,
+    pub goal: Option<String>,
+    pub event_id: Option<String>,
+    pub coupon: Option<String>,
+    pub customer_id: Option<String>,
+    pub token: Option<String>,
+    /// The first thing that was wrong; the rest is kept so that a refusal can be recorded with it.
+    pub problem: Option<Reason>,
+}
+
+impl ConversionParams {
+    /// Reads the query, then the form; a parameter in both is repeated.
+    pub fn read(query: &str, form: &[u8]) -> Self {
+        let mut params = Self::default();
+        params.take(query);
+        match std::str::from_utf8(form) {
+            Ok(form) => params.take(form),
+            Err(_) => params.report(Reason::MalformedQuery),
+        }
+        params
+    }
+
+    fn take(&mut self, text: &str) {
+        for pair in pairs(text) {
+            let Ok((name, value)) = pair else {
+                self.report(Reason::MalformedQuery);
+                continue;
+            };
+            let Some((slot, max)) = self.slot(&name) else { continue };
+            if slot.is_some() {
+                self.report(Reason::ParameterRepeated);
+                continue;
+            }
+            match checked(&value, max) {
+                Ok(()) => *slot = Some(value.into_owned()),
+                Err(reason) => self.report(reason),
+            }
+        }
+        self.drop_empty();
+    }
+
+    fn report(&mut self, reason: Reason) {
+        self.problem.get_or_insert(reason);
+    }
+
+    fn slot(&mut self, name: &str) -> Option<(&mut Option<String>, usize)> {
+        use proto_wire::limits::{COUPON_MAX, CUSTOMER_ID_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX};
+        Some(match name {
+            // These four are read, not recorded; the bounds only keep work small. A click id of the wrong
+            // length is an invalid click id, so its bound is generous.
+            "click_id" => (&mut self.click_id, 4096),
+            "amount" => (&mut self.amount, 64),
+            "currency" => (&mut self.currency, 64),
+            "token" => (&mut self.token, 512),
+            "order_id" => (&mut self.order_id, ORDER_ID_MAX),
+            "goal" => (&mut self.goal, GOAL_MAX),
+            "event_id" => (&mut self.event_id, EVENT_ID_MAX),
+            "coupon" => (&mut self.coupon, COUPON_MAX),
+            "customer_id" => (&mut self.customer_id, CUSTOMER_ID_MAX),
+            _ => return None,
+        })
+    }
+
+    fn drop_empty(&mut self) {
+        let fields = [
+            &mut self.click_id,
+            &mut self.order_id,
+            &mut self.amount,
+            &mut self.currency,
+            &mut self.goal,
+            &mut self.event_id,
+            &mut self.coupon,
+            &mut self.customer_id,
+            &mut self.token,
+        ];
+        for field in fields {
+            if field.as_deref() == Some("") {
+                *field = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn decodes_strictly() {
+        let cases: &[(&str, Result<&str, Malformed>)] = &[
+            ("plain", Ok("plain")),
+            ("a+b%20c", Ok("a b c")),
+            ("%E4%B8%AD", Ok("中")),
+            ("%2", Err(Malformed)),
+            ("%", Err(Malformed)),
+            ("%zz", Err(Malformed)),
+            ("%+1", Err(Malformed)),
+            ("%FF", Err(Malformed)),
+            ("%C0%AF", Err(Malformed)),
+            ("%ED%A0%80", Err(Malformed)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decode(text).as_deref(), expected.as_ref().map(|text| *text), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_sub_ids() {
+        let long = format!("sub1={}", "x".repeat(257));
+        let cases: &[(&str, &[&str], Option<Reason>)] = &[
+            ("", &[], None),
+            ("sub_id1=a&sub3=c%20d&other=1", &["a", "", "c d"], None),
+            ("sub_id8=z", &["", "", "", "", "", "", "", "z"], None),
+            ("sub_id9=z&sub_id0=z&sub_id11=z&sub=z", &[], None),
+            ("sub1=a&sub_id1=b", &["a"], Some(Reason::ParameterRepeated)),
+            ("sub1=%0d%0aSet-Cookie:x&sub2=b", &["", "b"], Some(Reason::MalformedQuery)),
+            ("sub1=%ff&sub2=b", &["", "b"], Some(Reason::MalformedQuery)),
+            ("sub1=a&x=%", &["a"], Some(Reason::MalformedQuery)),
+            (&long, &[], Some(Reason::FieldTooLong)),
+            ("sub1=&sub2=", &[], None),
+            ("&&=&a", &[], None),
+        ];
+        for (query, tags, problem) in cases {
+            let found = SubIds::read(query);
+            assert_eq!(
+                (found.tags.iter().map(String::as_str).collect(), found.problem),
+                (tags.to_vec(), *problem),
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn reads_conversions() {
+        let params = ConversionParams::read("order_id=A1&coupon=&utm=x", b"amount=19.90&currency=USD");
+        let expected = ConversionParams {
+            order_id: Some("A1".into()),
+            amount: Some("19.90".into()),
+            currency: Some("USD".into()),
+            ..Default::default()
+        };
+        assert_eq!(params, expected);
+        let many = "a=1&".repeat(200);
+        let cases: &[(&str, &[u8], Reason)] = &[
+            ("order_id=A&order_id=B", b"", Reason::ParameterRepeated),
+            ("order_id=A", b"order_id=A", Reason::ParameterRepeated),
+            ("token=a&token=b", b"", Reason::ParameterRepeated),
+            ("order_id=%00", b"", Reason::MalformedQuery),
+            ("order_id=A&x=%f", b"", Reason::MalformedQuery),
+            ("order_id=A", b"\xff", Reason::MalformedQuery),
+            (&many, b"", Reason::MalformedQuery),
+            (
+                "goal=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                b"",
+                Reason::FieldTooLong,
+            ),
+        ];
+        for (query, form, problem) in cases {
+            assert_eq!(ConversionParams::read(query, form).problem, Some(*problem), "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(query in "\\PC{0,200}", form: Vec<u8>) {
+            let sub_ids = SubIds::read(&query);
+            prop_assert!(sub_ids.tags.len() <= SUB_IDS);
+            let params = ConversionParams::read(&query, &form);
+            let recorded = [params.order_id, params.goal, params.customer_id];
+            let clean = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
+            prop_assert!(recorded.iter().flatten().all(clean));
+        }
+
+        #[test]
+        fn what_was_encoded_is_decoded(value in "\\PC{1,40}") {
+            let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("sub1", &value).finish();
+            prop_assert_eq!(SubIds::read(&query).tags, vec![value]);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a request says of the browser or server that sent it.
+
+mod agent;
+mod privacy;
+
+pub use agent::{Agent, AgentCache};
+pub use privacy::IpHasher;
+
+use crate::ip::prefix;
+use geoip::Geo;
+use proto_model::event::{Network, RecordedFacts};
+use proto_model::{Country, UnixMicros};
+use proto_wire::limits::{REFERRER_MAX, USER_AGENT_MAX, clean};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// Facts of one hit. The full address lives only as long as this.
+pub struct Client {
+    pub ip: IpAddr,
+    pub country: Country,
+    pub geo_version: u64,
+    pub agent: Rc<Agent>,
+    pub user_agent: String,
+    pub referrer: String,
+    /// Lower case; empty when there is no referrer.
+    pub referrer_host: String,
+}
+
+impl Client {
+    pub fn describe(
+        ip: IpAddr,
+        user_agent: &[u8],
+        referrer: &[u8],
+        geo: &Geo,
+        agents: &mut AgentCache,
+    ) -> Self {
+        let user_agent = text(user_agent, USER_AGENT_MAX);
+        let referrer = text(referrer, REFERRER_MAX);
+        Self {
+            ip,
+            country: geo.lookup(ip),
+            geo_version: geo.version(),
+            agent: agents.get(&user_agent),
+            referrer_host: host_of(&referrer).to_ascii_lowercase(),
+            user_agent,
+            referrer,
+        }
+    }
+
+    pub fn recorded(&self) -> RecordedFacts {
+        RecordedFacts {
+            country: self.country,
+            device: self.agent.device,
+            os: self.agent.os.to_string(),
+            browser: self.agent.browser.to_string(),
+            geo_version: self.geo_version,
+        }
+    }
+
+    /// The personal part, with the address reduced to what may be stored.
+    pub fn network(&self, hasher: &IpHasher, now: UnixMicros) -> Network {
+        Network {
+            ip_prefix: prefix(self.ip),
+            ip_hash: hasher.hash(self.ip, now),
+            user_agent: self.user_agent.clone(),
+            referrer: self.referrer.clone(),
+        }
+    }
+}
+
+/// A header as text that may be stored and shown: whatever is not UTF-8 or not printable is replaced.
+fn text(header: &[u8], max: usize) -> String {
+    // A replacement character is longer than what it replaces, so cut first; `clean` cuts to characters.
+    let head = &header[..header.len().min(max)];
+    clean(&String::from_utf8_lossy(head), max).into_owned()
+}
+
+fn host_of(url: &str) -> &str {
+    let Some((_, rest)) = url.split_once("://") else { return "" };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn takes_the_host_of_a_referrer() {
+        let cases = [
+            ("https://Blog.example/post?x=1", "Blog.example"),
+            ("https://blog.example:8443", "blog.example"),
+            ("http://user:pw@blog.example/", "blog.example"),
+            ("http://[2001:db8::1]:80/", "2001:db8::1"),
+            ("android-app://com.shop/", "com.shop"),
+            ("about:blank", ""),
+            ("", ""),
+        ];
+        for (url, host) in cases {
+            assert_eq!(host_of(url), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn headers_become_harmless_text() {
+        assert_eq!(text(b"a\x1b[31m\tb\xff", 64), "a [31m b\u{fffd}");
+        assert_eq!(text(&[b'x'; 70_000], USER_AGENT_MAX).len(), USER_AGENT_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_described(agent: Vec<u8>, referrer: Vec<u8>, ip: u128) {
+            let mut agents = AgentCache::new(4);
+            let client = Client::describe(IpAddr::from(ip.to_be_bytes()), &agent, &referrer, &Geo::empty(), &mut agents);
+            prop_assert!(client.user_agent.len() <= USER_AGENT_MAX && client.referrer.len() <= REFERRER_MAX);
+            prop_assert!(!client.user_agent.chars().any(char::is_control));
+            prop_assert_eq!(client.country, Country::UNKNOWN);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Takes one request through: method and path ▸ rate limit ▸ the hit itself ▸ reply.
+
+use super::Shared;
+use super::reply::{self, Page, Reply};
+use super::request::{Target, client_ip, is_local, is_prefetch, names_one_host};
+use crate::decide::Recorded;
+use crate::enrich::{AgentCache, Client};
+use crate::metrics::{Counters, Outcome, Route};
+use crate::spool::SpoolError;
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT};
+use http::{HeaderName, Method, Request, StatusCode, request};
+use hyper::body::Body;
+use proto_model::{Address, Lane, Reason, UnixMicros};
+use proto_wire::convert::event_to_wire;
+use proto_wire::keys::random;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// User agents a worker remembers.
+const AGENTS: usize = 4096;
+
+/// What a thread needs to answer. Its caches are its own.
+pub struct Worker {
+    pub(super) shared: Arc<Shared>,
+    index: usize,
+    agents: RefCell<AgentCache>,
+    random: RefCell<RandomPool>,
+}
+
+/// A reply, and what it stands for in the counters.
+pub(super) struct Answer {
+    pub reply: Reply,
+    pub outcome: Outcome,
+    pub reason: Option<Reason>,
+}
+
+impl Answer {
+    pub fn new(reply: Reply, outcome: Outcome, reason: impl Into<Option<Reason>>) -> Self {
+        Self { reply, outcome, reason: reason.into() }
+    }
+
+    pub fn page(page: Page, outcome: Outcome, reason: Reason) -> Self {
+        Self::new(reply::page(page), outcome, reason)
+    }
+
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        reply::retry_after(&mut self.reply, seconds);
+        self
+    }
+
+    pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.reply.headers_mut().insert(name, HeaderValue::from_static(value));
+        self
+    }
+}
+
+/// A request that was let in.
+pub(super) struct Hit<'r> {
+    pub parts: &'r request::Parts,
+    pub ip: IpAddr,
+    pub now: UnixMicros,
+}
+
+impl Hit<'_> {
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// Somebody looks, nobody clicks.
+    pub fn is_head(&self) -> bool {
+        self.parts.method == Method::HEAD
+    }
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let agents = RefCell::new(AgentCache::new(AGENTS));
+        Self { shared, index, agents, random: RefCell::default() }
+    }
+
+    pub fn counters(&self) -> &Counters {
+        self.shared.metrics.worker(self.index)
+    }
+
+    /// Counts a request that could not even be read.
+    pub(super) fn refused_unread(&self, reason: Reason) {
+        self.counters().reply(Route::Other, Outcome::Refused, Some(reason));
+    }
+
+    pub async fn handle<B>(&self, peer: IpAddr, request: Request<B>) -> Reply
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let target = Target::of(parts.uri.path());
+        // A body that nobody reads, or one of a length two readers may disagree on: the next request on
+        // this connection could be made of it.
+        let reads_body = matches!(target, Target::Postback(_)) && parts.method == Method::POST;
+        let unclear = parts.headers.contains_key(TRANSFER_ENCODING) || (!reads_body && !body.is_end_stream());
+        let answer = self.answer(peer, target, &parts, body).await;
+        let Answer { mut reply, outcome, reason } = answer;
+        if let Some(reason) = reason {
+            reply::set_reason(&mut reply, reason);
+        }
+        let broken = [Reason::BodyTooLarge, Reason::RequestTimeout, Reason::MalformedRequest];
+        if unclear || reason.is_some_and(|reason| broken.contains(&reason)) {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.counters().reply(target.route(), outcome, reason);
+        reply
+    }
+
+    async fn answer<B>(&self, peer: IpAddr, target: Target<'_>, parts: &request::Parts, body: B) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !names_one_host(parts) {
+            return Answer::page(Page::BadRequest, Outcome::Refused, Reason::MalformedRequest);
+        }
+        let local = matches!(target, Target::Live | Target::Ready | Target::Metrics);
+        if target == Target::Nothing || (local && !is_local(peer, &parts.headers)) {
+            return Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound);
+        }
+        if !target.takes(&parts.method) {
+            return Answer::page(Page::MethodNotAllowed, Outcome::Refused, Reason::MethodNotAllowed)
+                .with_header(ALLOW, target.methods());
+        }
+        if local {
+            return self.shared.operator_page(target);
+        }
+        let ip = client_ip(peer, &self.shared.trusted_proxies, &parts.headers);
+        if let Err(seconds) = self.shared.admission.admit(ip) {
+            return shed(target.route(), seconds);
+        }
+        let hit = Hit { parts, ip, now: now() };
+        match target {
+            Target::Click(id) => self.click(&hit, id).await,
+            Target::Pixel(id) => self.pixel(&hit, id).await,
+            Target::Postback(id) => self.postback(&hit, id, body).await,
+            _ => Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound),
+        }
+    }
+
+    /// Facts are made of the request once, after the cheap checks.
+    pub(super) fn client(&self, hit: &Hit<'_>) -> Client {
+        let header = |name| hit.parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let mut agents = self.agents.borrow_mut();
+        Client::describe(hit.ip, header(USER_AGENT), header(REFERER), &self.shared.geo, &mut agents)
+    }
+
+    /// Resolves once the hit is on disk. From the first poll on it will be written, whether the client
+    /// waits for it or not.
+    pub(super) async fn spool(&self, lane: Lane, recorded: &Recorded) -> Result<Address, SpoolError> {
+        let appended = self.shared.parts.spool.append(lane, |address| {
+            let salts = || self.random();
+            event_to_wire(&recorded.event, address.stream, address.ordinal, &recorded.personal, salts)
+        });
+        let (address, durable) = appended?;
+        durable.await?;
+        Ok(address)
+    }
+
+    pub(super) fn random<const N: usize>(&self) -> [u8; N] {
+        self.random.borrow_mut().take()
+    }
+}
+
+fn shed(route: Route, seconds: u64) -> Answer {
+    let reply = match route {
+        // A page with a broken image helps nobody.
+        Route::Pixel => reply::gif(),
+        Route::Postback => reply::json_refusal(StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited),
+        Route::Click | Route::Other => reply::page(Page::TooMany),
+    };
+    Answer::new(reply, Outcome::Shed, Reason::RateLimited).retry_after(seconds)
+}
+
+pub(super) fn prefetch(hit: &Hit<'_>) -> bool {
+    is_prefetch(&hit.parts.headers)
+}
+
+fn now() -> UnixMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Random bytes by the page: asking the system's generator for each salt costs more than the salt.
+struct RandomPool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for RandomPool {
+    fn default() -> Self {
+        Self { bytes: [0; 1024], used: 1024 }
+    }
+}
+
+impl RandomPool {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.bytes.len() {
+            self.bytes = random();
+            self.used = 0;
+        }
+        let mut taken = [0; N];
+        match self.bytes.get_mut(self.used..self.used + N) {
+            Some(fresh) => {
+                taken.copy_from_slice(fresh);
+                // What was given out is not kept.
+                fresh.fill(0);
+                self.used += N;
+                taken
+            }
+            None => random(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn random_bytes_never_repeat() {
+        let mut pool = RandomPool::default();
+        let taken: HashSet<[u8; 16]> = (0..1000).map(|_| pool.take()).collect();
+        assert_eq!(taken.len(), 1000);
+        assert_ne!(pool.take::<2048>(), [0; 2048], "larger than the pool");
+    }
+}
