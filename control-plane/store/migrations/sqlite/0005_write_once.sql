@@ -74,7 +74,7 @@ END;
 
 CREATE TRIGGER ledger_transactions_balance BEFORE INSERT ON ledger_transactions
 WHEN NOT EXISTS (
-    SELECT 1 FROM ledger_entries e
+    SELECT count(*) FROM ledger_entries e
     WHERE e.tenant_id = NEW.tenant_id AND e.transaction_id = NEW.id
     HAVING count(*) >= 2 AND sum(e.minor) = 0 AND min(e.currency) = NEW.currency AND max(e.currency) = NEW.currency
 ) BEGIN
