@@ -20,6 +20,8 @@ pub struct Config {
     pub max_connections: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub geo_database: Option<PathBuf>,
+    /// Another address of the control plane than the join bundle's.
+    pub control_plane_url: Option<String>,
     pub rate_limit: RateLimit,
     pub spool: SpoolConfig,
 }
@@ -40,6 +42,7 @@ impl Default for Config {
             max_connections: 20_000,
             trusted_proxies: Vec::new(),
             geo_database: None,
+            control_plane_url: None,
             rate_limit: RateLimit::default(),
             spool: SpoolConfig::default(),
         }
@@ -190,6 +193,11 @@ const KEYS: &[Key] = &[
         name: "geo_database",
         expected: "the path of an MMDB file",
         set: |c, v| set(&mut c.geo_database, path(v).map(Some)),
+    },
+    Key {
+        name: "control_plane_url",
+        expected: "an address such as https://control.example:7303",
+        set: |c, v| set(&mut c.control_plane_url, v.as_str().map(|url| Some(url.to_owned()))),
     },
     Key {
         name: "rate_limit.per_second",

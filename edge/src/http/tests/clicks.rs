@@ -178,3 +178,34 @@ fn without_a_snapshot_nothing_is_known() {
     let ready = node.get("/readyz");
     assert_eq!((ready.status(), ready.body()), (503, "no snapshot yet (waiting for the control plane)\n"));
 }
+
+#[test]
+fn the_country_comes_from_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, corrupt) = (dir.path().join("good.mmdb"), dir.path().join("corrupt.mmdb"));
+    geoip::testing::write_mmdb(&good, &[("203.0.113.0/24", "CN")]).unwrap();
+    std::fs::write(&corrupt, b"\xab\xcd\xefMaxMind.com and nothing that follows from it").unwrap();
+    for (database, expected) in [(good, "CN"), (corrupt, "ZZ"), (dir.path().join("missing.mmdb"), "ZZ")] {
+        let mut setup = Setup::default();
+        setup.config.geo_database = Some(database);
+        setup.config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        let node = setup.start();
+        let reply = node.send("GET", &path(LINK), "x-forwarded-for: 203.0.113.9\r\n", "");
+        assert_eq!(reply.status(), 302, "a click is worth more than its country");
+        let recorded = node.on_disk(Lane::Traffic).pop().unwrap().event.facts;
+        let sealed = keys(1).open(reply.click_id().unwrap()).unwrap();
+        assert_eq!((recorded.country.code(), sealed.country.code()), (expected, expected));
+        assert_eq!(recorded.geo_version != 0, expected == "CN");
+    }
+}
+
+#[test]
+fn long_and_odd_headers_are_cut_to_what_may_be_kept() {
+    let node = Setup::default().start();
+    let headers =
+        format!("user-agent: {}\u{e9}\r\nreferer: \tx{}\r\n", "a".repeat(9000), "\u{4e2d}".repeat(1000));
+    assert_eq!(node.send("GET", &path(LINK), &headers, "").status(), 302);
+    let network = node.on_disk(Lane::Traffic).pop().unwrap().personal.network.unwrap();
+    assert_eq!(network.user_agent, "a".repeat(512));
+    assert!(network.referrer.starts_with("x\u{4e2d}") && network.referrer.len() <= 1024);
+}
