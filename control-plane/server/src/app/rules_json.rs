@@ -57,15 +57,18 @@ pub struct SetBody {
 /// `advertiser`, `hit` (`click` or `conversion`), `hour` (UTC, a number) and `ip` (only `in`, `in_set`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schema(as = RuleCondition, no_recursion, example = json!({"field": "country", "in": ["CN"]}))]
+#[schema(as = RuleCondition, example = json!({"field": "country", "in": ["CN"]}))]
 pub struct Condition {
     /// True when every part is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
     pub all: Option<Vec<Condition>>,
     /// True when one part is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
     pub any: Option<Vec<Condition>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
     pub not: Option<Box<Condition>>,
     /// `true`: every hit; `false`: none.
     #[serde(skip_serializing_if = "Option::is_none")]

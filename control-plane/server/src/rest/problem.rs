@@ -76,6 +76,15 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
+    /// What the store or a use case refused; a reused key is the request's fault, not the state's.
+    fn refused(code: &'static str, detail: String) -> Self {
+        let status = match code {
+            "idempotency_key_reused" => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::CONFLICT,
+        };
+        Self::new(status, code, detail)
+    }
+
     pub fn unauthenticated() -> Self {
         let mut problem = Self::new(
             StatusCode::UNAUTHORIZED,
@@ -178,7 +187,7 @@ impl From<AppError> for Problem {
                 Self::invalid_field(&pointer_of(field), "invalid_value", message)
             }
             AppError::NotFound(what) => Self::not_found(what),
-            AppError::Conflict { code, message } => Self::conflict(code, message),
+            AppError::Conflict { code, message } => Self::refused(code, message),
             AppError::Unauthenticated => Self::unauthenticated(),
             AppError::Forbidden => Self::forbidden(),
             AppError::Unavailable(what) => Self::new(
@@ -201,8 +210,14 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NotFound => Self::not_found("resource"),
             StoreError::Conflict(code) => {
-                Self::conflict(code, format!("Refused: {}.", code.replace('_', " ")))
+                Self::refused(code, format!("Refused: {}.", code.replace('_', " ")))
             }
+            StoreError::MissingReference => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unknown_reference",
+                "The request names something that does not exist.",
+            ),
+            StoreError::Fenced => Self::from(AppError::Unavailable("another process has taken over")),
             other => {
                 tracing::error!(error = chain(&other), "the store failed");
                 Self::internal()

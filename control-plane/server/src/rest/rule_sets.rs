@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn if_match_is_read_strictly() {
-        let cases: &[(Option<&str>, Result<Option<u32>, &str>)] = &[
+        type Read = Result<Option<u32>, &'static str>;
+        let cases: &[(Option<&'static str>, Read)] = &[
             (Some("\"rs-7\""), Ok(Some(7))),
             (Some("\"rs-0\""), Ok(Some(0))),
             (Some("*"), Ok(None)),

@@ -8,4 +8,5 @@ mod enrolment;
 mod money;
 mod plane;
 mod publish;
+mod rest;
 mod snapshot;

@@ -1,0 +1,195 @@
+//! Two tenants in one database: every id of one is tried with the credentials of the other.
+
+use super::openapi::operations;
+use super::{Answer, Api, Network, ten_percent, text};
+use control_plane_server::rest::policy::{Policy, policy_of};
+use http::Method;
+use serde_json::{Value, json};
+
+/// Names that are the tenant's own and no ids: a number within the tenant, and the customer id, which the
+/// tenant chooses. Using them touches only the caller's own things.
+const LOCAL: [&str; 2] = ["{version}", "{customer_id}"];
+
+#[tokio::test]
+async fn every_route_refuses_missing_unknown_and_wrong_keys() {
+    let api = Api::start().await;
+    let network = api.network("Doors").await;
+    for (method, path) in operations() {
+        let policy = policy_of(&method, &path).unwrap();
+        let url = network.path(&path);
+        let ask = async |key: Option<&str>| api.call(method.clone(), &url, key, None).await;
+        if policy == Policy::Public {
+            assert_eq!(ask(None).await.status, 200, "{method} {path}");
+            continue;
+        }
+        let unknown = format!("tbk_{}", "A".repeat(43));
+        for key in [None, Some(""), Some("nonsense"), Some(unknown.as_str())] {
+            let answer = ask(key).await;
+            assert_eq!(answer.status, 401, "{method} {path} {key:?}");
+            assert_eq!(answer.problem(), "unauthenticated");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+        let wrong = match policy {
+            Policy::Tenant => &api.operator,
+            Policy::Operator => &network.key,
+            Policy::Either | Policy::Public => continue,
+        };
+        let answer = ask(Some(wrong)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem().as_str()),
+            (403, "forbidden"),
+            "{method} {path}"
+        );
+    }
+    let twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
+    let answer = api.call_with(Method::GET, "/v1/links", None, None, &twice).await;
+    assert_eq!(answer.status, 401, "two credentials are none");
+    api.plane.stop().await;
+}
+
+/// Nothing of `other` may stand in an answer to somebody else.
+fn assert_silent(answer: &Answer, other: &Network, asked: &str, context: &str) {
+    for (name, id) in other.ids.as_object().unwrap() {
+        let id = id.as_str().unwrap();
+        // What the caller sent may be quoted back.
+        assert!(asked.contains(id) || !answer.text.contains(id), "{context} shows {name}: {}", answer.text);
+    }
+    assert!(!answer.text.contains(&format!("\"{}", other.name)), "{context} shows a name: {}", answer.text);
+}
+
+/// Everything that a tenant can read of its own, to see afterwards that nobody has touched it.
+async fn everything(api: &Api, network: &Network) -> Vec<(String, Value)> {
+    let mut seen = Vec::new();
+    for (method, path) in operations() {
+        if method == Method::GET && policy_of(&method, &path) == Some(Policy::Tenant) {
+            let url = network.path(&path);
+            let answer = api.call(method, &url, Some(&network.key), None).await;
+            assert_eq!(answer.status, 200, "{url}: {}", answer.text);
+            seen.push((url, answer.json()));
+        }
+    }
+    seen
+}
+
+async fn two(api: &Api) -> (Network, Network) {
+    let (mine, yours) = (api.network("Mine").await, api.network("Yours").await);
+    let rules = json!({ "rules": [{ "id": "mine-only", "action": "flag", "when": { "always": true } }] });
+    for network in [&mine, &yours] {
+        api.post("/v1/rule-sets", &network.key, rules.clone()).await;
+    }
+    (mine, yours)
+}
+
+#[tokio::test]
+async fn no_path_leads_to_another_tenant() {
+    let api = Api::start().await;
+    let (mine, yours) = two(&api).await;
+    let before = everything(&api, &yours).await;
+    for (method, path) in operations() {
+        if !path.contains('{') || policy_of(&method, &path) == Some(Policy::Operator) {
+            continue;
+        }
+        let url = yours.path(&path);
+        let body = match (method.as_str(), path.as_str()) {
+            ("POST", "/v1/offers/{offer_id}/terms") => Some(ten_percent()),
+            ("PATCH", "/v1/offers/{offer_id}" | "/v1/links/{link_id}") => Some(json!({ "status": "paused" })),
+            _ => None,
+        };
+        let answer = api.call(method.clone(), &url, Some(&mine.key), body).await;
+        assert_silent(&answer, &yours, &url, &format!("{method} {url}"));
+        if LOCAL.iter().any(|name| path.contains(name)) {
+            continue;
+        }
+        assert_eq!(answer.status, 404, "{method} {url}: {}", answer.text);
+        assert_eq!(answer.problem(), "not_found");
+    }
+    assert_eq!(everything(&api, &yours).await, before, "nothing of the other tenant has changed");
+    api.plane.stop().await;
+}
+
+#[tokio::test]
+async fn no_filter_finds_another_tenant() {
+    let api = Api::start().await;
+    let (mine, yours) = two(&api).await;
+    let document: Value = serde_json::from_str(&control_plane_server::rest::openapi_json()).unwrap();
+    let mut tried = 0;
+    for (method, path) in operations() {
+        if method != Method::GET || path.contains('{') || policy_of(&method, &path) != Some(Policy::Tenant) {
+            continue;
+        }
+        let own = api.call(Method::GET, &path, Some(&mine.key), None).await;
+        assert_silent(&own, &yours, "", &path);
+        let parameters =
+            document["paths"][&path]["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        for parameter in parameters {
+            let name = text(&parameter["name"]);
+            let value = match name.as_str() {
+                "account" => format!("partner_payable:{}", yours.id("partner_id")),
+                name => match yours.ids[name].as_str() {
+                    Some(id) => id.to_owned(),
+                    None => continue,
+                },
+            };
+            let url = format!("{path}?{name}={value}");
+            let answer = api.call(Method::GET, &url, Some(&mine.key), None).await;
+            assert_eq!(answer.status, 200, "{url}: {}", answer.text);
+            assert_eq!(answer.json()["data"], json!([]), "{url}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 15, "only {tried} filters");
+    api.plane.stop().await;
+}
+
+#[tokio::test]
+async fn no_body_reaches_another_tenant() {
+    let api = Api::start().await;
+    let (mine, yours) = two(&api).await;
+    let before = everything(&api, &yours).await;
+    let id = |name: &str| json!(yours.id(name));
+    let own = |name: &str| json!(mine.id(name));
+    let money = json!({ "amount": 1, "currency": "USD" });
+    let offer = json!({
+        "program_id": id("program_id"), "name": "x", "destination": "https://x.example/", "terms": ten_percent(),
+    });
+    let event = json!({ "advertiser_id": id("advertiser_id"), "order_id": id("order_id"), "event_id": "e", "kind": "returned" });
+    let conversion =
+        json!({ "advertiser_id": id("advertiser_id"), "order_id": id("order_id"), "amount": money });
+    let stolen_click =
+        json!({ "advertiser_id": own("advertiser_id"), "order_id": "o-9", "click_id": id("click_id") });
+    let cases = [
+        ("/v1/programs", json!({ "advertiser_id": id("advertiser_id"), "name": "x" }), 404),
+        ("/v1/offers", offer, 404),
+        ("/v1/links", json!({ "offer_id": id("offer_id"), "partner_id": id("partner_id") }), 404),
+        ("/v1/links", json!({ "offer_id": own("offer_id"), "partner_id": id("partner_id") }), 404),
+        ("/v1/links", json!({ "offer_id": id("offer_id"), "partner_id": own("partner_id") }), 404),
+        ("/v1/order-events", event, 404),
+        ("/v1/conversions", conversion, 404),
+        ("/v1/conversions", stolen_click, 422),
+        ("/v1/touches", json!({ "click_id": id("click_id"), "customer_id": "c" }), 422),
+        ("/v1/api-keys", json!({ "name": "x", "tenant_id": id("tenant_id") }), 403),
+    ];
+    for (path, body, status) in cases {
+        let answer = api.call(Method::POST, path, Some(&mine.key), Some(body.clone())).await;
+        assert_eq!(answer.status.as_u16(), status, "{path} {body}: {}", answer.text);
+        assert_silent(&answer, &yours, &body.to_string(), path);
+    }
+    // The same idempotency key and the same customer id in both tenants are two things.
+    let key = [("idempotency-key", "shared")];
+    for network in [&mine, &yours] {
+        let through = json!({ "through": "2026-01-01T00:00:00Z" });
+        let answer =
+            api.call_with(Method::POST, "/v1/settlements", Some(&network.key), Some(through), &key).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        assert_eq!(answer.json()["statements"], json!([]));
+    }
+    let erased =
+        api.call(Method::DELETE, &yours.path("/v1/customers/{customer_id}"), Some(&mine.key), None).await;
+    assert_eq!(erased.json()["customers"], 0, "another tenant's customer is nobody here");
+    let after = everything(&api, &yours).await;
+    assert_eq!(after, before, "nothing of the other tenant has changed");
+    let erased =
+        api.call(Method::DELETE, &yours.path("/v1/customers/{customer_id}"), Some(&yours.key), None).await;
+    assert_eq!(erased.json()["customers"], 1, "and it was still there");
+    api.plane.stop().await;
+}
