@@ -24,5 +24,5 @@ pub mod state;
 mod node;
 
 pub use config::Config;
-pub use identity::{EnrollError, Identity, enroll};
+pub use identity::{EnrollError, Identity, enroll, is_enrolled};
 pub use node::{EdgeHandle, Parts, StartError, start};

@@ -127,3 +127,26 @@ reason-commission_out_of_range = the commission is out of range
 login-title = Sign in
 login-how = Open the one-time link that `tributary up` printed. It works once, for 30 minutes.
 login-bad = This link has been used or has expired. Start `tributary up` again to get another one.
+
+# The demo shop and its publisher.
+demo-publisher-kicker = The Robot Review
+demo-publisher-title = Robots we would buy again
+demo-publisher-text = We mowed three lawns and wheeled home the shopping. The makers pay us a commission when you buy through our link; it costs you nothing.
+demo-publisher-button = See today's prices
+demo-publisher-link = The tracking link behind the button:
+demo-shop-kicker = Meadow Robotics (demo shop)
+demo-shop-title = Robots for home and yard
+demo-shop-buy = Buy
+demo-product-mower = Meadow M1
+demo-product-mower-about = A quiet robot mower for 800 m²
+demo-product-scooter = Glide S
+demo-product-scooter-about = A folding electric scooter, 45 km a charge
+demo-product-cart = Porter
+demo-product-cart-about = A cart that follows you home
+demo-thanks-title = Thank you for your order
+demo-thanks-order = Your order number is
+demo-thanks-postback = The shop's server told the edge; its answer:
+demo-thanks-deliver = Mark as delivered
+demo-thanks-delivered = Delivered
+demo-thanks-live = See what came of it on the live page
+demo-thanks-back = Back to the publisher

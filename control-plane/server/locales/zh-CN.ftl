@@ -124,3 +124,26 @@ reason-commission_out_of_range = 佣金超出范围
 login-title = 登录
 login-how = 请打开 `tributary up` 打印的一次性链接。它只能使用一次，30 分钟内有效。
 login-bad = 此链接已被使用或已过期。请重新启动 `tributary up` 以获取新的链接。
+
+# 演示商店与推广页面。
+demo-publisher-kicker = 机器人测评
+demo-publisher-title = 我们愿意再买一次的机器人
+demo-publisher-text = 我们修剪了三片草坪，也用它把采购的东西运回了家。您通过我们的链接购买时，厂商会付给我们佣金，您无需多付一分钱。
+demo-publisher-button = 查看今日价格
+demo-publisher-link = 按钮背后的推广链接：
+demo-shop-kicker = Meadow Robotics（演示商店）
+demo-shop-title = 家用与庭院机器人
+demo-shop-buy = 购买
+demo-product-mower = Meadow M1
+demo-product-mower-about = 安静的割草机器人，适合 800 平方米草坪
+demo-product-scooter = Glide S
+demo-product-scooter-about = 折叠电动滑板车，续航 45 公里
+demo-product-cart = Porter
+demo-product-cart-about = 会跟您回家的购物车
+demo-thanks-title = 感谢您的订购
+demo-thanks-order = 您的订单号：
+demo-thanks-postback = 商店服务器已通知边缘节点，答复为：
+demo-thanks-deliver = 标记为已送达
+demo-thanks-delivered = 已送达
+demo-thanks-live = 在实时页面查看结果
+demo-thanks-back = 返回推广页面

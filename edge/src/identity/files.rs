@@ -60,6 +60,10 @@ struct EpochFile {
     has_spool: bool,
 }
 
+pub(super) fn exists(dir: &Path) -> bool {
+    dir.join(NODE).exists()
+}
+
 pub(super) fn load(dir: &Path) -> Result<Identity, IdentityError> {
     let path = dir.join(NODE);
     if !path.exists() {

@@ -70,6 +70,11 @@ impl Identity {
     }
 }
 
+/// Whether this node has an identity already.
+pub fn is_enrolled(data_dir: &Path) -> bool {
+    files::exists(&directory(data_dir))
+}
+
 /// Where the identity of a node stands.
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("identity")

@@ -68,7 +68,10 @@ pub struct EdgeHandle {
 
 /// Starts from what is on disk; the control plane need not be up.
 pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
-    let identity = Identity::load(&config.data_dir)?;
+    let mut identity = Identity::load(&config.data_dir)?;
+    if let Some(url) = &config.control_plane_url {
+        identity.control_url.clone_from(url);
+    }
     let lock = lock(&config.data_dir)?;
     let disk: SharedDisk = Arc::new(RealDisk);
     let link = Arc::new(ControlLink::new(identity.clone(), identity.load_tls()?));

@@ -14,7 +14,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use language::Words;
+pub use language::Words;
 use std::sync::Arc;
 
 const COOKIE: &str = "tributary_session";

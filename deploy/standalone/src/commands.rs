@@ -1,0 +1,169 @@
+//! The commands for a system that spans machines: one control plane, edges that join it.
+
+use crate::error::{BoxError, Failure};
+use crate::output::{self, Format};
+use crate::signal::Stop;
+use clap::{Args, Subcommand};
+use control_plane_server::app;
+use proto_wire::join::JoinBundle;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub enum Edge {
+    /// Trade a join bundle (POST /v1/edges/join-bundles) for this node's identity.
+    Enroll(EnrollOptions),
+    /// Serve clicks, pixels and postbacks.
+    Run(EdgeOptions),
+}
+
+#[derive(Args)]
+pub struct EnrollOptions {
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The bundle, or `-` to read it from standard input (so that it stays out of the process list).
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: String,
+}
+
+#[derive(Args)]
+pub struct EdgeOptions {
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Another address of the control plane than the one in the join bundle.
+    #[arg(long, value_name = "URL")]
+    control_plane_url: Option<String>,
+    /// Peers whose X-Forwarded-For is believed; may be repeated.
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxy: Vec<String>,
+    #[arg(long, value_name = "FILE")]
+    geo_database: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+#[derive(Subcommand)]
+pub enum ControlPlane {
+    /// Serve the REST interface and the edge protocol.
+    Run(ControlPlaneOptions),
+}
+
+#[derive(Args)]
+pub struct ControlPlaneOptions {
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Where edges connect (gRPC over mutual TLS).
+    #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR")]
+    grpc_listen: SocketAddr,
+    /// How edges reach that address from outside; stands in join bundles.
+    #[arg(long, value_name = "URL")]
+    grpc_public_url: Option<String>,
+    /// Print a new operator key (once; only its hash is kept).
+    #[arg(long)]
+    new_operator_key: bool,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+pub async fn edge(command: Edge) -> Result<(), BoxError> {
+    match command {
+        Edge::Enroll(options) => enroll(options).await,
+        Edge::Run(options) => run_edge(options).await,
+    }
+}
+
+async fn enroll(options: EnrollOptions) -> Result<(), BoxError> {
+    let text = match options.bundle.as_str() {
+        "-" => std::io::read_to_string(std::io::stdin())?,
+        text => text.to_owned(),
+    };
+    let bundle = JoinBundle::parse(text.trim())?;
+    let identity = edge::enroll(&options.data_dir, &bundle).await?;
+    eprintln!(
+        "enrolled as {}; start it with: tributary edge run --data-dir {}",
+        identity.edge,
+        options.data_dir.display()
+    );
+    Ok(())
+}
+
+async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
+    let trusted: Result<Vec<_>, _> = options
+        .trusted_proxy
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|error| {
+                Failure::because(format!("{text:?} is not a CIDR such as 10.0.0.0/8"), error)
+            })
+        })
+        .collect();
+    let stop = Stop::listen()?;
+    let edge = edge::start(edge::Config {
+        data_dir: options.data_dir,
+        listen: options.listen,
+        trusted_proxies: trusted?,
+        geo_database: options.geo_database,
+        control_plane_url: options.control_plane_url,
+        ..edge::Config::default()
+    })
+    .await?;
+    announce(options.output, &serde_json::json!({ "edge_url": format!("http://{}", edge.http_addr()) }))?;
+    let name = stop.requested().await;
+    output::note(options.output, &format!("{name}: draining"));
+    edge.shutdown().await;
+    Ok(())
+}
+
+pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
+    let ControlPlane::Run(options) = command;
+    let _lock = crate::local::lock_directory(&options.data_dir)?;
+    let config = control_plane_server::Config {
+        data_dir: options.data_dir,
+        api_listen: options.listen,
+        grpc_listen: options.grpc_listen,
+        grpc_public_url: options.grpc_public_url,
+        ..control_plane_server::Config::default()
+    };
+    let stop = Stop::listen()?;
+    let control_plane = control_plane_server::start(config).await?;
+    let operator_key = match options.new_operator_key {
+        true => Some(app::keys::create_api_key(control_plane.app(), None, "command line").await?.1),
+        false => None,
+    };
+    let ready = serde_json::json!({
+        "api_url": format!("http://{}", control_plane.api_addr()),
+        "grpc_url": control_plane.app().grpc_url,
+        "operator_key": operator_key,
+    });
+    announce(options.output, &ready)?;
+    let name = stop.requested().await;
+    output::note(options.output, &format!("{name}: draining"));
+    control_plane.shutdown().await;
+    Ok(())
+}
+
+/// One JSON line on stdout, or `name  value` lines.
+fn announce(format: Format, ready: &serde_json::Value) -> Result<(), BoxError> {
+    let mut stdout = std::io::stdout().lock();
+    match (format, ready.as_object()) {
+        (Format::Text, Some(fields)) => {
+            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                writeln!(stdout, "{name:<14}{}", value.as_str().unwrap_or_default())?;
+            }
+        }
+        _ => writeln!(stdout, "{ready}")?,
+    }
+    stdout.flush()?;
+    Ok(())
+}
+
+pub fn openapi() -> Result<(), BoxError> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(control_plane_server::rest::openapi_json().as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! `tributary`: the whole system in one binary.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tributary::{commands, up};
+
+#[derive(Parser)]
+#[command(name = "tributary", version, about = "Affiliate tracking: edge and control plane in one binary")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on this machine: control plane, one edge, and a demo shop to try it with.
+    Up(up::Options),
+    /// Run or enrol an edge node.
+    #[command(subcommand)]
+    Edge(commands::Edge),
+    /// Run the control plane alone.
+    #[command(subcommand)]
+    ControlPlane(commands::ControlPlane),
+    /// Print the OpenAPI document of the REST interface.
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tributary::logging::init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the async runtime did not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Up(options) => up::run(options).await,
+            Command::Edge(command) => commands::edge(command).await,
+            Command::ControlPlane(command) => commands::control_plane(command).await,
+            Command::Openapi => commands::openapi(),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", tributary::error::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

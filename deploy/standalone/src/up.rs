@@ -1,0 +1,181 @@
+//! `tributary up`: control plane, one edge and the demo in one process.
+
+use crate::demo::{Demo, DemoSettings};
+use crate::error::{BoxError, Failure};
+use crate::local::{LocalState, lock_directory};
+use crate::output::{self, Format, Ready};
+use crate::{seed, signal};
+use control_plane_server::{ControlPlane, app};
+use edge::EdgeHandle;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// Where everything is kept; a second start on it goes on where the first one stopped.
+    #[arg(long, default_value = "tributary-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Address of the REST interface; the edge, the demo and the edge protocol take the next three ports.
+    /// Port 0 lets the system choose all four.
+    #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Seed a demo program and serve its shop (the default).
+    #[arg(long, overrides_with = "no_demo")]
+    pub demo: bool,
+    /// No demo program, no shop.
+    #[arg(long)]
+    pub no_demo: bool,
+    /// `json` prints one object on one line of stdout when ready.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// MaxMind-format country database (.mmdb); without one the country is unknown.
+    #[arg(long, value_name = "FILE")]
+    pub geo_database: Option<PathBuf>,
+}
+
+impl Options {
+    fn with_demo(&self) -> bool {
+        !self.no_demo
+    }
+}
+
+/// Everything that runs, in the order in which it must stop.
+pub struct Node {
+    demo: Option<Demo>,
+    edge: EdgeHandle,
+    control_plane: ControlPlane,
+    pub ready: Ready,
+    _lock: std::fs::File,
+}
+
+struct Addresses {
+    api: SocketAddr,
+    edge: SocketAddr,
+    demo: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl Addresses {
+    fn from(listen: SocketAddr) -> Result<Self, Failure> {
+        let port = |offset: u16| {
+            let wanted = if listen.port() == 0 { Some(0) } else { listen.port().checked_add(offset) };
+            wanted.map(|port| SocketAddr::new(listen.ip(), port))
+        };
+        match (port(1), port(2), port(3)) {
+            (Some(edge), Some(demo), Some(grpc)) => Ok(Self { api: listen, edge, demo, grpc }),
+            _ => Err(Failure::new("--listen needs three free ports above it; choose a port up to 65532")),
+        }
+    }
+}
+
+pub async fn run(options: Options) -> Result<(), BoxError> {
+    // Before anything is printed: a signal sent on sight of the banner must not be lost.
+    let stop = signal::Stop::listen()?;
+    let node = Node::start(&options).await?;
+    output::print_ready(&node.ready, options.output)?;
+    let name = stop.requested().await;
+    output::note(options.output, &format!("{name}: finishing what is under way"));
+    node.shutdown().await;
+    output::note(options.output, "stopped; nothing was lost");
+    Ok(())
+}
+
+impl Node {
+    pub async fn start(options: &Options) -> Result<Self, BoxError> {
+        let lock = lock_directory(&options.data_dir)?;
+        let addresses = Addresses::from(options.listen)?;
+        let control_plane = control_plane_server::start(control_plane_config(options, &addresses)).await?;
+        let mut local = LocalState::load(&options.data_dir)?;
+        let api_url = base_url(control_plane.api_addr());
+        seed::accounts(&control_plane, &api_url, &mut local).await?;
+
+        let edge_dir = options.data_dir.join("edge");
+        if !edge::is_enrolled(&edge_dir) {
+            let bundle = app::fleet::create_join_bundle(control_plane.app(), "local").await?;
+            edge::enroll(&edge_dir, &bundle).await?;
+        }
+        let edge = edge::start(edge_config(options, &addresses, edge_dir, &control_plane)).await?;
+
+        let edge_url = base_url(edge.http_addr());
+        let demo = if options.with_demo() {
+            Some(start_demo(addresses.demo, &api_url, &edge_url, &mut local).await?)
+        } else {
+            None
+        };
+        edge.wait_ready().await;
+        let admin_url = format!("{api_url}/login/{}", app::keys::one_time_login(control_plane.app())?);
+        let ready = Ready::new(
+            options,
+            &local,
+            api_url,
+            edge_url,
+            demo.as_ref().map(|(_, url)| url.clone()),
+            admin_url,
+        )?;
+        Ok(Self { demo: demo.map(|(demo, _)| demo), edge, control_plane, ready, _lock: lock })
+    }
+
+    /// Traffic first, then the edge (which still delivers what it has), then the control plane.
+    pub async fn shutdown(self) {
+        if let Some(demo) = self.demo {
+            demo.shutdown().await;
+        }
+        self.edge.shutdown().await;
+        self.control_plane.shutdown().await;
+    }
+}
+
+async fn start_demo(
+    address: SocketAddr,
+    api_url: &str,
+    edge_url: &str,
+    local: &mut LocalState,
+) -> Result<(Demo, String), BoxError> {
+    let listener = Demo::bind(address).await?;
+    let demo_url = base_url(listener.local_addr()?);
+    let program = seed::demo_program(api_url, &demo_url, local).await?;
+    let settings = DemoSettings {
+        api_url: api_url.to_owned(),
+        edge_url: edge_url.to_owned(),
+        api_key: local.account()?.api_key.clone(),
+        advertiser: program.advertiser_id,
+        link: program.link_id,
+        postback_token: program.postback_token,
+    };
+    Ok((Demo::start(listener, settings), demo_url))
+}
+
+fn control_plane_config(options: &Options, addresses: &Addresses) -> control_plane_server::Config {
+    control_plane_server::Config {
+        data_dir: options.data_dir.join("control-plane"),
+        api_listen: addresses.api,
+        grpc_listen: addresses.grpc,
+        ..control_plane_server::Config::default()
+    }
+}
+
+fn edge_config(
+    options: &Options,
+    addresses: &Addresses,
+    data_dir: PathBuf,
+    control_plane: &ControlPlane,
+) -> edge::Config {
+    edge::Config {
+        data_dir,
+        listen: addresses.edge,
+        // On one machine whoever stands before the edge stands on loopback.
+        trusted_proxies: vec![
+            "127.0.0.0/8".parse().unwrap_or_default(),
+            "::1/128".parse().unwrap_or_default(),
+        ],
+        geo_database: options.geo_database.clone(),
+        control_plane_url: Some(control_plane.app().grpc_url.clone()),
+        ..edge::Config::default()
+    }
+}
+
+/// What a browser on this machine can open, also when the socket listens on every address.
+fn base_url(address: SocketAddr) -> String {
+    let host = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    format!("http://{}", SocketAddr::new(host, address.port()))
+}

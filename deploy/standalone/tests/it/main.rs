@@ -1,0 +1,9 @@
+//! The main job, end to end, on real processes: what a newcomer does, what a crash must not undo.
+
+mod browser;
+mod crash;
+mod harness;
+mod main_job;
+mod outage;
+mod privacy;
+mod rules;

@@ -1,0 +1,43 @@
+//! Erasing a person, and replaying money from nothing.
+
+use crate::harness::{Up, temp_dir};
+use crate::main_job::{close_period, deliver, wait_for_status};
+use serde_json::json;
+
+#[tokio::test]
+async fn erasing_a_customer_leaves_chain_and_replay_intact() {
+    let (_guard, dir) = temp_dir();
+    let up = Up::start(&dir).await;
+    let api = up.api();
+    for customer in ["anna@example.com", "bo@example.com"] {
+        let order = format!("order-{}", &customer[..2]);
+        let click = up.click_with(&[("user-agent", "a-very-personal-browser/1.0")]).await;
+        let encoded: String = form_urlencoded::byte_serialize(customer.as_bytes()).collect();
+        let more = format!("click_id={}&amount=100.00&currency=USD&customer_id={encoded}", click.id());
+        assert_eq!(up.postback(&order, &more).await.status, 202);
+        wait_for_status(&api, &order, "pending").await;
+        deliver(&up, &order).await;
+        wait_for_status(&api, &order, "approved").await;
+    }
+    let statements = close_period(&up).await;
+    let before = api.post("/v1/ledger/replay", json!({})).await;
+    assert_eq!(before["equal"], true, "{before}");
+
+    let reply = api.delete("/v1/customers/anna%40example.com").await;
+    assert!(reply.status.is_success(), "{}", reply.text());
+    let erased = reply.json().expect("JSON");
+    assert!(
+        erased["sidecar_values"].as_i64().expect("a count") >= 2,
+        "the click's and the conversion's: {erased}"
+    );
+
+    let after = api.post("/v1/ledger/replay", json!({})).await;
+    assert_eq!(after, before, "the same ledger, the same statements, and the chain still verifies");
+    assert_eq!(api.all("/v1/statements").await, statements);
+    up.process.stop().await;
+
+    let database = std::fs::read(dir.join("control-plane").join("tributary.db")).expect("the database");
+    let holds = |needle: &str| database.windows(needle.len()).any(|window| window == needle.as_bytes());
+    assert!(!holds("anna@example.com"), "no trace of the erased customer");
+    assert!(holds("bo@example.com"), "the other one is still there");
+}
