@@ -129,15 +129,18 @@ pub(crate) async fn load_order(
     Ok(Some((order, row.time("updated_at")?)))
 }
 
-/// Writes the aggregate as it stands after `item`.
+/// Writes the aggregate as it stands after `item`. What it was `before`, if that is known, spares the
+/// conversions that have not changed: a browser can claim hundreds of them in one order.
 pub(crate) async fn put_order(
     conn: &mut Connection,
     shard: ShardKey,
     item: &IntakeItem,
+    before: Option<&Order>,
     order: &Order,
 ) -> Result<(), StoreError> {
     put_order_row(conn, shard, item, order).await?;
-    for conversion in order.conversions.values() {
+    let stored = |conversion: &Conversion| before.and_then(|order| order.conversions.get(&conversion.key));
+    for conversion in order.conversions.values().filter(|c| stored(c) != Some(*c)) {
         put_conversion(conn, shard, item, conversion).await?;
         put_commission(conn, shard, item, conversion).await?;
     }

@@ -11,6 +11,7 @@ pub mod catalog;
 mod claims;
 mod codec;
 pub mod commissions;
+pub mod conversion_reports;
 pub mod conversions;
 mod db;
 mod dialect;

@@ -14,6 +14,7 @@ use crate::row::{Columns, Id, big};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
 use control_plane_domain::ledger::LedgerHead;
+use control_plane_domain::order::Order;
 use control_plane_domain::state::{Effect, Needs, ShardState};
 
 const CHECKPOINT: &str = "SELECT * FROM money_checkpoints WHERE tenant_id = $1 AND advertiser_id = $2";
@@ -29,6 +30,10 @@ pub struct MoneyTx {
     /// Items up to here are persisted, in this transaction or before.
     checkpoint: u64,
     head: LedgerHead,
+    /// The order that was loaded for the next item, as it is stored.
+    loaded: Option<Order>,
+    /// An item was persisted in part: nothing of this transaction may be committed.
+    broken: bool,
 }
 
 impl Store {
@@ -43,7 +48,16 @@ impl Store {
             .await?;
         let checkpoint = row.number("ordinal")?;
         let head = LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? };
-        Ok(MoneyTx { tx, shard, lease: lease.clone(), began_at: checkpoint, checkpoint, head })
+        Ok(MoneyTx {
+            tx,
+            shard,
+            lease: lease.clone(),
+            began_at: checkpoint,
+            checkpoint,
+            head,
+            loaded: None,
+            broken: false,
+        })
     }
 
     /// The intake ordinal up to which everything in the shard has had its effect; 0 = nothing yet.
@@ -67,6 +81,7 @@ impl MoneyTx {
     pub async fn load(&mut self, needs: &Needs) -> Result<ShardState, StoreError> {
         let mut state = load::state(&mut self.tx, self.shard, needs).await?;
         state.ledger = self.head;
+        self.loaded = needs.order_id.as_ref().and_then(|order_id| state.orders.get(order_id)).cloned();
         Ok(state)
     }
 
@@ -81,6 +96,7 @@ impl MoneyTx {
         if item.ordinal != self.checkpoint + 1 {
             return Err(StoreError::Conflict("intake_order"));
         }
+        self.broken = true;
         let mut sends: Vec<(ShardKey, &Input)> = Vec::new();
         for effect in effects {
             match effect {
@@ -95,6 +111,8 @@ impl MoneyTx {
         }
         self.checkpoint = item.ordinal;
         self.head = state.ledger;
+        self.loaded = None;
+        self.broken = false;
         Ok(())
     }
 
@@ -111,7 +129,8 @@ impl MoneyTx {
                 let order = state.orders.get(order_id);
                 let order =
                     order.ok_or_else(|| StoreError::corrupt("effect", "its order is not in the state"))?;
-                put_order(tx, shard, item, order).await
+                let before = self.loaded.as_ref().filter(|loaded| loaded.order_id == *order_id);
+                put_order(tx, shard, item, before, order).await
             }
             Effect::PutTouch(touch) => write::touch(tx, shard, touch).await,
             Effect::PutCredit(credit) => write::credit(tx, shard, credit).await,
@@ -127,8 +146,12 @@ impl MoneyTx {
         }
     }
 
-    /// Effects and checkpoint together, if the lease still stands.
+    /// Effects and checkpoint together, if the lease still stands. `Conflict("item_in_part")` after a `persist`
+    /// that failed.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::Conflict("item_in_part"));
+        }
         if self.checkpoint == self.began_at {
             return Ok(());
         }

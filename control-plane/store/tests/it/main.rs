@@ -1,3 +1,20 @@
 //! The conformance suite of the store: every operation, against whichever database it is opened on.
 
+// Tests say what must hold by panicking when it does not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod arbitrary;
+mod catalog;
+mod erase;
+mod fleet;
+mod intake;
+mod journal;
+mod leases;
+mod machine;
+mod money;
 mod opening;
+mod projection;
+mod reports;
+mod tenants;
+mod world;
+mod write_once;

@@ -1,0 +1,98 @@
+//! A person can be forgotten, and the books still verify.
+
+use crate::projection::{batches, value};
+use crate::world::{NOW, World, append, lease, run_money, store};
+use control_plane_domain::intake::{ConversionReport, CustomerRef, Input, Source};
+use control_plane_domain::replay::replay;
+use control_plane_store::Store;
+use control_plane_store::erase::ErasedCounts;
+use control_plane_store::projection::{CustomerKey, Projection};
+use proto_model::event::PersonalClass;
+use proto_model::{Address, StreamNo};
+
+const ANN: CustomerRef = CustomerRef([1; 16]);
+const BOB: CustomerRef = CustomerRef([2; 16]);
+
+fn at(ordinal: u64) -> Address {
+    Address { stream: StreamNo(2), ordinal }
+}
+
+async fn values_left(store: &Store, world: &World) -> Vec<u64> {
+    let mut left = Vec::new();
+    for ordinal in 1..=9 {
+        if !store.sidecar_at(world.tenant, at(ordinal)).await.unwrap().is_empty() {
+            left.push(ordinal);
+        }
+    }
+    left
+}
+
+/// Ann's postback stands at 1, her click at 2, a pixel of the same order at 3; Bob's at 4 and 5; 6 is
+/// nobody's. Their events stand in stream 2 here, as the sidecar rows do.
+async fn two_customers(store: &Store, world: &World) {
+    let keys = [("ann", ANN), ("bob", BOB)].map(|(id, candidate)| CustomerKey {
+        tenant: world.tenant,
+        customer_id: id.into(),
+        candidate,
+    });
+    store.resolve_customers(&keys).await.unwrap();
+    let event = |customer, order: &str, source, click| {
+        Input::Conversion(ConversionReport {
+            customer,
+            click: Some(world.click(click)),
+            source: Source::Journal(at(source)),
+            ..world.report(order, 10_000)
+        })
+    };
+    for input in [event(Some(ANN), "A-1", 1, 2), event(None, "A-1", 3, 2), event(Some(BOB), "B-1", 4, 5)] {
+        append(store, world.shard(), &input).await;
+    }
+    let network = |ordinal| value(world, ordinal, PersonalClass::Network, None);
+    let mut sidecar: Vec<_> = (1..=6).map(network).collect();
+    sidecar.push(value(world, 1, PersonalClass::Subject, Some(ANN)));
+    let projection = Projection { sidecar, ..Projection::default() };
+    let lease = lease(store).await;
+    assert!(store.commit_projection(&lease, 1, &projection, NOW).await.unwrap());
+    run_money(store, &lease).await;
+}
+
+#[tokio::test]
+async fn values_of_a_customer_and_their_clicks_go_and_the_books_stay() {
+    let store = store().await;
+    let (world, other) = (World::create(&store, 1).await, World::create(&store, 2).await);
+    batches(&store, 2).await;
+    two_customers(&store, &world).await;
+    let journal = store.journal_after(0, 10).await.unwrap();
+    let ledger = store.shard_ledger(world.shard(), 0, 100).await.unwrap();
+    assert_eq!(values_left(&store, &world).await, [1, 2, 3, 4, 5, 6]);
+
+    assert_eq!(store.erase_customer(other.tenant, "ann").await.unwrap(), ErasedCounts::default());
+    let counts = store.erase_customer(world.tenant, "ann").await.unwrap();
+    assert_eq!(counts, ErasedCounts { customers: 1, values: 4, events: 3 });
+    assert_eq!(values_left(&store, &world).await, [4, 5, 6]);
+    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap(), ErasedCounts::default());
+
+    assert_eq!(store.journal_after(0, 10).await.unwrap(), journal, "what was signed is untouched");
+    assert_eq!(store.verify_ledger(world.shard()).await.unwrap().problem, None);
+    let items = store.intake_items(world.shard(), 0, 100).await.unwrap();
+    assert_eq!(replay(world.shard(), items).unwrap().ledger, ledger);
+
+    // Who comes back is somebody new.
+    let key =
+        CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([9; 16]) };
+    assert_eq!(store.resolve_customers(&[key]).await.unwrap(), [CustomerRef([9; 16])]);
+}
+
+#[tokio::test]
+async fn a_click_that_arrives_after_the_erasure_is_not_kept() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 2).await;
+    two_customers(&store, &world).await;
+    store.erase_customer(world.tenant, "ann").await.unwrap();
+    let late = [2, 7].map(|ordinal| value(&world, ordinal, PersonalClass::Tags, None));
+    let projection = Projection { sidecar: late.into(), ..Projection::default() };
+    let lease = lease(&store).await;
+    assert!(store.commit_projection(&lease, 2, &projection, NOW).await.unwrap());
+    assert_eq!(values_left(&store, &world).await, [4, 5, 6, 7]);
+}

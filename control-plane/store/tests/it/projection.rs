@@ -1,0 +1,225 @@
+//! One batch has its effects exactly once.
+
+use crate::world::{Edge, NOW, World, edge, lease, store};
+use control_plane_domain::intake::{CustomerRef, ShardKey};
+use control_plane_store::projection::{
+    CustomerKey, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
+};
+use control_plane_store::reports::ReportFilter;
+use control_plane_store::{Store, StoreError};
+use proto_model::event::PersonalClass;
+use proto_model::{
+    Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, Reason, StreamNo, TenantId, UnixMicros,
+    VerdictKind,
+};
+
+pub fn clicks(world: &World, verdict: VerdictKind) -> RollupKey {
+    RollupKey {
+        tenant: world.tenant,
+        hour: NOW.hour_start(),
+        kind: HitKind::Click,
+        advertiser: world.advertiser,
+        offer: Some(world.offer),
+        partner: Some(world.partner),
+        link: Some(world.link),
+        country: Country::parse("CN"),
+        device: DeviceClass::Mobile,
+        verdict,
+        rule_id: (verdict != VerdictKind::Allow).then(|| "no-bots".to_owned()),
+        rule_set_version: 3,
+    }
+}
+
+pub fn value(world: &World, ordinal: u64, class: PersonalClass, customer: Option<CustomerRef>) -> SidecarRow {
+    SidecarRow {
+        tenant: world.tenant,
+        address: Address { stream: StreamNo(2), ordinal },
+        class,
+        salt: [5; 16],
+        value: b"203.0.113.0/24".to_vec(),
+        customer,
+    }
+}
+
+fn signal(world: &World) -> FraudSignal {
+    FraudSignal {
+        tenant: world.tenant,
+        id: DerivedId([4; 16]),
+        kind: "click_id_disagrees".into(),
+        address: Address { stream: StreamNo(2), ordinal: 1 },
+        detail: "another link".into(),
+        at: NOW,
+    }
+}
+
+fn projection(world: &World) -> Projection {
+    let refused = RefusedKey {
+        tenant: world.tenant,
+        hour: NOW.hour_start(),
+        advertiser: world.advertiser,
+        reason: Reason::BadToken,
+    };
+    Projection {
+        rollups: [
+            (clicks(world, VerdictKind::Allow), 5),
+            (clicks(world, VerdictKind::Flag), 2),
+            (clicks(world, VerdictKind::Block), 1),
+        ]
+        .into(),
+        refused: [(refused, 4)].into(),
+        intake: vec![(world.shard(), world.sale("A-1", 10_000)), (world.shard(), world.sale("A-2", 5_000))],
+        sidecar: vec![value(world, 1, PersonalClass::Network, None)],
+        signals: vec![signal(world), signal(world)],
+    }
+}
+
+pub async fn batches(store: &Store, count: u8) -> Edge {
+    let edge = edge(store, 1).await;
+    for n in 1..=count {
+        store.append_batch(&edge.batch(u64::from(n), u64::from(n), [n - 1; 32], n)).await.unwrap();
+    }
+    edge
+}
+
+fn this_hour() -> ReportFilter {
+    let from = NOW.hour_start();
+    ReportFilter {
+        from,
+        until: from.plus_secs(3_600),
+        advertiser: None,
+        offer: None,
+        partner: None,
+        link: None,
+    }
+}
+
+async fn clicks_of(store: &Store, world: &World) -> Vec<(u64, u64, u64)> {
+    let report = store.report_links(world.tenant, &this_hour(), 10).await.unwrap();
+    report.iter().map(|line| (line.clicks, line.flagged, line.blocked)).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_projected_exactly_once() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    let lease = lease(&store).await;
+    batches(&store, 2).await;
+    let waiting = store.unprojected(10).await.unwrap();
+    assert_eq!(
+        waiting.iter().map(|row| (row.seq, row.sidecar.is_some())).collect::<Vec<_>>(),
+        [(1, true), (2, true)]
+    );
+
+    let skipped = store.commit_projection(&lease, 2, &projection(&world), NOW).await;
+    assert!(matches!(skipped, Err(StoreError::Conflict("projection_order"))));
+    for (expected, what) in [(true, "first"), (false, "second")] {
+        let done = store.commit_projection(&lease, 1, &projection(&world), NOW).await.unwrap();
+        assert_eq!(done, expected, "{what}");
+        assert_eq!(clicks_of(&store, &world).await, [(7, 2, 1)], "{what}");
+        assert_eq!(store.intake_items(world.shard(), 1, 10).await.unwrap().len(), 2, "{what}");
+        assert_eq!(
+            store.list_signals(world.tenant, None, 10).await.unwrap().items,
+            [signal(&world)],
+            "{what}"
+        );
+        let refused =
+            store.report_refused(world.tenant, NOW.hour_start(), NOW.plus_secs(3_600)).await.unwrap();
+        assert_eq!(
+            refused.iter().map(|row| (row.reason, row.hits)).collect::<Vec<_>>(),
+            [(Reason::BadToken, 4)]
+        );
+    }
+    assert_eq!(store.projected_through().await.unwrap(), 1);
+    assert_eq!(store.journal_after(0, 1).await.unwrap()[0].sidecar, None, "personal values moved on");
+    assert!(store.commit_projection(&lease, 2, &projection(&world), NOW).await.unwrap());
+    assert_eq!(clicks_of(&store, &world).await, [(14, 4, 2)], "roll-ups add up");
+    assert_eq!(store.unprojected(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn two_projectors_cannot_both_count() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 1).await;
+    let old = lease(&store).await;
+    let new = lease(&store).await;
+    let fenced = store.commit_projection(&old, 1, &projection(&world), NOW).await;
+    assert!(matches!(fenced, Err(StoreError::Fenced)));
+    assert_eq!(clicks_of(&store, &world).await, []);
+    assert!(store.commit_projection(&new, 1, &projection(&world), NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_names_nobody_is_left_out_and_stops_nothing() {
+    let store = store().await;
+    let (world, other, ghost) =
+        (World::create(&store, 1).await, World::create(&store, 2).await, World::new(3));
+    let lease = lease(&store).await;
+    batches(&store, 1).await;
+    let mut mixed = projection(&ghost);
+    mixed.rollups.insert(clicks(&world, VerdictKind::Allow), 1);
+    // An advertiser of another tenant is nobody, too.
+    let crossed = ShardKey::advertiser(world.tenant, other.advertiser);
+    mixed.intake.extend([(crossed, world.sale("A-1", 1)), (world.shard(), world.sale("A-1", 1))]);
+    assert!(store.commit_projection(&lease, 1, &mixed, NOW).await.unwrap());
+    assert_eq!(clicks_of(&store, &world).await, [(1, 0, 0)]);
+    assert_eq!(clicks_of(&store, &ghost).await, []);
+    assert_eq!(store.intake_items(world.shard(), 1, 10).await.unwrap().len(), 1);
+    assert_eq!(store.intake_items(other.shard(), 1, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_customer_keeps_one_pseudonym_per_tenant() {
+    let store = store().await;
+    let (one, two) = (World::create(&store, 1).await, World::create(&store, 2).await);
+    let key = |tenant: TenantId, customer_id: &str, n: u8| CustomerKey {
+        tenant,
+        customer_id: customer_id.into(),
+        candidate: CustomerRef([n; 16]),
+    };
+    let asked = [
+        key(one.tenant, "ann", 1),
+        key(two.tenant, "ann", 2),
+        key(one.tenant, "bob", 3),
+        key(one.tenant, "ann", 4),
+    ];
+    let given = store.resolve_customers(&asked).await.unwrap();
+    assert_eq!(given, [1, 2, 3, 1].map(|n| CustomerRef([n; 16])));
+    assert_eq!(store.resolve_customers(&[key(one.tenant, "ann", 9)]).await.unwrap(), [CustomerRef([1; 16])]);
+    let ghost = store.resolve_customers(&[key(World::new(3).tenant, "ann", 5)]).await;
+    assert!(matches!(ghost, Err(StoreError::MissingReference)));
+    assert_eq!(store.resolve_customers(&[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn links_are_found_within_their_tenant() {
+    let store = store().await;
+    let (one, two) = (World::create(&store, 1).await, World::create(&store, 2).await);
+    let asked = [(one.tenant, one.link), (one.tenant, two.link), (two.tenant, LinkId::from_random(9))];
+    let found = store.links_by_id(&asked).await.unwrap();
+    let World { tenant, advertiser, program, offer, partner, link } = one;
+    let target = LinkTarget { offer, partner, program, advertiser };
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [((tenant, link), target)]);
+}
+
+#[tokio::test]
+async fn reports_by_rule_and_by_fact() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    let lease = lease(&store).await;
+    batches(&store, 1).await;
+    store.commit_projection(&lease, 1, &projection(&world), NOW).await.unwrap();
+    let (from, until) = (NOW.hour_start(), UnixMicros(i64::MAX));
+    let rules = store.report_rules(world.tenant, from, until).await.unwrap();
+    let rules: Vec<_> =
+        rules.iter().map(|row| (row.rule_id.as_deref(), row.rule_set_version, row.clicks)).collect();
+    assert_eq!(rules, [(None, 3, 5), (Some("no-bots"), 3, 2), (Some("no-bots"), 3, 1)]);
+    let facts = store.report_facts(world.tenant, from, until).await.unwrap();
+    assert_eq!(
+        facts.iter().map(|row| (row.country.code(), row.clicks)).collect::<Vec<_>>(),
+        [("CN", 5), ("CN", 2), ("CN", 1)]
+    );
+    assert_eq!(store.report_facts(world.tenant, until, until).await.unwrap(), []);
+    let filter = ReportFilter { advertiser: Some(AdvertiserId::from_random(9)), ..this_hour() };
+    assert_eq!(store.report_links(world.tenant, &filter, 10).await.unwrap(), []);
+}

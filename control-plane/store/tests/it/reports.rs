@@ -1,0 +1,44 @@
+//! Clicks and conversions by hour and link.
+
+use crate::projection::{batches, clicks};
+use crate::world::{NOW, World, append, lease, run_money, store, usd};
+use control_plane_domain::intake::{ConversionReport, Input};
+use control_plane_store::projection::{Projection, RollupKey};
+use control_plane_store::reports::ReportFilter;
+use proto_model::VerdictKind;
+
+#[tokio::test]
+async fn clicks_conversions_and_money_meet_in_one_line() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    let lease = lease(&store).await;
+    batches(&store, 1).await;
+    let click = clicks(&world, VerdictKind::Allow);
+    let earlier = RollupKey { hour: click.hour.plus_secs(-3_600), ..click.clone() };
+    let projection = Projection { rollups: [(click, 3), (earlier, 1)].into(), ..Projection::default() };
+    store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
+    for (order, minor) in [("A-1", 10_000), ("A-2", 5_000)] {
+        append(&store, world.shard(), &world.sale(order, minor)).await;
+    }
+    let nobody = Input::Conversion(ConversionReport { click: None, ..world.report("A-3", 1) });
+    append(&store, world.shard(), &nobody).await;
+    run_money(&store, &lease).await;
+
+    let from = NOW.hour_start().plus_secs(-3_600);
+    let filter = ReportFilter {
+        from,
+        until: from.plus_secs(7_200),
+        advertiser: Some(world.advertiser),
+        offer: Some(world.offer),
+        partner: Some(world.partner),
+        link: Some(world.link),
+    };
+    let report = store.report_links(world.tenant, &filter, 10).await.unwrap();
+    let [now, before] = &report[..] else { panic!("{report:?}") };
+    assert_eq!((now.hour, now.clicks, now.conversions), (NOW.hour_start(), 3, 2));
+    assert_eq!((&now.sales[..], &now.commissions[..]), (&[usd(15_000)][..], &[usd(1_500)][..]));
+    assert_eq!((before.hour, before.clicks, before.conversions), (from, 1, 0));
+    assert_eq!(store.report_links(world.tenant, &filter, 1).await.unwrap(), report[..1]);
+    let later = ReportFilter { from: NOW.hour_start(), ..filter };
+    assert_eq!(store.report_links(world.tenant, &later, 10).await.unwrap(), report[..1]);
+}
