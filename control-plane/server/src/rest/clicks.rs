@@ -71,6 +71,7 @@ impl From<RecentClick> for ClickEventView {
 #[into_params(parameter_in = Query)]
 pub struct ClickQuery {
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 

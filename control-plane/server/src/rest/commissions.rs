@@ -67,14 +67,13 @@ impl From<CommissionRow> for CommissionView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CommissionQuery {
-    #[param(value_type = Option<String>)]
     advertiser_id: Option<AdvertiserRef>,
-    #[param(value_type = Option<String>)]
     partner_id: Option<PartnerRef>,
     order_id: Option<String>,
     /// `pending`, `approved`, `reversed` or `clawed_back`.
     status: Option<String>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -82,15 +81,9 @@ pub struct CommissionQuery {
 
 impl CommissionQuery {
     fn filter(&self) -> Result<CommissionFilter, Problem> {
-        let all = [
-            CommissionStatus::Pending,
-            CommissionStatus::Approved,
-            CommissionStatus::Reversed,
-            CommissionStatus::ClawedBack,
-        ];
-        let status = match &self.status {
+        let status = match self.status.as_deref() {
             None => None,
-            Some(text) => Some(all.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+            Some(text) => Some(CommissionStatus::parse(text).ok_or_else(|| {
                 let detail = "status must be pending, approved, reversed or clawed_back.";
                 Problem::bad_request("invalid_query", detail)
             })?),

@@ -13,11 +13,13 @@ use super::{Api, Reply};
 use crate::app::conversions::{self, NewConversion};
 use axum::Json;
 use axum::extract::State;
+use control_plane_domain::intake::ShardKey;
 use control_plane_domain::order::ConversionStatus;
 use control_plane_store::conversions::{ConversionFilter, ConversionRow};
 use control_plane_store::ledger::LedgerFilter;
 use http::StatusCode;
 use proto_model::TenantId;
+use proto_model::event::Authority;
 use utoipa::{IntoParams, ToSchema};
 
 /// More transactions than any commission gets; beyond, the ledger's own list has them.
@@ -42,7 +44,10 @@ pub struct ConversionView {
     pub reason: Option<&'static str>,
     /// The highest that has reported it: `pixel`, `token_postback` or `signed`.
     pub authority: &'static str,
+    /// As reported; what order events made of it stands in the arithmetic.
     pub amount: Option<AmountView>,
+    /// The highest that has stated this amount.
+    pub amount_authority: Option<&'static str>,
     pub coupon: Option<String>,
     /// Of the winning click.
     pub partner_id: Option<PartnerRef>,
@@ -70,16 +75,19 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
         let page = api.store().list_transactions(tenant, &filter, None, MAX_TRANSACTIONS).await?;
         transactions = page.items.into_iter().rev().map(|row| row.transaction.id).collect();
     }
+    let shard = ShardKey::advertiser(tenant, row.advertiser);
+    let reports = api.store().conversion_reports(shard, &conversion.key).await?;
     Ok(ConversionView {
         id: conversion.id.text(CONVERSION),
         advertiser_id: Id(row.advertiser),
         order_id: conversion.key.order_id.clone(),
         goal: conversion.key.goal.clone(),
         event_id: conversion.key.event_id.clone(),
-        status: status_text(conversion.status),
+        status: conversion.status.as_str(),
         reason: conversion.reason,
         authority: conversion.authority.as_str(),
         amount: conversion.amount.map(AmountView::from),
+        amount_authority: conversion.amount_authority.map(Authority::as_str),
         coupon: conversion.coupon.clone(),
         partner_id: row.partner.map(Id),
         link_id: row.link.map(Id),
@@ -91,24 +99,15 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
         }),
         occurred_at: Time(conversion.occurred_at),
         recorded_at: Time(row.recorded_at),
-        explain: explain(&conversion, &transactions),
+        explain: explain(&conversion, &reports, &transactions),
     })
-}
-
-pub fn status_text(status: ConversionStatus) -> &'static str {
-    match status {
-        ConversionStatus::Attributed => "attributed",
-        ConversionStatus::Unattributed => "unattributed",
-    }
 }
 
 #[derive(serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ConversionQuery {
-    #[param(value_type = Option<String>)]
     advertiser_id: Option<AdvertiserRef>,
-    #[param(value_type = Option<String>)]
     partner_id: Option<PartnerRef>,
     order_id: Option<String>,
     /// `attributed` or `unattributed`.
@@ -116,6 +115,7 @@ pub struct ConversionQuery {
     /// `true`: only conversions about which reports disagree. Such a page may be shorter than `limit`.
     conflict: Option<bool>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -125,12 +125,9 @@ impl ConversionQuery {
     fn filter(&self) -> Result<ConversionFilter, Problem> {
         let status = match self.status.as_deref() {
             None => None,
-            Some("attributed") => Some(ConversionStatus::Attributed),
-            Some("unattributed") => Some(ConversionStatus::Unattributed),
-            Some(_) => {
-                let detail = "status must be attributed or unattributed.";
-                return Err(Problem::bad_request("invalid_query", detail));
-            }
+            Some(text) => Some(ConversionStatus::parse(text).ok_or_else(|| {
+                Problem::bad_request("invalid_query", "status must be attributed or unattributed.")
+            })?),
         };
         Ok(ConversionFilter {
             advertiser: self.advertiser_id.map(|id| id.0),

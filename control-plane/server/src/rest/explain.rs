@@ -3,19 +3,30 @@
 use super::ids::{AmountView, Id, LEDGER_TRANSACTION, LinkRef, OfferRef, PartnerRef, ProgramRef, Time};
 use super::terms::RateText;
 use control_plane_domain::intake::{ClickCredit, Source};
-use control_plane_domain::order::{Arithmetic, Candidate, CandidateOrigin, Conflict, Conversion};
+use control_plane_domain::order::{Arithmetic, Candidate, Conflict, Conversion};
+use control_plane_store::conversion_reports::RecordedReport;
+use proto_model::event::Authority;
 use proto_model::{Address, DerivedId};
 use utoipa::ToSchema;
+
+/// Enough to see who said what; the count is complete.
+const SHOWN_REPORTS: usize = 20;
 
 /// The whole decision: clicks considered, winner, terms, arithmetic, ledger transactions, conflicts.
 #[derive(serde::Serialize, ToSchema)]
 pub struct Explain {
-    /// How many reports of this conversion have come in.
-    pub reports: u64,
+    /// How many reports of this conversion have come in, through any edge or the API.
+    pub reports: usize,
+    /// The first of them, oldest first.
+    pub report_log: Vec<ReportView>,
     /// Those that said the same again.
     pub duplicates: u32,
     /// Those that were not believed.
     pub conflicts: Vec<ConflictView>,
+    /// Conflicts beyond the ones shown.
+    pub more_conflicts: u32,
+    /// The authority that the choice rests on; only a higher one can change it.
+    pub decided_by: Option<&'static str>,
     /// Every click that was considered.
     pub candidates: Vec<CandidateView>,
     /// Index into `candidates`; null when nobody is credited.
@@ -28,6 +39,30 @@ pub struct Explain {
     /// Its places in the advertiser's intake: the first report, and what changed it last.
     pub first_intake_ordinal: u64,
     pub last_intake_ordinal: u64,
+}
+
+/// One report as it came in.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Report)]
+pub struct ReportView {
+    pub intake_ordinal: u64,
+    pub recorded_at: Time,
+    /// `pixel`, `token_postback` or `signed`.
+    pub authority: &'static str,
+    pub amount: Option<AmountView>,
+    pub source: SourceView,
+}
+
+impl From<&RecordedReport> for ReportView {
+    fn from(recorded: &RecordedReport) -> Self {
+        Self {
+            intake_ordinal: recorded.ordinal,
+            recorded_at: Time(recorded.recorded_at),
+            authority: recorded.report.authority.as_str(),
+            amount: recorded.report.amount.map(AmountView::from),
+            source: (&recorded.report.source).into(),
+        }
+    }
 }
 
 #[derive(serde::Serialize, ToSchema)]
@@ -94,11 +129,11 @@ impl From<&ClickCredit> for ClickView {
 
 impl From<&Candidate> for CandidateView {
     fn from(candidate: &Candidate) -> Self {
-        let origin = match candidate.origin {
-            CandidateOrigin::ClickId => "click_id",
-            CandidateOrigin::Touch => "touch",
-        };
-        Self { click: (&candidate.credit).into(), origin, outcome: candidate.outcome }
+        Self {
+            click: (&candidate.credit).into(),
+            origin: candidate.origin.as_str(),
+            outcome: candidate.outcome,
+        }
     }
 }
 
@@ -156,6 +191,7 @@ pub struct ConflictView {
     pub reason: &'static str,
     pub authority: &'static str,
     pub amount: Option<AmountView>,
+    pub click: Option<ClickView>,
     pub source: SourceView,
     pub intake_ordinal: u64,
 }
@@ -183,6 +219,7 @@ impl From<&Conflict> for ConflictView {
             reason: conflict.reason,
             authority: conflict.authority.as_str(),
             amount: conflict.amount.map(AmountView::from),
+            click: conflict.click.as_ref().map(ClickView::from),
             source: (&conflict.source).into(),
             intake_ordinal: conflict.ordinal,
         }
@@ -190,17 +227,19 @@ impl From<&Conflict> for ConflictView {
 }
 
 /// `transactions` are the ledger transactions about the conversion's commission.
-pub fn explain(conversion: &Conversion, transactions: &[DerivedId]) -> Explain {
-    let conflicts: Vec<ConflictView> = conversion.conflicts.iter().map(ConflictView::from).collect();
-    let others = u64::try_from(conflicts.len()).unwrap_or(u64::MAX);
+pub fn explain(conversion: &Conversion, reports: &[RecordedReport], transactions: &[DerivedId]) -> Explain {
+    let decision = &conversion.decision;
     Explain {
-        reports: 1 + u64::from(conversion.duplicates) + others,
+        reports: reports.len(),
+        report_log: reports.iter().take(SHOWN_REPORTS).map(ReportView::from).collect(),
         duplicates: conversion.duplicates,
-        conflicts,
-        candidates: conversion.decision.candidates.iter().map(CandidateView::from).collect(),
-        winner: conversion.decision.winner,
-        terms_version: conversion.decision.terms_version,
-        arithmetic: conversion.decision.arithmetic.as_ref().map(ArithmeticView::from),
+        conflicts: conversion.conflicts.iter().map(ConflictView::from).collect(),
+        more_conflicts: conversion.more_conflicts,
+        decided_by: decision.authority.map(Authority::as_str),
+        candidates: decision.candidates.iter().map(CandidateView::from).collect(),
+        winner: decision.winner,
+        terms_version: decision.terms_version,
+        arithmetic: decision.arithmetic.as_ref().map(ArithmeticView::from),
         ledger_transaction_ids: transactions.iter().map(|id| id.text(LEDGER_TRANSACTION)).collect(),
         first_intake_ordinal: conversion.first_ordinal,
         last_intake_ordinal: conversion.last_ordinal,

@@ -94,6 +94,7 @@ pub struct LedgerQuery {
     /// Only transactions with an entry on this account, e.g. `partner_payable:ptn_04hmasw9`.
     account: Option<String>,
     /// How many transactions: 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -67,11 +67,10 @@ pub enum Switch {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LinkQuery {
-    #[param(value_type = Option<String>)]
     offer_id: Option<OfferRef>,
-    #[param(value_type = Option<String>)]
     partner_id: Option<PartnerRef>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

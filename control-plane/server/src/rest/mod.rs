@@ -84,6 +84,7 @@ impl Api {
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

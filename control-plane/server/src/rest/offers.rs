@@ -75,9 +75,9 @@ pub struct OfferPatch {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OfferQuery {
-    #[param(value_type = Option<String>)]
     program_id: Option<ProgramRef>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -45,9 +45,9 @@ pub struct NewProgram {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProgramQuery {
-    #[param(value_type = Option<String>)]
     advertiser_id: Option<AdvertiserRef>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

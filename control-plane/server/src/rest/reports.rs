@@ -77,15 +77,12 @@ pub struct ReportQuery {
     from: Option<String>,
     /// RFC 3339, exclusive; now by default. At most 366 days after `from`.
     until: Option<String>,
-    #[param(value_type = Option<String>)]
     advertiser_id: Option<AdvertiserRef>,
-    #[param(value_type = Option<String>)]
     offer_id: Option<OfferRef>,
-    #[param(value_type = Option<String>)]
     partner_id: Option<PartnerRef>,
-    #[param(value_type = Option<String>)]
     link_id: Option<LinkRef>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -172,6 +169,7 @@ pub struct RefusedQuery {
     /// RFC 3339, exclusive; now by default. At most 366 days after `from`.
     until: Option<String>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

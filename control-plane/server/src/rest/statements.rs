@@ -88,9 +88,9 @@ impl From<StatementRow> for StatementView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PartnerQuery {
-    #[param(value_type = Option<String>)]
     partner_id: Option<PartnerRef>,
     /// 1 to 100; 25 by default.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
