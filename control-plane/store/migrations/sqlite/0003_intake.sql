@@ -28,7 +28,7 @@ CREATE TABLE intake (
     PRIMARY KEY (tenant_id, advertiser_id, ordinal),
     FOREIGN KEY (tenant_id, advertiser_id) REFERENCES intake_heads (tenant_id, advertiser_id)
 ) STRICT;
-CREATE INDEX intake_subject ON intake (tenant_id, advertiser_id, subject, kind);
+CREATE INDEX intake_subject ON intake (tenant_id, advertiser_id, subject, kind, ordinal);
 CREATE INDEX intake_customer ON intake (tenant_id, customer) WHERE customer IS NOT NULL;
 
 CREATE TABLE customers (

@@ -70,7 +70,7 @@ CREATE TABLE conversions (
     UNIQUE (tenant_id, seq),
     FOREIGN KEY (tenant_id, advertiser_id, order_id) REFERENCES orders (tenant_id, advertiser_id, order_id)
 ) STRICT;
-CREATE INDEX conversions_order ON conversions (tenant_id, order_id, advertiser_id);
+CREATE INDEX conversions_order ON conversions (tenant_id, order_id, seq);
 CREATE INDEX conversions_hour ON conversions (tenant_id, hour, link_id);
 
 CREATE TABLE commissions (
@@ -100,8 +100,7 @@ CREATE TABLE commissions (
     UNIQUE (tenant_id, conversion_id),
     FOREIGN KEY (tenant_id, conversion_id) REFERENCES conversions (tenant_id, id)
 ) STRICT;
-CREATE INDEX commissions_order ON commissions (tenant_id, order_id, advertiser_id);
-CREATE INDEX commissions_partner ON commissions (tenant_id, partner_id, seq);
+CREATE INDEX commissions_order ON commissions (tenant_id, order_id, seq);
 -- Read across tenants by the hold job.
 CREATE INDEX commissions_due ON commissions (hold_until) WHERE status = 'pending' AND hold_until IS NOT NULL;
 
@@ -135,7 +134,7 @@ CREATE TABLE ledger_transactions (
     FOREIGN KEY (tenant_id, advertiser_id, intake_ordinal)
         REFERENCES intake (tenant_id, advertiser_id, ordinal)
 ) STRICT;
-CREATE INDEX ledger_transactions_subject ON ledger_transactions (tenant_id, subject);
+CREATE INDEX ledger_transactions_subject ON ledger_transactions (tenant_id, subject, seq);
 
 -- Written before their transaction, which the database takes only if they balance (0005); the reference is
 -- checked at commit.

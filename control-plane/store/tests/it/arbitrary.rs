@@ -2,7 +2,7 @@
 
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind,
-    PartnerCredit, Settled, ShardKey, Source, Touch,
+    PartnerCredit, Settled, Source, Touch,
 };
 use control_plane_domain::order::{
     Arithmetic, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
@@ -296,14 +296,19 @@ fn conversion() -> impl Strategy<Value = Conversion> {
     })
 }
 
-/// Any state of the order with this id in this shard.
-pub fn order(shard: ShardKey, order_id: String) -> impl Strategy<Value = Order> {
+/// The store takes any id that is one per key.
+fn conversion_id(key: &ConversionKey) -> DerivedId {
+    DerivedId::of("conversion", &[format!("{key:?}").as_bytes()])
+}
+
+/// Any state of the order with this id.
+pub fn order(order_id: String) -> impl Strategy<Value = Order> {
     let keys = (select(vec!["sale", "lead"]), option::of("[ab]"));
     let parts = (vec(event_record(), 0..3), btree_map(keys, conversion(), 0..4), any::<u32>());
     parts.prop_map(move |(events, conversions, refused_pixels)| {
         let conversions = conversions.into_iter().map(|((goal, event_id), conversion)| {
             let key = ConversionKey { order_id: order_id.clone(), goal: goal.to_owned(), event_id };
-            let id = key.id(shard);
+            let id = conversion_id(&key);
             (key.clone(), Conversion { id, key, ..conversion })
         });
         let conversions = conversions.collect();

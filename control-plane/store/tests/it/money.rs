@@ -50,8 +50,8 @@ fn any_order_is_loaded_as_it_was_persisted() {
         (store.clone(), lease(&store).await, world)
     });
     let shard = world.shard();
-    let two_states = arbitrary::text()
-        .prop_flat_map(move |id| (arbitrary::order(shard, id.clone()), arbitrary::order(shard, id)));
+    let two_states =
+        arbitrary::text().prop_flat_map(move |id| (arbitrary::order(id.clone()), arbitrary::order(id)));
     TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() })
         .run(&two_states, |(first, mut second)| {
             runtime.block_on(async {
