@@ -69,7 +69,7 @@ pub(crate) fn report(
             }
         }
         None => {
-            let (conversion, choice) = admit(step, &known, report);
+            let (conversion, choice) = admit(step, advertiser, &known, report);
             let conversion = order.conversions.entry(report.key.clone()).or_insert(conversion);
             let mut mover = Mover { step: &mut *step, advertiser, order_id };
             credited = credit(&mut mover, conversion, choice)?;
@@ -90,7 +90,12 @@ fn is_one_pixel_too_many(order: &Order, report: &ConversionReport) -> bool {
 }
 
 /// A conversion that nobody has reported before, and who it goes to.
-fn admit<'a>(step: &Step<'_>, known: &Known<'a>, report: &ConversionReport) -> (Conversion, Choice<'a>) {
+fn admit<'a>(
+    step: &Step<'_>,
+    advertiser: AdvertiserId,
+    known: &Known<'a>,
+    report: &ConversionReport,
+) -> (Conversion, Choice<'a>) {
     let choice = Evidence {
         tenant: step.shard.tenant,
         goal: &report.key.goal,
@@ -104,7 +109,7 @@ fn admit<'a>(step: &Step<'_>, known: &Known<'a>, report: &ConversionReport) -> (
     .decide();
     let amount = report.amount.filter(|amount| is_usable(*amount));
     let mut conversion = Conversion {
-        id: report.key.id(step.shard),
+        id: report.key.id(step.shard.tenant, advertiser),
         key: report.key.clone(),
         authority: report.authority,
         amount,

@@ -79,14 +79,9 @@ pub struct ConversionKey {
 }
 
 impl ConversionKey {
-    /// The id of the conversion with this key in this shard.
-    pub fn id(&self, shard: ShardKey) -> DerivedId {
-        let tenant = shard.tenant.get().to_be_bytes();
-        let advertiser = shard.advertiser.map_or(0, AdvertiserId::get).to_be_bytes();
-        let mut parts: Vec<&[u8]> =
-            vec![&tenant, &advertiser, self.order_id.as_bytes(), self.goal.as_bytes()];
-        parts.extend(self.event_id.as_deref().map(str::as_bytes));
-        DerivedId::of("conversion", &parts)
+    /// The id of the conversion with this key at this advertiser.
+    pub fn id(&self, tenant: TenantId, advertiser: AdvertiserId) -> DerivedId {
+        DerivedId::of_conversion(tenant, advertiser, &self.order_id, &self.goal, self.event_id.as_deref())
     }
 }
 

@@ -2,13 +2,16 @@
 
 use crate::demo::{Demo, DemoSettings};
 use crate::error::{BoxError, Failure};
+use crate::http_client::{HttpClient, request};
 use crate::local::{LocalState, lock_directory};
 use crate::output::{self, Format, Ready};
 use crate::{seed, signal};
 use control_plane_server::{ControlPlane, app};
 use edge::EdgeHandle;
+use http::Method;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(clap::Args, Clone)]
 pub struct Options {
@@ -103,6 +106,9 @@ impl Node {
             None
         };
         edge.wait_ready().await;
+        if let (Some((_, demo_url)), Some(program)) = (&demo, &local.demo) {
+            wait_for_link(&edge_url, &program.link_id, demo_url).await?;
+        }
         let admin_url = format!("{api_url}/login/{}", app::keys::one_time_login(control_plane.app())?);
         let ready = Ready::new(
             options,
@@ -143,6 +149,24 @@ async fn start_demo(
         postback_token: program.postback_token,
     };
     Ok((Demo::start(listener, settings), demo_url))
+}
+
+/// The edge obeys a moment after the control plane has decided; whoever acts on the banner must not be
+/// faster. A HEAD redirects like a click and counts as nothing.
+async fn wait_for_link(edge_url: &str, link: &str, demo_url: &str) -> Result<(), BoxError> {
+    let client = HttpClient::default();
+    for _ in 0..500 {
+        let head = request(Method::HEAD, &format!("{edge_url}/c/{link}"), None, None)?;
+        let reply = client.send(head).await?;
+        if reply.header("location").is_some_and(|location| location.starts_with(demo_url)) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(Failure::new(
+        "the edge has not received the demo link within 10 s; run with TRIBUTARY_LOG=info to see why",
+    )
+    .into())
 }
 
 fn control_plane_config(options: &Options, addresses: &Addresses) -> control_plane_server::Config {

@@ -182,14 +182,9 @@ fn event(
     TrackingEvent { tenant: to.advertiser.tenant, occurred_at: now, facts: client.recorded(), verdict, body }
 }
 
-/// The id the control plane will give to this conversion; it derives it in the same way.
+/// The id the control plane will give to this conversion.
 pub fn conversion_id(tenant: TenantId, hit: &ConversionHit) -> DerivedId {
-    let event = hit.event_id.as_deref().unwrap_or("");
-    let tenant = tenant.get().to_be_bytes();
-    let advertiser = hit.advertiser.get().to_be_bytes();
-    let parts: [&[u8]; 5] =
-        [&tenant, &advertiser, hit.order_id.as_bytes(), hit.goal.as_bytes(), event.as_bytes()];
-    DerivedId::of("conversion", &parts)
+    DerivedId::of_conversion(tenant, hit.advertiser, &hit.order_id, &hit.goal, hit.event_id.as_deref())
 }
 
 /// What is remembered of a conversion: everything that was said of it, and by whom.

@@ -132,6 +132,21 @@ impl DerivedId {
         Self(id)
     }
 
+    /// The id of the conversion that these parts make one: the same on every edge and in the money engine.
+    pub fn of_conversion(
+        tenant: TenantId,
+        advertiser: AdvertiserId,
+        order_id: &str,
+        goal: &str,
+        event_id: Option<&str>,
+    ) -> Self {
+        let (tenant, advertiser) = (tenant.get().to_be_bytes(), advertiser.get().to_be_bytes());
+        let mut parts: Vec<&[u8]> = vec![&tenant, &advertiser, order_id.as_bytes(), goal.as_bytes()];
+        // One part fewer, not an empty one: an empty event id is an event id.
+        parts.extend(event_id.map(str::as_bytes));
+        Self::of("conversion", &parts)
+    }
+
     /// Writes the id with its entity's prefix: `cnv_…` and 26 digits.
     pub fn text(self, prefix: &'static str) -> String {
         struct Text(&'static str, u128);

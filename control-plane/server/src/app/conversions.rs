@@ -50,7 +50,7 @@ pub async fn record(
     let now = clock::now();
     let shard = ShardKey::advertiser(tenant, new.advertiser);
     let key = ConversionKey { order_id: new.order_id, goal: new.goal, event_id: new.event_id };
-    let id = key.id(shard);
+    let id = key.id(tenant, new.advertiser);
     let report = ConversionReport {
         key,
         authority: Authority::Signed,

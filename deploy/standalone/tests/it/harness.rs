@@ -98,6 +98,17 @@ impl Up {
         self.client.get(&url, None).await.expect("the edge answers")
     }
 
+    /// Replies of this edge to `route` with one of these outcomes, from its metrics.
+    pub async fn edge_counted(&self, route: &str, outcomes: &[&str]) -> u64 {
+        let reply = self.client.get(&format!("{}/metrics", self.text("edge_url")), None).await;
+        let text = reply.expect("the edge answers").text();
+        let wanted = |line: &&str| {
+            line.contains(&format!("route=\"{route}\""))
+                && outcomes.iter().any(|outcome| line.contains(&format!("outcome=\"{outcome}\"")))
+        };
+        text.lines().filter(wanted).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     pub async fn pixel(&self, order_id: &str, more: &str) -> Reply {
         let (edge, advertiser) = (self.text("edge_url"), self.text("demo_advertiser"));
         let url = format!("{edge}/p/{advertiser}.gif?order_id={order_id}&{more}");

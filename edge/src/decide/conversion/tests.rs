@@ -162,15 +162,6 @@ fn repetitions_are_known_by_content_and_authority() {
     assert_ne!(one.own, two.own, "tenants do not meet");
 }
 
-/// The control plane derives the same id; both sides pin it.
-#[test]
-fn the_id_of_a_conversion_is_pinned() {
-    let hit = checked(Channel::Pixel, 1, "order_id=A-1&event_id=e").unwrap().hit;
-    let expected =
-        DerivedId::of("conversion", &[&[0, 0, 0, 1], &[0, 0, 0, 0, 0, 0, 0, 1], b"A-1", b"sale", b"e"]);
-    assert_eq!(conversion_id(tenant(1), &hit), expected);
-}
-
 proptest! {
     #[test]
     fn any_query_is_accepted_or_refused(query in "(order_id|amount|currency|click_id|token|goal|x|=|&|%|[0-9]|é|-){0,20}") {
