@@ -83,8 +83,12 @@ pub(super) fn load(dir: &Path) -> Result<Identity, IdentityError> {
     })
 }
 
+pub(super) fn store_batch_key(dir: &Path, key: &SigningKey) -> Result<(), IdentityError> {
+    write(dir, BATCH_KEY, key.pkcs8())
+}
+
+/// Everything that stays, but the batch key: that is stored before it is used.
 pub(super) fn store(dir: &Path, identity: &Identity) -> Result<(), IdentityError> {
-    write(dir, BATCH_KEY, identity.batch_key.pkcs8())?;
     let file = NodeFile {
         edge: identity.edge.to_string(),
         control_url: identity.control_url.clone(),

@@ -52,8 +52,11 @@ fn server_tls(ca_der: &[u8]) -> ClientTlsConfig {
         .domain_name(CONTROL_PLANE_NAME)
 }
 
+/// Whatever scheme an operator has configured, only TLS is spoken: with `http` the transport would leave
+/// it out and send everything in clear, to anybody.
 fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let endpoint = Endpoint::from_shared(format!("https://{place}"))?
         .connect_timeout(Duration::from_secs(5))
         // Finds a peer that went away without a word.
         .http2_keep_alive_interval(Duration::from_secs(10))
@@ -74,4 +77,19 @@ fn pem(label: &str, der: &[u8]) -> String {
     }
     out.push_str(&format!("\n-----END {label}-----\n"));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tls_is_spoken() {
+        for url in ["https://control.example:8443", "http://control.example:8443", "control.example:8443"] {
+            assert_eq!(endpoint(url).unwrap().uri().to_string(), "https://control.example:8443/", "{url}");
+        }
+        for url in ["", "https://", "https://not a host"] {
+            assert!(endpoint(url).is_err(), "{url}");
+        }
+    }
 }

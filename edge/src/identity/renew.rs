@@ -1,7 +1,7 @@
 //! Keeps the certificate young. An expired one can still be renewed for a while, with proof of the batch
 //! key, so that a node which was cut off for days comes back by itself.
 
-use super::enroll::certificate_request;
+use super::enroll::{ANSWER_TIMEOUT, certificate_request, usable};
 use super::{ControlLink, IdentityError, TlsIdentity, files, server_only};
 use crate::node::now_secs;
 use proto_wire::edge_v1::RenewRequest;
@@ -25,8 +25,10 @@ pub enum RenewError {
     Refused(#[source] Box<tonic::Status>),
     #[error("no certificate request could be made")]
     Request(#[from] rcgen::Error),
-    #[error("the control plane answered without a certificate")]
-    Empty,
+    #[error("the control plane did not answer in time")]
+    TimedOut(#[from] tokio::time::error::Elapsed),
+    #[error("the control plane answered without a certificate for our key")]
+    Answer,
     #[error("the renewed certificate cannot be stored")]
     Store(#[from] IdentityError),
 }
@@ -56,11 +58,14 @@ impl Renewer {
         let message = renew_message(identity.edge, signed_at_secs, &csr_der);
         let proof = identity.batch_key.sign(keys::RENEW, &message).to_vec();
         let request = RenewRequest { edge_id: identity.edge.get(), csr_der, signed_at_secs, proof };
-        let channel = server_only(&identity.control_url, &identity.ca_der).await?;
-        let answer = EdgeServiceClient::new(channel).renew(request).await;
-        let answer = answer.map_err(|status| RenewError::Refused(Box::new(status)))?.into_inner();
-        if answer.certificate_der.is_empty() {
-            return Err(RenewError::Empty);
+        let asking = async {
+            let channel = server_only(&identity.control_url, &identity.ca_der).await?;
+            let answer = EdgeServiceClient::new(channel).renew(request).await;
+            answer.map_err(|status| RenewError::Refused(Box::new(status)))
+        };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asking).await??.into_inner();
+        if !usable(&answer.certificate_der, &key_pkcs8) {
+            return Err(RenewError::Answer);
         }
         let tls = TlsIdentity {
             issued_at_secs: signed_at_secs,

@@ -8,7 +8,7 @@ use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
 use crate::http::{self, ServeError};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
-use crate::snapshot::{SharedSnapshot, SnapshotDisk, Watcher};
+use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchProgress, WatchStatus, Watcher};
 use crate::spool::{OpenError, Spool, SpoolHandle};
 use crate::state::{State, StateError};
 use arc_swap::ArcSwapOption;
@@ -62,6 +62,7 @@ pub struct EdgeHandle {
     control: ControlThread,
     parts: Parts,
     ready: watch::Receiver<u64>,
+    watched: Arc<WatchStatus>,
     spool: Spool,
     _lock: File,
 }
@@ -103,11 +104,13 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
         config: config.spool.clone(),
         phase: phases,
     });
-    let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed };
+    let watched = Arc::<WatchStatus>::default();
+    let status = Arc::clone(&watched);
+    let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed, status };
     let control = ControlThread::start(phase, sender, watcher, Renewer { link })
         .map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
-    Ok(EdgeHandle { server, control, parts, ready, spool, _lock: lock })
+    Ok(EdgeHandle { server, control, parts, ready, watched, spool, _lock: lock })
 }
 
 impl EdgeHandle {
@@ -124,6 +127,11 @@ impl EdgeHandle {
         *self.ready.borrow()
     }
 
+    /// How the following of snapshots goes.
+    pub fn snapshot_progress(&self) -> WatchProgress {
+        self.watched.progress()
+    }
+
     /// Resolves when there is a snapshot to answer from.
     pub async fn wait_ready(&self) {
         // The sending half lives as long as the node.
@@ -132,7 +140,7 @@ impl EdgeHandle {
 
     /// Drains: no hit that was answered is lost, and what can be sent in a few seconds is.
     pub async fn shutdown(self) {
-        let Self { server, control, parts, ready: _, spool, _lock } = self;
+        let Self { server, control, parts, ready: _, watched: _, spool, _lock } = self;
         server.shutdown().await;
         control.drain().await;
         let closed = tokio::task::spawn_blocking(move || {

@@ -5,6 +5,8 @@ use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, TenantId}
 use proto_wire::convert::{ClickKeyError, RuleSetError, click_keys_from_wire, rule_set_from_wire};
 use proto_wire::edge_v1::{self, Chunk, TenantChunk, chunk};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use url::Url;
 
 /// Why a snapshot cannot be used as a whole. A single offer or link that is unusable is left out instead:
@@ -108,7 +110,7 @@ impl Snapshot {
                     for link in &links.links {
                         match read_link(tenant, link) {
                             // Ids are random across tenants: the first holder of one keeps it.
-                            Some((id, entry)) => _ = snapshot.links.entry(id).or_insert(entry),
+                            Some((id, entry)) => left_out += keep_first(&mut snapshot.links, id, entry),
                             None => left_out += 1,
                         }
                     }
@@ -135,7 +137,7 @@ impl Snapshot {
             let token = <[u8; 32]>::try_from(advertiser.postback_token_sha256.as_slice()).ok();
             let entry = AdvertiserEntry { tenant, postback_token_sha256: token };
             match AdvertiserId::new(advertiser.id) {
-                Some(id) => _ = self.advertisers.entry(id).or_insert(entry),
+                Some(id) => left_out += keep_first(&mut self.advertisers, id, entry),
                 None => left_out += 1,
             }
         }
@@ -146,6 +148,17 @@ impl Snapshot {
             }
         }
         Ok(left_out)
+    }
+}
+
+/// Returns how many entries were left out: one, if the id is taken.
+fn keep_first<K: Eq + Hash, V>(table: &mut HashMap<K, V>, id: K, entry: V) -> usize {
+    match table.entry(id) {
+        Entry::Occupied(_) => 1,
+        Entry::Vacant(vacant) => {
+            vacant.insert(entry);
+            0
+        }
     }
 }
 

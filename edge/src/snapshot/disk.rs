@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Manifests kept beside the current one, in case that is damaged.
+/// Sound manifests that are kept: the newest, and one to fall back to.
 const KEPT: usize = 2;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,8 @@ pub enum SnapshotDiskError {
     Manifest(#[from] ManifestError),
     #[error("the stored manifest is not one")]
     Decode(#[from] prost::DecodeError),
+    #[error("the stored manifest is of another version than its name says")]
+    Misnamed,
     #[error("the snapshot cannot be built")]
     Build(#[from] SnapshotError),
 }
@@ -57,9 +59,14 @@ impl SnapshotDisk {
     }
 
     fn load_version(&self, version: u64) -> Result<Snapshot, SnapshotDiskError> {
+        self.build(&self.load_manifest(version)?)
+    }
+
+    fn load_manifest(&self, version: u64) -> Result<Manifest, SnapshotDiskError> {
         let stored = self.disk.read(&self.manifests.join(manifest_name(version)))?;
         let signed = WatchResponse::decode(stored.as_slice())?;
-        self.build(&manifest::verify(&self.control_key, &signed)?)
+        let manifest = manifest::verify(&self.control_key, &signed)?;
+        if manifest.version == version { Ok(manifest) } else { Err(SnapshotDiskError::Misnamed) }
     }
 
     /// The references of `manifest` whose chunks are not on disk, or damaged.
@@ -92,18 +99,21 @@ impl SnapshotDisk {
 
     /// Deletes manifests that are no longer needed, and chunks that no kept manifest names.
     pub fn collect(&self) -> Result<(), SnapshotDiskError> {
-        let versions = self.versions()?;
-        let (old, kept) = versions.split_at(versions.len().saturating_sub(KEPT));
-        for version in old {
-            self.disk.remove(&self.manifests.join(manifest_name(*version)))?;
-        }
+        let mut kept = 0;
         let mut named = BTreeSet::new();
-        for version in kept {
-            let stored = self.disk.read(&self.manifests.join(manifest_name(*version)))?;
-            let Ok(signed) = WatchResponse::decode(stored.as_slice()) else { continue };
-            let Ok(manifest) = manifest::verify(&self.control_key, &signed) else { continue };
-            named.extend(manifest.chunks.iter().map(|chunk| hex(&chunk.sha256)));
+        for version in self.versions()?.into_iter().rev() {
+            // A damaged one is no use to fall back to, so it does not count.
+            let sound = if kept < KEPT { self.load_manifest(version).ok() } else { None };
+            match sound {
+                Some(manifest) => {
+                    kept += 1;
+                    named.extend(manifest.chunks.iter().map(|chunk| hex(&chunk.sha256)));
+                }
+                None => self.disk.remove(&self.manifests.join(manifest_name(version)))?,
+            }
         }
+        // No manifest may be found again without its chunks because of us.
+        self.disk.sync_dir(&self.manifests)?;
         for name in list_finished(self.disk.as_ref(), &self.chunks)? {
             if !named.contains(&name) {
                 self.disk.remove(&self.chunks.join(name))?;

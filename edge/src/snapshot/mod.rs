@@ -4,10 +4,14 @@
 
 mod build;
 mod disk;
+mod status;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use build::{Destination, SnapshotError};
 pub use disk::{SnapshotDisk, SnapshotDiskError};
+pub use status::{WatchProgress, WatchStatus};
 pub use watch::{WatchError, Watcher};
 
 use arc_swap::ArcSwapOption;

@@ -1,9 +1,10 @@
 //! Follows the control plane's snapshots: verify, fetch what changed, make durable, swap.
 
-use super::{SharedSnapshot, Snapshot, SnapshotDisk, SnapshotDiskError};
+use super::{SharedSnapshot, Snapshot, SnapshotDisk, SnapshotDiskError, WatchStatus};
 use crate::forward::Backoff;
 use crate::identity::ControlLink;
 use crate::state::State;
+use proto_model::UnixMicros;
 use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
 use proto_wire::edge_v1::{ChunkRef, FetchChunksRequest, Manifest, WatchRequest, WatchResponse};
 use proto_wire::manifest::{self, MAX_FETCH, MAX_MESSAGE, ManifestError};
@@ -41,6 +42,7 @@ pub struct Watcher {
     pub link: Arc<ControlLink>,
     /// Told of each version that is taken over.
     pub changed: watch::Sender<u64>,
+    pub status: Arc<WatchStatus>,
 }
 
 impl Watcher {
@@ -51,6 +53,10 @@ impl Watcher {
             let before = self.version();
             if let Err(error) = self.follow().await {
                 let error = crate::node::with_causes(&error);
+                self.status.update(|progress| {
+                    progress.connected = false;
+                    progress.last_error = Some(error.clone());
+                });
                 tracing::warn!(
                     error,
                     version = self.version(),
@@ -73,6 +79,7 @@ impl Watcher {
         let mut client = EdgeServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let request = WatchRequest { have_version: self.version() };
         let mut manifests = client.watch(request).await?.into_inner();
+        self.status.update(|progress| progress.connected = true);
         while let Some(signed) = manifests.message().await? {
             self.take_over(&mut client, &signed).await?;
         }
@@ -90,6 +97,8 @@ impl Watcher {
             if manifest.version < self.version().max(floor) {
                 let running = self.version();
                 tracing::warn!(offered = manifest.version, running, floor, "an older snapshot was refused");
+                let offered = manifest.version;
+                self.status.update(|progress| progress.older_refused = Some(offered));
             }
             return Ok(());
         }
@@ -126,6 +135,12 @@ impl Watcher {
         let links = snapshot.links();
         self.shared.store(Some(Arc::new(snapshot)));
         self.changed.send_replace(manifest.version);
+        self.status.update(|progress| {
+            progress.version = manifest.version;
+            progress.issued_at = UnixMicros(manifest.issued_at_micros);
+            progress.older_refused = None;
+            progress.last_error = None;
+        });
         tracing::info!(version = manifest.version, links, "snapshot taken over");
         self.disk.collect()
     }
