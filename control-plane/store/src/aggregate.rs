@@ -193,9 +193,9 @@ async fn put_conversion(
     conversion: &Conversion,
 ) -> Result<(), StoreError> {
     let columns = ConversionColumns::of(conversion)?;
-    let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, amount_authority = $6, \
-        customer = $7, coupon = $8, occurred_at = $9, hour = $10, status = $11, reason = $12, link_id = $13, \
-        offer_id = $14, partner_id = $15, decision = $16, conflicts = $17, more_conflicts = $18, \
+    let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, \
+        amount_authority = $6, customer = $7, coupon = $8, occurred_at = $9, hour = $10, \
+        status = $11, reason = $12, link_id = $13, offer_id = $14, partner_id = $15, decision = $16, conflicts = $17, more_conflicts = $18, \
         duplicates = $19, first_ordinal = $20, last_ordinal = $21 WHERE tenant_id = $1 AND id = $2";
     let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
     if updated.rows_affected() > 0 {
@@ -292,9 +292,9 @@ async fn put_commission(
     }
     drop_commission(conn, shard, conversion.id).await?;
     let seq = take_seq(conn, shard.tenant.column(), "commissions", 1).await?;
-    let sql = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, terms_version, basis, \
-        amount_minor, currency, status, reason, hold_until, approved_at, statement_id, postings, updated_at, \
-        recorded_at, seq, advertiser_id, order_id) \
+    let sql = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, \
+        terms_version, basis, amount_minor, currency, status, reason, hold_until, approved_at, \
+        statement_id, postings, updated_at, recorded_at, seq, advertiser_id, order_id) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19)";
     bind_commission(sql, shard, item, conversion.id, commission, &basis)
         .bind(seq)

@@ -62,13 +62,14 @@ const LIST_OF_ORDER: &str = select_commissions!(
 );
 
 /// An input that is waiting, or came when the time was up and changed nothing, is not repeated.
-const DUE: &str = "SELECT DISTINCT m.tenant_id, m.advertiser_id, m.order_id FROM commissions m \
-    JOIN orders o ON o.tenant_id = m.tenant_id AND o.advertiser_id = m.advertiser_id AND o.order_id = m.order_id \
+const DUE: &str = "SELECT m.tenant_id, m.advertiser_id, m.order_id FROM commissions m \
+    JOIN orders o ON o.tenant_id = m.tenant_id AND o.advertiser_id = m.advertiser_id \
+        AND o.order_id = m.order_id \
     WHERE m.status = 'pending' AND m.hold_until IS NOT NULL AND m.hold_until <= $1 AND NOT EXISTS ( \
         SELECT 1 FROM intake i WHERE i.tenant_id = m.tenant_id AND i.advertiser_id = m.advertiser_id \
             AND i.subject = m.order_id AND i.kind = 'hold_elapsed' AND i.ordinal > o.updated_ordinal \
             AND i.recorded_at >= m.hold_until) \
-    ORDER BY m.hold_until LIMIT $2";
+    GROUP BY m.tenant_id, m.advertiser_id, m.order_id ORDER BY min(m.hold_until) LIMIT $2";
 
 impl Store {
     pub async fn get_commission(&self, tenant: TenantId, id: DerivedId) -> Result<CommissionRow, StoreError> {

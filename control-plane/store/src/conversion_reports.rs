@@ -24,8 +24,9 @@ impl Store {
         shard: ShardKey,
         key: &ConversionKey,
     ) -> Result<Vec<RecordedReport>, StoreError> {
-        let sql = "SELECT ordinal, recorded_at, input FROM intake WHERE tenant_id = $1 AND advertiser_id = $2 \
-            AND subject = $3 AND kind = 'conversion' ORDER BY ordinal LIMIT $4";
+        let sql = "SELECT ordinal, recorded_at, input FROM intake \
+            WHERE tenant_id = $1 AND advertiser_id = $2 AND subject = $3 AND kind = 'conversion' \
+            ORDER BY ordinal LIMIT $4";
         let rows = sqlx::query(sql)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))

@@ -76,7 +76,8 @@ pub(crate) const INSERT_INTAKE: &str = "
 /// Rows: tenant, hour, kind, link, offer, partner, advertiser, country, device, verdict, rule set version,
 /// rule, hits. What names an unknown tenant is left out.
 pub(crate) const FOLD_ROLLUPS: [&str; 3] = [
-    "INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits)
+    "INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id,
+        verdict, hits)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
         value ->> 9, sum(value ->> 12)
     FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8

@@ -43,7 +43,8 @@ impl Store {
         let ordinals = append_inputs(&mut tx, &[(shard, input)], now).await?;
         let ordinal = ordinals.first().copied().ok_or(StoreError::NotFound)?;
         let sql = "INSERT INTO idempotency_keys \
-            (tenant_id, key, advertiser_id, ordinal, request_sha256, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+            (tenant_id, key, advertiser_id, ordinal, request_sha256, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6)";
         sqlx::query(sql)
             .bind(shard.tenant.column())
             .bind(key)

@@ -215,8 +215,8 @@ impl Store {
         advertiser: AdvertiserId,
         offer: OfferId,
     ) -> Result<Vec<OfferTerms>, StoreError> {
-        let sql = "SELECT ordinal, recorded_at, input FROM intake WHERE tenant_id = $1 AND advertiser_id = $2 \
-            AND subject = $3 AND kind = 'terms' ORDER BY ordinal";
+        let sql = "SELECT ordinal, recorded_at, input FROM intake \
+            WHERE tenant_id = $1 AND advertiser_id = $2 AND subject = $3 AND kind = 'terms' ORDER BY ordinal";
         let rows = sqlx::query(sql)
             .bind(tenant.column())
             .bind(advertiser.column())

@@ -106,7 +106,8 @@ pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
 async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
     let header = &batch.header;
     let sql = "SELECT s.*, e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
-        JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 AND s.lane = $4";
+        JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 \
+        AND s.lane = $4";
     let row = sqlx::query(sql)
         .bind(i64::from(header.stream.0))
         .bind(batch.edge.column())
@@ -154,8 +155,8 @@ async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Resu
 async fn insert(conn: &mut Connection, batch: &NewBatch) -> Result<u64, StoreError> {
     let header = &batch.header;
     let seq = take_seq(conn, DEPLOYMENT, "journal", 1).await?;
-    let sql = "INSERT INTO journal (seq, stream, lane, first_ordinal, last_ordinal, events, header, signature, \
-        payload, head_hash, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let sql = "INSERT INTO journal (seq, stream, lane, first_ordinal, last_ordinal, events, header, \
+        signature, payload, head_hash, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     sqlx::query(sql)
         .bind(seq)
         .bind(i64::from(header.stream.0))
@@ -258,8 +259,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<JournalRow>, StoreError> {
         let sql = select_journal!(
-            "WHERE j.stream = $1 AND j.last_ordinal > $2 AND j.first_ordinal >= coalesce((SELECT max(b.first_ordinal) \
-             FROM journal b WHERE b.stream = $1 AND b.first_ordinal <= $2 + 1), 0) \
+            "WHERE j.stream = $1 AND j.last_ordinal > $2 \
+             AND j.first_ordinal >= coalesce((SELECT max(b.first_ordinal) FROM journal b \
+                 WHERE b.stream = $1 AND b.first_ordinal <= $2 + 1), 0) \
              ORDER BY j.first_ordinal LIMIT $3"
         );
         let rows = sqlx::query(sql)

@@ -239,7 +239,8 @@ impl Store {
     /// The next batches to project, in journal order, with their sidecars.
     pub async fn unprojected(&self, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
         let sql = select_journal!(
-            "WHERE j.seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') ORDER BY j.seq LIMIT $1"
+            "WHERE j.seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') \
+             ORDER BY j.seq LIMIT $1"
         );
         let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
         rows.iter().map(read_journal).collect()
@@ -251,7 +252,8 @@ impl Store {
     }
 
     /// Everything that one batch brings about, with the checkpoint, in one transaction. `false` = it was
-    /// projected before; nothing has changed. `Conflict("projection_order")` when batches before it are missing.
+    /// projected before; nothing has changed. `Conflict("projection_order")` when batches before it are
+    /// missing.
     pub async fn commit_projection(
         &self,
         lease: &Lease,

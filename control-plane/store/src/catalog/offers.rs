@@ -118,7 +118,8 @@ impl Store {
         now: UnixMicros,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        let sql = "SELECT * FROM offers WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4";
+        let sql = "SELECT * FROM offers \
+            WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4";
         let row = sqlx::query(sql)
             .bind(tenant.column())
             .bind(terms.offer.column())

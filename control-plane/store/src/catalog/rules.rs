@@ -14,7 +14,8 @@ pub(super) fn read_rule_set(row: &Row) -> Result<RuleSetRecord, StoreError> {
 }
 
 impl Store {
-    /// Versions only rise. `Conflict("rule_set_version")` when `expected` (0 = none yet) is not the current one.
+    /// Versions only rise. `Conflict("rule_set_version")` when `expected` (0 = none yet) is not the
+    /// current one.
     pub async fn publish_rule_set(
         &self,
         tenant: TenantId,

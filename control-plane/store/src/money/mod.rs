@@ -146,8 +146,8 @@ impl MoneyTx {
         }
     }
 
-    /// Effects and checkpoint together, if the lease still stands. `Conflict("item_in_part")` after a `persist`
-    /// that failed.
+    /// Effects and checkpoint together, if the lease still stands. `Conflict("item_in_part")` after a
+    /// `persist` that failed.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::Conflict("item_in_part"));

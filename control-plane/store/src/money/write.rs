@@ -205,8 +205,8 @@ pub(super) async fn outbox(
 ) -> Result<(), StoreError> {
     let tenant = shard.tenant.column();
     let seq = take_seq(conn, tenant, "outbox", 1).await?;
-    let sql = "INSERT INTO outbox (tenant_id, id, seq, advertiser_id, kind, partner_id, subject, amount_minor, \
-        currency, order_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let sql = "INSERT INTO outbox (tenant_id, id, seq, advertiser_id, kind, partner_id, subject, \
+        amount_minor, currency, order_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     sqlx::query(sql)
         .bind(tenant)
         .bind(&notification.id.0[..])

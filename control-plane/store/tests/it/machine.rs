@@ -55,9 +55,10 @@ fn event() -> impl Strategy<Value = Event> {
     let who = (option::of(0u8..3), option::of(0u8..2));
     let kinds: Vec<OrderEventKind> = OrderEventKind::ALL.map(|(kind, _)| kind).to_vec();
     prop_oneof![
-        4 => (0u8..3, 0u8..3, select(Authority::ALL), minor(), who).prop_map(|(order, goal, authority, minor, who)| {
-            Event::Conversion { order, goal, authority, minor, click: who.0, customer: who.1 }
-        }),
+        4 => (0u8..3, 0u8..3, select(Authority::ALL), minor(), who)
+            .prop_map(|(order, goal, authority, minor, (click, customer))| {
+                Event::Conversion { order, goal, authority, minor, click, customer }
+            }),
         1 => (0u8..2, 0u8..3).prop_map(|(customer, click)| Event::Touch { customer, click }),
         4 => (0u8..3, 0u8..9, select(kinds), minor())
             .prop_map(|(order, event, kind, minor)| Event::Order { order, event, kind, minor }),

@@ -64,10 +64,11 @@ async fn rows_written_once_cannot_be_changed_or_deleted() {
 }
 
 /// A transaction like the last one of some shard, with another id, and the next sequence.
-const NEXT: &str = "INSERT INTO ledger_transactions (tenant_id, id, seq, advertiser_id, sequence, kind, currency, \
-    posted_at, intake_ordinal, subject, prev_hash, hash) \
+const NEXT: &str = "INSERT INTO ledger_transactions (tenant_id, id, seq, advertiser_id, sequence, \
+    kind, currency, posted_at, intake_ordinal, subject, prev_hash, hash) \
     SELECT tenant_id, zeroblob(16), seq + 100, advertiser_id, sequence + 1, kind, currency, posted_at, \
-    intake_ordinal, subject, hash, zeroblob(32) FROM ledger_transactions ORDER BY advertiser_id, sequence DESC LIMIT 1";
+    intake_ordinal, subject, hash, zeroblob(32) FROM ledger_transactions \
+    ORDER BY advertiser_id, sequence DESC LIMIT 1";
 
 fn entry(line: i64, minor: i64, currency: &str) -> String {
     format!(
