@@ -28,6 +28,8 @@ pub(super) enum Acked {
     Known,
     /// The control plane holds other bytes than this node: its hash does not fit.
     Diverged,
+    /// It has more than this session sent: a new session must settle where both ends stand.
+    Ahead,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +68,13 @@ impl Flow {
     /// A cumulative acknowledgement whose signature was verified.
     pub fn ack(&mut self, head: Head) -> Acked {
         let Some(at) = self.in_flight.iter().position(|sent| sent.head.last == head.last) else {
-            // Batches are acknowledged as a whole. A boundary that is not ours, ahead of what was
-            // acknowledged before, belongs to another chain.
-            let behind = self.in_flight.front().is_none_or(|oldest| head.last < oldest.first);
-            return if behind { Acked::Known } else { Acked::Diverged };
+            // Batches are acknowledged as a whole: an end inside one of ours belongs to another chain.
+            let oldest = self.in_flight.front().map_or(self.next, |oldest| oldest.first);
+            return match head.last {
+                last if last < oldest => Acked::Known,
+                last if last >= self.next => Acked::Ahead,
+                _ => Acked::Diverged,
+            };
         };
         if self.in_flight[at].head.hash != head.hash {
             return Acked::Diverged;
@@ -126,7 +131,8 @@ mod tests {
         assert_eq!(flow.ack(head(25)), Acked::Diverged);
         assert_eq!(flow.ack(Head { hash: [9; 32], ..head(30) }), Acked::Diverged);
         assert_eq!(flow.ack(head(40)), Acked::Through(head(40)));
-        assert_eq!(flow.ack(head(99)), Acked::Known, "nothing is under way");
+        assert_eq!(flow.ack(head(40)), Acked::Known, "nothing is under way");
+        assert_eq!(flow.ack(head(99)), Acked::Ahead);
     }
 
     #[test]

@@ -59,7 +59,10 @@ pub(super) struct LaneSender {
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
     unstored: Option<(SealedBatch, Header)>,
     pub flow: Option<Flow>,
-    pub acked: u64,
+    /// Signed for, so it may be forgotten.
+    acked: u64,
+    /// What the control plane has, as it says when a session opens; it may have signed for less.
+    pub confirmed: u64,
     pub halted: bool,
 }
 
@@ -79,6 +82,7 @@ impl LaneSender {
             unstored: None,
             flow: None,
             acked,
+            confirmed: acked,
             halted: false,
         }
     }
@@ -88,7 +92,7 @@ impl LaneSender {
     }
 
     pub fn unacked_bytes(&self) -> u64 {
-        self.files.bytes_after(self.acked)
+        self.files.bytes_after(self.confirmed)
     }
 
     /// Settles where the two ends stand, at the start of a session.
@@ -120,6 +124,7 @@ impl LaneSender {
         }
         // A control plane that was restored from a backup may be further back than it once was.
         self.acked = self.acked.min(theirs.last);
+        self.confirmed = theirs.last;
         self.flow = Some(Flow::new(theirs.last.saturating_add(1)));
         Ok(())
     }
@@ -238,17 +243,15 @@ impl LaneSender {
         Ok(Some(batch))
     }
 
-    /// A signed acknowledgement. True when something new is acknowledged.
-    pub fn ack(&mut self, head: Head) -> Result<bool, LaneError> {
-        let Some(flow) = &mut self.flow else { return Ok(false) };
-        match flow.ack(head) {
-            Acked::Through(head) => {
-                self.acked = head.last;
-                Ok(true)
-            }
-            Acked::Known => Ok(false),
-            Acked::Diverged => Err(Halt::Diverged.into()),
+    /// A signed acknowledgement.
+    pub fn ack(&mut self, head: Head) -> Acked {
+        let Some(flow) = &mut self.flow else { return Acked::Known };
+        let acked = flow.ack(head);
+        if acked == Acked::Through(head) {
+            self.acked = head.last;
+            self.confirmed = head.last;
         }
+        acked
     }
 
     pub fn gap(&mut self, expected: u64) -> Result<Gap, LaneError> {
@@ -259,6 +262,7 @@ impl LaneSender {
         }
         if let Gap::Rewind(expected) = gap {
             self.acked = self.acked.min(expected.saturating_sub(1));
+            self.confirmed = self.acked;
         }
         Ok(gap)
     }

@@ -47,6 +47,7 @@ pub struct Sender {
     status: Arc<ForwardStatus>,
     keep: Retention,
     collected: Option<Instant>,
+    acknowledgements: u64,
 }
 
 impl Sender {
@@ -61,7 +62,8 @@ impl Sender {
         let lanes =
             PerLane { money: lane(Lane::Money, files.money), traffic: lane(Lane::Traffic, files.traffic) };
         let keep = Retention { secs: config.retain_secs, bytes: config.retain_bytes };
-        let mut this = Self { link, spool, log, lanes, phase, state, status, keep, collected: None };
+        let (collected, acknowledgements) = (None, 0);
+        let this = Self { link, spool, log, lanes, phase, state, status, keep, collected, acknowledgements };
         this.report();
         this
     }
@@ -110,9 +112,15 @@ impl Sender {
 
     async fn session(&mut self, backoff: &mut Backoff) -> Result<(), SessionError> {
         let mut session = Session::open(self).await?;
-        backoff.reset();
         self.status.update(|progress| progress.connected = true);
-        session.run(self).await
+        self.report();
+        let (before, since) = (self.acknowledgements, Instant::now());
+        let end = session.run(self).await;
+        // A session that opens and breaks at once is no reason to hurry.
+        if self.acknowledgements > before || since.elapsed() > Duration::from_secs(30) {
+            backoff.reset();
+        }
+        end
     }
 
     /// Ends the sending of a lane for good; other troubles are retried after the returned time.
@@ -156,6 +164,7 @@ impl Sender {
     /// After a signed acknowledgement.
     pub(super) fn acked(&mut self, lane: Lane, head: Head) {
         let cursor = AckCursor { last_ordinal: head.last, head_hash: head.hash };
+        self.acknowledgements += 1;
         self.state.set_ack_cursor(self.log.streams().epoch, lane, cursor);
         if self.collected.is_none_or(|at| at.elapsed() >= COLLECT_EVERY) {
             self.collected = Some(Instant::now());
@@ -168,13 +177,13 @@ impl Sender {
         self.report();
     }
 
-    fn report(&mut self) {
+    fn report(&self) {
         let lanes = &self.lanes;
         self.log.set_sealed_bytes(lanes.money.unacked_bytes().saturating_add(lanes.traffic.unacked_bytes()));
         self.status.update(|progress| {
             for lane in Lane::ALL {
                 progress.lanes[*lane].sealed = lanes[*lane].sealed();
-                progress.lanes[*lane].acked = lanes[*lane].acked;
+                progress.lanes[*lane].acked = lanes[*lane].confirmed;
             }
         });
     }

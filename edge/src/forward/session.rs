@@ -1,7 +1,7 @@
 //! One session with the control plane: open, send, listen.
 
 use super::Phase;
-use super::flow::Gap;
+use super::flow::{Acked, Gap};
 use super::lane::Halt;
 use super::retain::Head;
 use super::seal::Decision;
@@ -219,9 +219,10 @@ fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
     let statement = AckStatement::verify(&identity.control_key, identity.edge, epoch, ack)?;
     let head = Head { last: statement.last_ordinal, hash: statement.head_hash };
     match sender.lanes[statement.lane].ack(head) {
-        Ok(true) => sender.acked(statement.lane, head),
-        Ok(false) => {}
-        Err(error) => _ = sender.trouble(statement.lane, error),
+        Acked::Through(head) => sender.acked(statement.lane, head),
+        Acked::Known => {}
+        Acked::Diverged => sender.halt(statement.lane, &Halt::Diverged),
+        Acked::Ahead => return Err(SessionError::Protocol("it acknowledges what was not sent")),
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct LaneProgress {
     /// The last ordinal that stands in a sealed batch.
     pub sealed: u64,
-    /// The last ordinal the control plane has acknowledged.
+    /// The last ordinal the control plane has.
     pub acked: u64,
     /// Why this lane is not sent any more; an operator must look.
     pub halted: Option<String>,

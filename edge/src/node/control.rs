@@ -64,8 +64,14 @@ impl ControlThread {
     }
 }
 
+/// Waits for the thread, since it writes below the data directory, which may be opened again right away.
 impl Drop for ControlThread {
     fn drop(&mut self) {
         self.phase.send_replace(Phase::Stopped);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control thread ended badly");
+        }
     }
 }

@@ -1,0 +1,9 @@
+//! The node as a whole, against a control plane that follows a script.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod authority;
+mod control_plane;
+mod forwarding;
+mod identity;
+mod node;
+mod snapshots;
