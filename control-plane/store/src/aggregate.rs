@@ -195,8 +195,9 @@ async fn put_conversion(
     let columns = ConversionColumns::of(conversion)?;
     let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, \
         amount_authority = $6, customer = $7, coupon = $8, occurred_at = $9, hour = $10, \
-        status = $11, reason = $12, link_id = $13, offer_id = $14, partner_id = $15, decision = $16, conflicts = $17, more_conflicts = $18, \
-        duplicates = $19, first_ordinal = $20, last_ordinal = $21 WHERE tenant_id = $1 AND id = $2";
+        status = $11, reason = $12, link_id = $13, offer_id = $14, partner_id = $15, decision = $16, \
+        conflicts = $17, more_conflicts = $18, duplicates = $19, first_ordinal = $20, last_ordinal = $21 \
+        WHERE tenant_id = $1 AND id = $2";
     let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
     if updated.rows_affected() > 0 {
         return Ok(());

@@ -38,6 +38,12 @@ impl Store {
         &self.inner.pools.readers
     }
 
+    /// Outside of any transaction.
+    pub(crate) async fn on_writer(&self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::query(sql).execute(&self.inner.pools.writer).await?;
+        Ok(())
+    }
+
     pub(crate) async fn write(&self) -> Result<Write, StoreError> {
         let transaction = self.inner.pools.writer.begin_with(BEGIN_WRITE).await?;
         Ok(Write { transaction, owed: Owed::default(), store: self.clone() })

@@ -151,3 +151,6 @@ pub(crate) const INSERT_ERASED: &str = "
 pub(crate) const ERASE_VALUES: &str = "
     DELETE FROM sidecar WHERE tenant_id = $1
         AND (stream, ordinal) IN (SELECT value ->> 0, value ->> 1 FROM json_each($2))";
+
+/// Takes overwritten values out of the log beside the database file, too.
+pub(crate) const FORGET_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -68,6 +68,7 @@ impl Store {
             .await?
             .rows_affected();
         tx.commit().await?;
+        self.on_writer(dialect::FORGET_LOG).await?;
         Ok(ErasedCounts { customers, values, events: u64::try_from(events.len()).unwrap_or(u64::MAX) })
     }
 }

@@ -145,6 +145,6 @@ async fn an_erased_value_is_overwritten_in_the_file() {
     run(&mut raw, "PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
     assert!(holds(std::fs::read(&file).unwrap()), "it was there");
     assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().values, 1);
-    run(&mut raw, "PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
     assert!(!holds(std::fs::read(&file).unwrap()), "and is not any more");
+    assert!(!holds(std::fs::read(directory.path().join("tributary.db-wal")).unwrap()), "nor in the log");
 }
