@@ -209,9 +209,25 @@ impl<'a> Merge<'a> {
             }
             _ => {}
         }
+        self.overrule(stated);
         self.conversion.amount = Some(stated);
         self.conversion.amount_authority = authority;
         self.changed = true;
+    }
+
+    /// What a lower authority said before and is no longer believed stays visible.
+    fn overrule(&mut self, stated: Amount) {
+        let Some(believed) = self.conversion.amount.filter(|believed| *believed != stated) else { return };
+        let Some(authority) = self.conversion.amount_authority else { return };
+        let same_currency = believed.currency == stated.currency;
+        self.conversion.conflict(Conflict {
+            authority,
+            amount: Some(believed),
+            click: self.conversion.decision.named_click(),
+            source: self.report.source.clone(),
+            ordinal: self.ordinal,
+            reason: if same_currency { reason::AMOUNT_DIFFERS } else { reason::CURRENCY_DIFFERS },
+        });
     }
 
     fn coupon(&mut self) {

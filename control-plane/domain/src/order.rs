@@ -94,6 +94,8 @@ pub struct Conflict {
     pub authority: Authority,
     pub amount: Option<Amount>,
     pub click: Option<ClickCredit>,
+    /// The report at which the disagreement came to light: the one that was not believed, or the better
+    /// one that overruled what had been believed until then.
     pub source: Source,
     pub ordinal: u64,
     /// E.g. `amount_differs`, `currency_differs`, `click_differs`.

@@ -121,7 +121,6 @@ async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
 
 pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
     let ControlPlane::Run(options) = command;
-    let _lock = crate::local::lock_directory(&options.data_dir)?;
     let config = control_plane_server::Config {
         data_dir: options.data_dir,
         api_listen: options.listen,
