@@ -75,9 +75,9 @@ status-active = active
 status-revoked = revoked
 status-quarantined = quarantined
 
-authority-pixel = pixel
-authority-token_postback = postback with token
-authority-signed = signed
+authority-pixel = a pixel
+authority-token_postback = a postback with token
+authority-signed = the advertiser's signed report
 
 why-won = { $considered ->
         [one] The click of { $at } through { $partner } won; it was the only one considered.
@@ -90,6 +90,7 @@ why-conflicts = { $count ->
         [one] One report disagrees and was not believed.
        *[other] { $count } reports disagree and were not believed.
     }
+why-status = { $status }: { $reason }.
 why-reported = Reported by { $authority }.
 
 reason-won = it won

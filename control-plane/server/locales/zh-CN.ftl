@@ -77,16 +77,17 @@ status-quarantined = 已隔离
 
 authority-pixel = 像素
 authority-token_postback = 带令牌的回传
-authority-signed = 已签名
+authority-signed = 广告主的签名报告
 
 why-won = { $considered ->
-        [one] 经由 { $partner }、发生于 { $at } 的点击胜出；它是唯一的候选。
+        [1] 经由 { $partner }、发生于 { $at } 的点击胜出；它是唯一的候选。
        *[other] 经由 { $partner }、发生于 { $at } 的点击胜出；它是 { $considered } 个候选中最近的一次。
     }
 why-percentage = { $base } 的 { $rate }% 为 { $result }（条款第 { $version } 版）。
 why-flat = 固定 { $result }（条款第 { $version } 版）。
 why-nobody = 未归于任何人：{ $reason }。
 why-conflicts = 有 { $count } 份报告与之不符，未被采信。
+why-status = { $status }：{ $reason }。
 why-reported = 来源：{ $authority }。
 
 reason-won = 胜出

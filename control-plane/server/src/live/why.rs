@@ -59,9 +59,10 @@ fn arithmetic_text(words: &Words, arithmetic: &Arithmetic, version: u32) -> Stri
 }
 
 fn status_text(words: &Words, commission: &Commission) -> String {
-    let status = words.coded("status", commission.status.as_str());
-    let reason = words.coded("reason", commission.reason);
-    let text = format!("{status}: {reason}.");
+    let mut args = FluentArgs::new();
+    args.set("status", words.coded("status", commission.status.as_str()));
+    args.set("reason", words.coded("reason", commission.reason));
+    let text = words.with("why-status", &args);
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

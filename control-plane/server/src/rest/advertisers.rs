@@ -29,6 +29,7 @@ impl From<Advertiser> for AdvertiserView {
 }
 
 #[derive(serde::Serialize, ToSchema)]
+#[schema(as = AdvertiserCreated)]
 pub struct NewAdvertiserView {
     #[serde(flatten)]
     pub advertiser: AdvertiserView,

@@ -40,6 +40,7 @@ impl From<ApiKey> for ApiKeyView {
 }
 
 #[derive(serde::Serialize, ToSchema)]
+#[schema(as = ApiKeyCreated)]
 pub struct NewApiKeyView {
     #[serde(flatten)]
     pub key: ApiKeyView,

@@ -89,6 +89,7 @@ pub struct NewJoinBundle {
 }
 
 #[derive(serde::Serialize, ToSchema)]
+#[schema(as = JoinBundle)]
 pub struct JoinBundleView {
     /// For `tributary edge enroll`; works once, for 15 minutes.
     #[schema(example = "tbj1....")]

@@ -23,6 +23,7 @@ pub const LEDGER_TRANSACTION: &str = "ltx";
 pub const STATEMENT: &str = "stm";
 pub const PAYOUT: &str = "pay";
 pub const CREDIT: &str = "crd";
+pub const SIGNAL: &str = "sig";
 
 /// An entity id with what a person calls the entity.
 pub trait EntityId: FromStr<Err = proto_model::id::IdError> + Display + Copy + Send + Sync + 'static {

@@ -181,6 +181,7 @@ pub async fn list_accounts(State(api): State<Api>, Tenant(tenant): Tenant) -> Re
 
 /// What replaying every shard of the tenant from nothing has found.
 #[derive(serde::Serialize, ToSchema)]
+#[schema(as = LedgerReplay)]
 pub struct ReplayView {
     /// Every ledger and every statement came out byte for byte as stored.
     pub equal: bool,

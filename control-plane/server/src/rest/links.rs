@@ -58,6 +58,7 @@ pub struct LinkPatch {
 
 #[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ActiveOrPaused)]
 pub enum Switch {
     Active,
     Paused,

@@ -28,6 +28,7 @@ mod programs;
 mod reports;
 mod rule_sets;
 mod settlements;
+mod signals;
 mod statements;
 mod tenants;
 mod terms;

@@ -4,7 +4,8 @@ use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
     Api, advertisers, api_keys, clicks, commissions, conversions, customers, edges, health, ledger, links,
-    offers, order_events, partners, programs, reports, rule_sets, settlements, statements, tenants, touches,
+    offers, order_events, partners, programs, reports, rule_sets, settlements, signals, statements, tenants,
+    touches,
 };
 use axum::response::IntoResponse;
 use http::{Method, header};
@@ -70,6 +71,7 @@ fn tracking_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(clicks::list_clicks))
         .routes(routes!(reports::refused))
+        .routes(routes!(signals::list_signals))
         .routes(routes!(reports::hourly))
         .routes(routes!(conversions::list_conversions, conversions::report_conversion))
         .routes(routes!(conversions::get_conversion))

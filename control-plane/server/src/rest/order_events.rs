@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 #[derive(serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OrderEvent)]
 pub struct OrderEventBody {
     advertiser_id: AdvertiserRef,
     order_id: String,

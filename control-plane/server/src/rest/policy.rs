@@ -85,6 +85,7 @@ pub const ROUTES: &[Route] = &[
 
     route(GET, "/v1/clicks", Policy::Tenant),
     route(GET, "/v1/refused-hits", Policy::Tenant),
+    route(GET, "/v1/fraud-signals", Policy::Tenant),
     route(GET, "/v1/conversions", Policy::Tenant),
     route(POST, "/v1/conversions", Policy::Tenant),
     route(GET, "/v1/conversions/{conversion_id}", Policy::Tenant),
