@@ -154,7 +154,7 @@ impl LaneSender {
         while !is_full(self.pending.len(), self.pending_bytes) {
             let next = match self.spare.take() {
                 Some(spare) => Some(spare),
-                None => self.reader.next()?,
+                None => self.reader.read_next()?,
             };
             let Some(spooled) = next else { break };
             if !self.meter.admit(&spooled.event, &spooled.sidecar) {

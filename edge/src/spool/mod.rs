@@ -15,6 +15,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::wait as wait_for_test;
 
 pub use group::Durable;
 pub use log::LogEnd;

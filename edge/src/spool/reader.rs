@@ -35,7 +35,7 @@ pub struct LaneReader {
 }
 
 enum Step {
-    Record(Spooled),
+    Record(Box<Spooled>),
     Skip,
     End,
 }
@@ -50,12 +50,12 @@ impl LaneReader {
 
     /// The next record that is durable, if there is one. Ordinals that were lost to damage come as a
     /// declaration, so that what is handed out is dense.
-    pub fn next(&mut self) -> io::Result<Option<Spooled>> {
+    pub fn read_next(&mut self) -> io::Result<Option<Spooled>> {
         let record = match self.held.take() {
             Some(record) => record,
             None => loop {
                 match self.step()? {
-                    Step::Record(record) => break record,
+                    Step::Record(record) => break *record,
                     Step::Skip => {}
                     Step::End => return Ok(None),
                 }
@@ -100,7 +100,9 @@ impl LaneReader {
                 let decoded = (wanted && frame.first >= self.next).then(|| frame.decode()).flatten();
                 let step = decoded
                     .filter(|(event, _)| event.ordinal == frame.first && last_covered(event) == frame.last)
-                    .map_or(Step::Skip, |(event, sidecar)| Step::Record(Spooled { event, sidecar }));
+                    .map_or(Step::Skip, |(event, sidecar)| {
+                        Step::Record(Box::new(Spooled { event, sidecar }))
+                    });
                 (frame.len, step)
             }
             Parsed::Short | Parsed::Damaged => {

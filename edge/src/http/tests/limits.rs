@@ -171,7 +171,7 @@ fn requests_under_way_are_finished_at_the_end() {
     assert!(reply.starts_with("HTTP/1.1 202"), "{reply}");
     stopping.join().unwrap();
     assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens any more");
-    assert!(spool.log().reader(Lane::Money, 0).next().unwrap().is_some());
+    assert!(spool.log().reader(Lane::Money, 0).read_next().unwrap().is_some());
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Node {
     pub fn on_disk(&self, lane: Lane) -> Vec<OnDisk> {
         let mut reader = self.spool.log().reader(lane, 0);
         let mut found = Vec::new();
-        while let Some(spooled) = reader.next().unwrap() {
+        while let Some(spooled) = reader.read_next().unwrap() {
             let JournalEvent::Tracking { ordinal, event } = event_from_wire(&spooled.event).unwrap() else {
                 panic!("nothing is skipped here")
             };

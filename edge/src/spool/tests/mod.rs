@@ -47,7 +47,7 @@ fn append(handle: &SpoolHandle, lane: Lane, tag: u32) -> Result<u64, SpoolError>
 }
 
 /// Polls without a runtime.
-fn wait(durable: Durable) -> Result<(), SpoolError> {
+pub(crate) fn wait(durable: Durable) -> Result<(), SpoolError> {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -70,7 +70,7 @@ fn read(spool: &Spool, lane: Lane) -> BTreeMap<u64, Option<u32>> {
     let mut reader = spool.log().reader(lane, 0);
     let mut found = BTreeMap::new();
     let mut next = 1;
-    while let Some(Spooled { event, sidecar }) = reader.next().unwrap() {
+    while let Some(Spooled { event, sidecar }) = reader.read_next().unwrap() {
         assert_eq!(event.ordinal, next, "dense");
         let through = proto_wire::envelope::last_covered(&event);
         if matches!(event.body, Some(event::Body::Skipped(_))) {
@@ -109,10 +109,10 @@ fn a_reader_follows_the_writer() {
     let spool = open(&SimulatedDisk::default());
     let mut reader = spool.log().reader(Lane::Traffic, 0);
     for tag in 0..50 {
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read_next().unwrap(), None);
         append(&spool.handle(), Lane::Money, 1).unwrap();
         append(&spool.handle(), Lane::Traffic, tag).unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().event.tenant, tag);
+        assert_eq!(reader.read_next().unwrap().unwrap().event.tenant, tag);
     }
 }
 
