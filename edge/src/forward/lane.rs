@@ -56,6 +56,7 @@ pub(super) struct LaneSender {
     /// Read, but for the next batch.
     spare: Option<Spooled>,
     since: Option<Instant>,
+    last_seal: Option<Instant>,
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
     unstored: Option<(SealedBatch, Header)>,
     pub flow: Option<Flow>,
@@ -79,6 +80,7 @@ impl LaneSender {
             pending_bytes: 0,
             spare: None,
             since: None,
+            last_seal: None,
             unstored: None,
             flow: None,
             acked,
@@ -183,6 +185,7 @@ impl LaneSender {
             events: self.pending.len(),
             bytes: self.pending_bytes,
             age: self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            since_seal: self.last_seal.map(|last| now.saturating_duration_since(last)),
             in_flight: flow.map_or(0, Flow::in_flight),
             draining: draining || self.spare.is_some(),
         })
@@ -195,6 +198,7 @@ impl LaneSender {
             self.meter = BatchMeter::default();
             self.pending_bytes = 0;
             self.since = None;
+            self.last_seal = Some(Instant::now());
             self.unstored = Some(self.seal_events(key, pending).map_err(Halt::Seal)?);
         }
         if let Some((batch, header)) = &self.unstored {

@@ -166,20 +166,14 @@ impl SealedFiles {
         self.files.contains_key(&first)
     }
 
-    /// The first ordinal of the batch that ends at `last`.
-    pub fn ending_at(&self, last: u64) -> Option<u64> {
-        let (first, entry) = self.files.range(..=last).next_back()?;
-        (entry.last == last).then_some(*first)
-    }
-
     /// Bytes of the batches behind `acked`.
     pub fn bytes_after(&self, acked: u64) -> u64 {
-        self.files.range(acked.saturating_add(1)..).map(|(_, entry)| entry.bytes).sum()
+        self.files.range(acked.saturating_add(1)..).map(|(_, entry)| on_disk(entry.bytes)).sum()
     }
 
     /// Deletes acknowledged batches that are too old, or that together take too much space.
     pub(super) fn collect(&mut self, acked: u64, now_secs: i64, keep: Retention) -> io::Result<()> {
-        let mut total: u64 = self.files.values().map(|entry| entry.bytes).sum();
+        let mut total: u64 = self.files.values().map(|entry| on_disk(entry.bytes)).sum();
         let mut removed = false;
         while self.files.len() > 1
             && let Some((&first, &entry)) = self.files.first_key_value()
@@ -190,11 +184,16 @@ impl SealedFiles {
             }
             self.disk.remove(&self.dir.join(file_name(first, entry.last)))?;
             self.files.remove(&first);
-            total -= entry.bytes;
+            total -= on_disk(entry.bytes);
             removed = true;
         }
         if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
     }
+}
+
+/// What a file takes up: whole blocks. Small batches would otherwise be kept by the million.
+fn on_disk(bytes: u64) -> u64 {
+    bytes.next_multiple_of(4096)
 }
 
 fn file_name(first: u64, last: u64) -> String {

@@ -8,6 +8,9 @@ pub(super) const FULL_EVENTS: usize = 4096;
 pub(super) const FULL_BYTES: usize = 1 << 20;
 /// How long the first event of a batch waits for others.
 pub(super) const LINGER: Duration = Duration::from_millis(20);
+/// From one batch to the next, unless it is full. Each batch costs a file and three syncs on the disk that
+/// replies wait for, so a steady trickle goes out in few batches and a lone click at once.
+pub(super) const SPACING: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting {
@@ -15,6 +18,8 @@ pub(super) struct Waiting {
     pub bytes: usize,
     /// Since the first of them was read.
     pub age: Duration,
+    /// Since the last batch was sealed; `None` = there was none.
+    pub since_seal: Option<Duration>,
     /// Batches that are sealed and not acknowledged.
     pub in_flight: usize,
     /// Nothing more will come: do not wait for it.
@@ -38,12 +43,14 @@ pub(super) fn decide(waiting: Waiting) -> Decision {
     // What does not fit the window stays in the spool, where it costs nothing and keeps growing into
     // fuller batches.
     if waiting.events == 0 || waiting.in_flight >= super::MAX_IN_FLIGHT {
-        Decision::Idle
-    } else if waiting.draining || waiting.age >= LINGER || is_full(waiting.events, waiting.bytes) {
-        Decision::Seal
-    } else {
-        Decision::Wait(LINGER - waiting.age)
+        return Decision::Idle;
     }
+    if waiting.draining || is_full(waiting.events, waiting.bytes) {
+        return Decision::Seal;
+    }
+    let spacing = waiting.since_seal.map_or(Duration::ZERO, |since| SPACING.saturating_sub(since));
+    let wait = LINGER.saturating_sub(waiting.age).max(spacing);
+    if wait.is_zero() { Decision::Seal } else { Decision::Wait(wait) }
 }
 
 #[cfg(test)]
@@ -52,13 +59,19 @@ mod tests {
 
     #[test]
     fn decides() {
-        let base = Waiting { events: 1, bytes: 100, age: Duration::ZERO, in_flight: 0, draining: false };
+        let age = Duration::ZERO;
+        let base = Waiting { events: 1, bytes: 100, age, since_seal: None, in_flight: 0, draining: false };
         let ms = Duration::from_millis;
+        let soon = Waiting { age: ms(20), since_seal: Some(ms(30)), ..base };
         let cases = [
             (base, Decision::Wait(LINGER)),
             (Waiting { events: 0, ..base }, Decision::Idle),
             (Waiting { age: ms(15), ..base }, Decision::Wait(ms(5))),
             (Waiting { age: ms(20), ..base }, Decision::Seal),
+            (soon, Decision::Wait(ms(70))),
+            (Waiting { since_seal: Some(ms(100)), ..soon }, Decision::Seal),
+            (Waiting { events: FULL_EVENTS, ..soon }, Decision::Seal),
+            (Waiting { draining: true, ..soon }, Decision::Seal),
             (Waiting { draining: true, ..base }, Decision::Seal),
             (Waiting { events: FULL_EVENTS, ..base }, Decision::Seal),
             (Waiting { bytes: FULL_BYTES, ..base }, Decision::Seal),
