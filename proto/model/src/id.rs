@@ -167,13 +167,6 @@ impl DerivedId {
     pub fn hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
-
-    pub fn from_hex(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        u128::from_str_radix(text, 16).ok().map(|value| Self(value.to_be_bytes()))
-    }
 }
 
 impl fmt::Debug for DerivedId {
@@ -228,7 +221,6 @@ mod tests {
             prop_assert_eq!(link.to_string().parse::<LinkId>(), Ok(link));
             let id = DerivedId(bytes);
             prop_assert_eq!(DerivedId::parse(&id.text("cnv"), "cnv"), Ok(id));
-            prop_assert_eq!(DerivedId::from_hex(&id.hex()), Some(id));
         }
     }
 }

@@ -211,15 +211,3 @@ impl AmountView {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-
-/// A text field from outside: trimmed of nothing, but neither empty nor long nor with control characters.
-pub fn text_field(pointer: &str, text: &str, max: usize) -> Result<String, Problem> {
-    if text.is_empty() || text.chars().count() > max {
-        let message = format!("expected 1 to {max} characters");
-        return Err(Problem::invalid_field(pointer, "invalid_length", message));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Problem::invalid_field(pointer, "invalid_value", "control characters are not allowed"));
-    }
-    Ok(text.to_owned())
-}
