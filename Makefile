@@ -38,7 +38,7 @@ openapi: .ci-needs-cargo ## Write the REST description anew: control-plane/serve
 	mv "$$file.new" "$$file"
 	echo "Wrote $$file" >&2
 
-bench: .ci-needs-cargo ## Load a fresh instance of the shipped build; RATE, DURATION and CONNECTIONS may be set
+bench: .ci-needs-cargo ## Measure the shipped edge beside nginx (docs/benchmarks.md); ROUNDS, DURATION, CONNECTIONS
 	@loadtest/bench.sh
 
 clean: ## Remove build output; keeps ./tributary-data and ./.tools

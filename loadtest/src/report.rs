@@ -1,12 +1,12 @@
 //! The outcome for people and for programs.
 
-use crate::run::{Outcome, Plan};
+use crate::run::{Load, Outcome, Plan};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json as object};
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
-fn quantiles(histogram: &Histogram<u64>) -> Value {
+pub(crate) fn quantiles(histogram: &Histogram<u64>) -> Value {
     let mut values: serde_json::Map<String, Value> = QUANTILES
         .iter()
         .map(|(name, q)| ((*name).to_owned(), histogram.value_at_quantile(*q).into()))
@@ -17,12 +17,16 @@ fn quantiles(histogram: &Histogram<u64>) -> Value {
 
 /// One object; all times in microseconds.
 pub fn json(plan: &Plan, outcome: &Outcome) -> Value {
+    let (rate, planned) = match plan.load {
+        Load::Open(schedule) => (Some(schedule.rate), Some(schedule.total())),
+        Load::Peak { .. } => (None, None),
+    };
     object!({
         "url": plan.url.to_string(),
-        "rate": plan.schedule.rate,
-        "seconds": plan.schedule.seconds,
+        "rate": rate,
+        "planned": planned,
         "connections": plan.connections,
-        "planned": plan.schedule.total(),
+        "answers_per_second": outcome.rate(),
         "answered": outcome.answered(),
         "elapsed_us": u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
         "latency_us": quantiles(&outcome.latency),
@@ -33,14 +37,17 @@ pub fn json(plan: &Plan, outcome: &Outcome) -> Value {
 }
 
 pub fn table(plan: &Plan, outcome: &Outcome) -> String {
+    let load = match plan.load {
+        Load::Open(schedule) => format!("{} requests planned at {}/s", schedule.total(), schedule.rate),
+        Load::Peak { .. } => "as fast as it goes".to_owned(),
+    };
     let mut text = format!(
-        "{}\n{} requests planned at {}/s over {} connections, {} answered in {:.1} s\n\n{:<28}",
+        "{}\n{load} over {} connections, {} answered in {:.1} s ({:.0}/s)\n\n{:<28}",
         plan.url,
-        plan.schedule.total(),
-        plan.schedule.rate,
         plan.connections,
         outcome.answered(),
         outcome.elapsed.as_secs_f64(),
+        outcome.rate(),
         "microseconds"
     );
     for (name, _) in QUANTILES {

@@ -1,41 +1,71 @@
-//! Sends the requests and measures.
+//! What is to be sent, and what came of it.
+
+mod engine;
 
 use crate::schedule::Schedule;
+use engine::Engine;
 use hdrhistogram::Histogram;
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use http::Uri;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 /// Latencies above one minute count as one minute.
 const MAX_LATENCY_US: u64 = 60_000_000;
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Load {
+    /// By the clock.
+    Open(Schedule),
+    /// Every connection asks again as soon as it has its answer.
+    Peak { seconds: u32 },
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// `http://host:port/path`; the same for every request.
+    /// `http://host:port/path`; `{n}` in it becomes another number for each request.
     pub url: Uri,
-    pub schedule: Schedule,
+    pub load: Load,
     /// Each carries one request at a time; what is due while all are busy waits, and its wait counts.
     pub connections: u32,
     pub timeout: Duration,
+    /// Each request claims another client address in `X-Forwarded-For`.
+    pub forwarded: bool,
+}
+
+impl Plan {
+    fn length(&self) -> Duration {
+        match self.load {
+            Load::Open(schedule) => schedule.length(),
+            Load::Peak { seconds } => Duration::from_secs(u64::from(seconds)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let nothing = match self.load {
+            Load::Open(schedule) => schedule.total() == 0,
+            Load::Peak { seconds } => seconds == 0,
+        };
+        nothing || self.connections == 0
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("`{0}` is not an http:// address with a host; TLS is not measured here")]
     Url(Uri),
+    #[error("the host of `{url}` was not found")]
+    Host {
+        url: Uri,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("rate, seconds and connections must be at least 1")]
     Nothing,
     #[error("cannot make a histogram")]
     Histogram(#[from] hdrhistogram::CreationError),
-    #[error("a connection's task failed")]
-    Task(#[from] tokio::task::JoinError),
+    #[error("cannot wait for sockets")]
+    Poll(#[source] std::io::Error),
 }
 
 /// Times in microseconds.
@@ -46,7 +76,8 @@ pub struct Outcome {
     /// From due to sent: what of the latency is waiting for a free connection or for this generator.
     pub delay: Histogram<u64>,
     pub statuses: BTreeMap<u16, u64>,
-    /// By kind: `connect`, `send`, `timeout`, `unsent` (still waiting when the run was over).
+    /// By kind: `connect`, `closed` (by the server, before the answer), `garbled`, `timeout`, `unsent` (still
+    /// waiting when the run was over), `refused` (answered, with an `X-Tributary-Reason`).
     pub errors: BTreeMap<&'static str, u64>,
     pub elapsed: Duration,
 }
@@ -59,120 +90,39 @@ impl Outcome {
         Ok(Self { latency, delay, statuses, errors, elapsed: Duration::ZERO })
     }
 
-    fn absorb(&mut self, other: Self) {
-        // All have the same bounds, so that adding cannot fail.
-        let _ = self.latency.add(&other.latency);
-        let _ = self.delay.add(&other.delay);
-        for (status, count) in other.statuses {
-            *self.statuses.entry(status).or_default() += count;
-        }
-        for (kind, count) in other.errors {
-            *self.errors.entry(kind).or_default() += count;
+    fn failed(&mut self, kind: &'static str, times: u64) {
+        if times > 0 {
+            *self.errors.entry(kind).or_default() += times;
         }
     }
 
     pub fn answered(&self) -> u64 {
         self.statuses.values().sum()
     }
+
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.answered() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
-type Due = Arc<Mutex<mpsc::UnboundedReceiver<Instant>>>;
-
-pub async fn run(plan: Plan) -> Result<Outcome, LoadError> {
-    let (Some("http"), Some(_)) = (plan.url.scheme_str(), plan.url.host()) else {
-        return Err(LoadError::Url(plan.url));
-    };
-    if plan.schedule.total() == 0 || plan.connections == 0 {
+/// One thread, which spins while requests are due within the millisecond: give it a core of its own.
+pub fn run(plan: &Plan) -> Result<Outcome, LoadError> {
+    let address = resolve(&plan.url)?;
+    if plan.is_empty() {
         return Err(LoadError::Nothing);
     }
-    let (queue, due) = mpsc::unbounded_channel();
-    let due: Due = Arc::new(Mutex::new(due));
-    let start = Instant::now();
-    let give_up = start + plan.schedule.length() + plan.timeout;
-    let schedule = plan.schedule;
-    // A thread of its own: timers of the runtime are a millisecond coarse.
-    std::thread::spawn(move || {
-        for (_, at) in schedule.requests() {
-            let at = start + at;
-            std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            if queue.send(at).is_err() {
-                break;
-            }
-        }
-    });
-    let plan = Arc::new(plan);
-    let tasks: Vec<_> = (0..plan.connections)
-        .map(|_| tokio::spawn(connection(Arc::clone(&plan), Arc::clone(&due), give_up)))
-        .collect();
-    let mut outcome = Outcome::new()?;
-    for task in tasks {
-        outcome.absorb(task.await??);
-    }
-    outcome.elapsed = start.elapsed();
-    Ok(outcome)
+    Engine::new(plan, address)?.run()
 }
 
-async fn connection(plan: Arc<Plan>, due: Due, give_up: Instant) -> Result<Outcome, LoadError> {
-    let mut outcome = Outcome::new()?;
-    let mut sender = None;
-    loop {
-        // The guard must go before the request, or the other connections would wait for its answer.
-        let next = due.lock().await.recv().await;
-        let Some(due) = next else { return Ok(outcome) };
-        if Instant::now() >= give_up {
-            *outcome.errors.entry("unsent").or_default() += 1;
-            continue;
-        }
-        outcome.delay.saturating_record(micros_since(due));
-        let answer = tokio::time::timeout(plan.timeout, request(&plan.url, &mut sender)).await;
-        match answer.unwrap_or(Err("timeout")) {
-            Ok(status) => {
-                outcome.latency.saturating_record(micros_since(due));
-                *outcome.statuses.entry(status.as_u16()).or_default() += 1;
-            }
-            Err(kind) => {
-                sender = None;
-                *outcome.errors.entry(kind).or_default() += 1;
-            }
-        }
-    }
-}
-
-fn micros_since(due: Instant) -> u64 {
-    u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Redirects are not followed: the answer is what is measured.
-async fn request(url: &Uri, slot: &mut Option<Sender>) -> Result<StatusCode, &'static str> {
-    let open = slot.take().filter(|sender| !sender.is_closed());
-    let mut sender = match open {
-        Some(sender) => sender,
-        None => connect(url).await.map_err(|_| "connect")?,
+fn resolve(url: &Uri) -> Result<SocketAddr, LoadError> {
+    let (Some("http"), Some(host)) = (url.scheme_str(), url.host()) else {
+        return Err(LoadError::Url(url.clone()));
     };
-    sender.ready().await.map_err(|_| "send")?;
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let host = url.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path).header("host", host).header("user-agent", "tributary-loadtest");
-    let request = request.body(Empty::new()).map_err(|_| "send")?;
-    let answer = sender.send_request(request).await.map_err(|_| "send")?;
-    let status = answer.status();
-    let mut body = answer.into_body();
-    while let Some(frame) = body.frame().await {
-        frame.map_err(|_| "send")?;
-    }
-    *slot = Some(sender);
-    Ok(status)
-}
-
-async fn connect(url: &Uri) -> Result<Sender, Box<dyn std::error::Error + Send + Sync>> {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, url.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // Its errors come back through the sender.
-    tokio::spawn(connection);
-    Ok(sender)
+    let host = host.trim_matches(['[', ']']);
+    let found = (host, url.port_u16().unwrap_or(80)).to_socket_addrs();
+    let mut found = found.map_err(|source| LoadError::Host { url: url.clone(), source })?;
+    found.next().ok_or_else(|| LoadError::Url(url.clone()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 use super::*;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
-/// Answers every request with `answer` until the process ends.
-fn server(answer: &'static str) -> SocketAddr {
+const REDIRECT: &str =
+    "HTTP/1.1 302 Found\r\nlocation: http://elsewhere.invalid/\r\ncontent-length: 2\r\n\r\nok";
+
+/// Answers every request with `answer` until the process ends; after `requests` of them it hangs up.
+fn server(answer: &'static str, requests: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -11,11 +14,8 @@ fn server(answer: &'static str) -> SocketAddr {
             let mut stream = stream.unwrap();
             std::thread::spawn(move || {
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                for line in lines.map_while(Result::ok) {
-                    if line.is_empty() && stream.write_all(answer.as_bytes()).is_err() {
-                        return;
-                    }
-                }
+                let ends = lines.map_while(Result::ok).filter(String::is_empty).take(requests);
+                ends.for_each(|_| drop(stream.write_all(answer.as_bytes())));
             });
         }
     });
@@ -23,41 +23,68 @@ fn server(answer: &'static str) -> SocketAddr {
 }
 
 fn plan(url: &str, rate: u32) -> Plan {
-    let schedule = Schedule { rate, seconds: 1 };
-    Plan { url: url.parse().unwrap(), schedule, connections: 4, timeout: Duration::from_secs(20) }
+    let load = Load::Open(Schedule { rate, seconds: 1 });
+    let timeout = Duration::from_secs(20);
+    Plan { url: url.parse().unwrap(), load, connections: 4, timeout, forwarded: false }
 }
 
-#[tokio::test]
-async fn every_request_is_sent_and_counted_once() {
-    let address =
-        server("HTTP/1.1 302 Found\r\nlocation: http://elsewhere.invalid/\r\ncontent-length: 2\r\n\r\nok");
-    let outcome = run(plan(&format!("http://{address}/c/x?y=1"), 200)).await.unwrap();
+#[test]
+fn every_request_is_sent_and_counted_once() {
+    let address = server(REDIRECT, usize::MAX);
+    let outcome = run(&plan(&format!("http://{address}/c/x?y=1"), 200)).unwrap();
     assert_eq!(outcome.statuses, BTreeMap::from([(302, 200)]));
     assert_eq!((outcome.answered(), outcome.latency.len(), outcome.delay.len()), (200, 200, 200));
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
     assert!(outcome.latency.max() >= outcome.delay.min());
 }
 
-#[tokio::test]
-async fn failures_are_counted_by_kind() {
+#[test]
+fn at_full_speed_every_connection_works() {
+    let address = server(REDIRECT, usize::MAX);
+    let peak = Plan { load: Load::Peak { seconds: 1 }, ..plan(&format!("http://{address}/"), 1) };
+    let outcome = run(&peak).unwrap();
+    assert!(outcome.answered() >= 4 && outcome.errors.is_empty(), "{:?}", outcome.errors);
+    assert_eq!(outcome.statuses.keys().copied().collect::<Vec<_>>(), [302]);
+    assert!(outcome.rate() > 0.0);
+}
+
+#[test]
+fn a_connection_that_was_announced_to_close_is_made_anew() {
+    let closing = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let outcome = run(&plan(&format!("http://{}/", server(closing, 1)), 50)).unwrap();
+    assert_eq!(outcome.statuses, BTreeMap::from([(200, 50)]));
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+}
+
+#[test]
+fn failures_are_counted_by_kind() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = run(plan(&format!("http://{closed}/"), 20)).await.unwrap();
+    let outcome = run(&plan(&format!("http://{closed}/"), 20)).unwrap();
     assert_eq!(outcome.errors, BTreeMap::from([("connect", 20)]));
+    let peak = Plan { load: Load::Peak { seconds: 9 }, ..plan(&format!("http://{closed}/"), 1) };
+    assert_eq!(run(&peak).unwrap().errors, BTreeMap::from([("connect", 4)]));
 
-    let garbage = server("this is not HTTP\r\n\r\n");
-    let outcome = run(plan(&format!("http://{garbage}/"), 20)).await.unwrap();
-    assert_eq!(outcome.errors, BTreeMap::from([("send", 20)]));
+    let garbage = server("this is not HTTP\r\n\r\n", usize::MAX);
+    let outcome = run(&plan(&format!("http://{garbage}/"), 20)).unwrap();
+    assert_eq!(outcome.errors, BTreeMap::from([("garbled", 20)]));
 
-    let silent = server("");
+    let refusing =
+        server("HTTP/1.1 200 OK\r\nx-tributary-reason: duplicate\r\ncontent-length: 0\r\n\r\n", usize::MAX);
+    let outcome = run(&plan(&format!("http://{refusing}/"), 20)).unwrap();
+    assert_eq!((outcome.answered(), outcome.errors), (20, BTreeMap::from([("refused", 20)])));
+
+    let silent = server("", usize::MAX);
     let hasty = Plan { timeout: Duration::from_millis(1), ..plan(&format!("http://{silent}/"), 20) };
-    let outcome = run(hasty).await.unwrap();
+    let outcome = run(&hasty).unwrap();
     assert_eq!((outcome.errors.values().sum::<u64>(), outcome.answered()), (20, 0));
 }
 
-#[tokio::test]
-async fn what_cannot_be_run_is_refused() {
+#[test]
+fn what_cannot_be_run_is_refused() {
     for url in ["https://localhost/", "/c/x", "ftp://localhost/"] {
-        assert!(matches!(run(plan(url, 1)).await, Err(LoadError::Url(_))), "{url}");
+        assert!(matches!(run(&plan(url, 1)), Err(LoadError::Url(_))), "{url}");
     }
-    assert!(matches!(run(plan("http://localhost/", 0)).await, Err(LoadError::Nothing)));
+    assert!(matches!(run(&plan("http://localhost/", 0)), Err(LoadError::Nothing)));
+    let peak = Plan { load: Load::Peak { seconds: 0 }, ..plan("http://localhost/", 1) };
+    assert!(matches!(run(&peak), Err(LoadError::Nothing)));
 }

@@ -1,0 +1,139 @@
+//! The comparison for people and for programs.
+
+use super::stats::Spread;
+use super::{Measured, Sample};
+use serde_json::{Value, json as object};
+
+type Figure = fn(&Sample) -> f64;
+
+struct Row {
+    name: &'static str,
+    key: &'static str,
+    of: Figure,
+    decimals: usize,
+}
+
+fn quantile(sample: &Sample, quantile: f64) -> f64 {
+    sample.outcome.latency.value_at_quantile(quantile) as f64
+}
+
+const RATE: Row = Row { name: "answers/s", key: "rate", of: |s| s.outcome.rate(), decimals: 0 };
+const CPU: Row = Row { name: "CPU-us an answer", key: "cpu_us", of: |s| s.cpu_us, decimals: 2 };
+const OTHER: Row = Row { name: "CPU-us of others", key: "other_us", of: |s| s.other_us, decimals: 2 };
+const STEAL: Row = Row { name: "steal, %", key: "steal", of: |s| s.steal, decimals: 2 };
+const LATE: Row = Row {
+    name: "sent late p99, us",
+    key: "delay_p99_us",
+    of: |s| s.outcome.delay.value_at_quantile(0.99) as f64,
+    decimals: 0,
+};
+
+const PEAK: &[Row] = &[RATE, CPU, OTHER, STEAL];
+const OPEN: &[Row] = &[
+    Row { name: "p50, us", key: "p50_us", of: |s| quantile(s, 0.5), decimals: 0 },
+    Row { name: "p99, us", key: "p99_us", of: |s| quantile(s, 0.99), decimals: 0 },
+    Row { name: "p999, us", key: "p999_us", of: |s| quantile(s, 0.999), decimals: 0 },
+    CPU,
+    OTHER,
+    LATE,
+    STEAL,
+];
+
+fn spread(samples: &[Sample], row: &Row) -> Spread {
+    Spread::of(samples.iter().map(row.of))
+}
+
+/// The first peer's figure over another's.
+fn ratio(all: &[Vec<Sample>], other: usize, row: &Row) -> Option<Spread> {
+    let (ours, theirs) = (all.first()?, all.get(other)?);
+    Some(Spread::of_ratios(ours.iter().map(row.of), theirs.iter().map(row.of)))
+}
+
+fn show(spread: Spread, decimals: usize) -> String {
+    let Spread { least, median, most } = spread;
+    format!("{median:.decimals$} [{least:.decimals$} .. {most:.decimals$}]")
+}
+
+fn section(title: &str, measured: &Measured, all: &[Vec<Sample>], rows: &[Row]) -> String {
+    let peers = &measured.comparison.peers;
+    let mut text = format!("\n{title}\n{:<20}", "");
+    for peer in peers {
+        text += &format!("{:>30}", peer.name);
+    }
+    for other in peers.iter().skip(1) {
+        text += &format!("{:>28}", format!("ratio to {}", other.name));
+    }
+    for row in rows {
+        text += &format!("\n{:<20}", row.name);
+        for samples in all {
+            text += &format!("{:>30}", show(spread(samples, row), row.decimals));
+        }
+        for other in 1..peers.len() {
+            text += &format!("{:>28}", ratio(all, other, row).map_or(String::new(), |r| show(r, 2)));
+        }
+    }
+    text + "\n"
+}
+
+pub fn table(measured: &Measured) -> String {
+    let comparison = &measured.comparison;
+    let mut text = format!(
+        "{} rounds of {} s, in turn forth and back, {} connections; median [least .. most] of the rounds\n",
+        comparison.rounds, comparison.seconds, comparison.connections
+    );
+    text += &section("At full speed (closed loop)", measured, &measured.peak, PEAK);
+    let title = format!("At {} requests a second (open loop)", measured.open_rate);
+    text += &section(&title, measured, &measured.open, OPEN);
+    if let Some(sync) = &measured.sync {
+        let at = |quantile| sync.value_at_quantile(quantile);
+        text += &format!(
+            "\nwrite 16 KiB + fdatasync, alone: p50 {} us, p99 {} us, p999 {} us\n",
+            at(0.5),
+            at(0.99),
+            at(0.999)
+        );
+    }
+    for (kind, count) in measured.errors() {
+        text += &format!("error {kind}: {count}\n");
+    }
+    text
+}
+
+fn numbers(spread: Spread) -> Value {
+    object!({ "least": spread.least, "median": spread.median, "most": spread.most })
+}
+
+fn rows(all: &[Vec<Sample>], number: usize, rows: &[Row]) -> Value {
+    let samples = all.get(number).map_or(&[][..], Vec::as_slice);
+    let figures = rows.iter().map(|row| {
+        let mut figure = numbers(spread(samples, row));
+        figure["rounds"] = samples.iter().map(row.of).collect();
+        if number > 0 {
+            figure["ratio"] = ratio(all, number, row).map_or(Value::Null, numbers);
+        }
+        (row.key.to_owned(), figure)
+    });
+    Value::Object(figures.collect())
+}
+
+/// `ratio` is the first peer's figure over this one's.
+pub fn json(measured: &Measured) -> Value {
+    let comparison = &measured.comparison;
+    let peers = comparison.peers.iter().enumerate().map(|(number, peer)| {
+        object!({
+            "name": peer.name,
+            "url": peer.url.to_string(),
+            "peak": rows(&measured.peak, number, PEAK),
+            "open": rows(&measured.open, number, OPEN),
+        })
+    });
+    object!({
+        "rounds": comparison.rounds,
+        "seconds": comparison.seconds,
+        "connections": comparison.connections,
+        "open_rate": measured.open_rate,
+        "peers": peers.collect::<Vec<_>>(),
+        "fdatasync_us": measured.sync.as_ref().map(crate::report::quantiles),
+        "errors": measured.errors(),
+    })
+}
