@@ -20,8 +20,8 @@ up: .ci-needs-cargo ## Run it all here: control plane, one edge, a demo shop (da
 	$(CARGO) build -p tributary
 	exec $(CARGO) run -q -p tributary -- up $(ARGS)
 
-test: .ci-needs-cargo ## Every test, with a real browser (installs Chromium through apt-get when missing)
-	@.ci/browser.sh
+test: .ci-needs-cargo ## Every test, with a real browser (installs Chromium and curl through apt-get when missing)
+	@.ci/needs.sh
 	$(CARGO) test --workspace --locked
 
 lint: .ci-needs-cargo ## Formatting, clippy, who depends on whom, licences and banned crates

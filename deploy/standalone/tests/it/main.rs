@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 mod browser;
+mod by_curl;
 mod crash;
 mod harness;
 mod main_job;

@@ -3,7 +3,6 @@
 use crate::harness::{Api, Up, eventually, temp_dir};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::process::Command;
 
 pub async fn deliver(up: &Up, order_id: &str) {
     let body = json!({
@@ -104,38 +103,6 @@ async fn a_pixel_that_disagrees_never_wins() {
     }
     assert_eq!(api.all("/v1/conversions?conflict=true").await.len(), 2);
     assert_balanced(&api).await;
-}
-
-#[tokio::test]
-async fn the_banner_s_curl_pair_works() {
-    let (_guard, dir) = temp_dir();
-    let up = Up::start(&dir).await;
-    let curl = |args: &[&str]| {
-        let out = Command::new("curl").arg("-s").args(args).output().expect("curl is installed");
-        String::from_utf8(out.stdout).expect("UTF-8")
-    };
-    let (edge, api_url) = (up.text("edge_url"), up.text("api_url"));
-    let redirect =
-        curl(&["-o", "/dev/null", "-w", "%{redirect_url}", &format!("{edge}/c/{}", up.text("demo_link"))]);
-    let click_id = redirect.split_once("click_id=").expect("a click id").1;
-    let (advertiser, token) = (up.text("demo_advertiser"), up.text("postback_token"));
-    let status = curl(&[
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        &format!(
-            "{edge}/postback/{advertiser}?click_id={click_id}&order_id=hello-1&amount=100.00&currency=USD&token={token}"
-        ),
-    ]);
-    assert_eq!(status, "202");
-    let key = format!("Authorization: Bearer {}", up.text("api_key"));
-    eventually("the conversion by curl", || async {
-        let list = curl(&["-H", &key, &format!("{api_url}/v1/conversions?order_id=hello-1")]);
-        let list: Value = serde_json::from_str(&list).ok()?;
-        (list["data"][0]["status"] == "attributed").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
