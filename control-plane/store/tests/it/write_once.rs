@@ -57,10 +57,36 @@ async fn rows_written_once_cannot_be_changed_or_deleted() {
         }
         assert_eq!(count(&mut raw, table).await, before);
     }
-    for table in ["journal", "intake", "ledger_transactions"] {
+    for table in [
+        "journal",
+        "intake",
+        "rule_sets",
+        "terms",
+        "ledger_transactions",
+        "ledger_entries",
+        "statements",
+        "statement_lines",
+        "payouts",
+    ] {
         let sql = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1");
         assert!(run(&mut raw, &sql).await.is_err(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn of_a_payout_only_the_status_moves() {
+    let (_directory, _store, mut raw) = filled().await;
+    assert!(count(&mut raw, "payouts").await > 0);
+    for sql in [
+        "DELETE FROM payouts",
+        "UPDATE payouts SET amount_minor = amount_minor + 1",
+        "UPDATE payouts SET partner_id = partner_id + 1",
+        "UPDATE payouts SET currency = 'EUR'",
+    ] {
+        let error = run(&mut raw, sql).await.unwrap_err();
+        assert!(error.contains("written once"), "{sql}: {error}");
+    }
+    assert!(run(&mut raw, "UPDATE payouts SET status = status").await.unwrap() > 0);
 }
 
 /// A transaction like the last one of some shard, with another id, and the next sequence.
