@@ -14,18 +14,6 @@ pub fn boxed(error: impl Error + Send + Sync + 'static) -> Failure {
     Box::new(error)
 }
 
-/// The error and what caused it, in one line.
-pub fn explain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// Standard output is left to data.
 pub fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("TRIBUTARY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

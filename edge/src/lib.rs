@@ -21,8 +21,11 @@ pub mod snapshot;
 pub mod spool;
 pub mod state;
 
+mod causes;
+mod geo_file;
 mod node;
 
+pub use causes::with_causes;
 pub use config::Config;
 pub use identity::{EnrollError, Identity, enroll, is_enrolled};
 pub use node::{EdgeHandle, Parts, StartError, start};

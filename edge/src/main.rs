@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tributary-edge: {}", cli::explain(&*error));
+            eprintln!("tributary-edge: {}", edge::with_causes(&*error));
             ExitCode::FAILURE
         }
     }

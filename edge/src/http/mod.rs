@@ -40,7 +40,7 @@ pub struct ServeError {
 /// What all workers share.
 pub struct Shared {
     pub parts: Parts,
-    pub geo: Geo,
+    pub geo: Arc<Geo>,
     pub metrics: Metrics,
     admission: Admission,
     hasher: IpHasher,
@@ -55,7 +55,7 @@ impl Shared {
         let workers = config.worker_count();
         Self {
             parts,
-            geo: open_geo(config),
+            geo: Arc::new(open_geo(config)),
             metrics: Metrics::new(workers),
             admission: Admission::new(config.rate_limit),
             hasher: IpHasher::default(),

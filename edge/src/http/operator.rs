@@ -29,7 +29,9 @@ impl Shared {
     fn missing(&self) -> String {
         let mut lines = String::new();
         if self.parts.snapshot.load().is_none() {
-            lines.push_str("no snapshot yet (waiting for the control plane)\n");
+            let error = self.parts.watch.progress().last_error.unwrap_or_default();
+            let why = if error.is_empty() { "waiting for the control plane" } else { error.as_str() };
+            let _ = writeln!(lines, "no snapshot yet ({why})");
         }
         let spool = self.parts.spool.status();
         if spool.poisoned {
@@ -48,11 +50,26 @@ impl Shared {
         sample(&mut out, "tributary_edge_ready", "gauge", "1 when /readyz says so.", ready);
         let help = "Version of the snapshot in use; 0 = none.";
         sample(&mut out, "tributary_edge_snapshot_version", "gauge", help, version);
+        self.watch_text(&mut out);
         let help = "Build time of the country database in Unix seconds; 0 = none.";
         sample(&mut out, "tributary_edge_geo_build_seconds", "gauge", help, self.geo.version());
         self.spool_text(&mut out);
         self.forward_text(&mut out);
         out
+    }
+
+    fn watch_text(&self, out: &mut String) {
+        let watch = self.parts.watch.progress();
+        let help = "1 while the control plane tells this node of new snapshots.";
+        sample(out, "tributary_edge_snapshot_connected", "gauge", help, u64::from(watch.connected));
+        let help = "When the snapshot taken over last was made, in Unix seconds; 0 = none since the start.";
+        let issued = u64::try_from(watch.issued_at.secs()).unwrap_or_default();
+        sample(out, "tributary_edge_snapshot_issued_seconds", "gauge", help, issued);
+        let help = "Failed attempts to follow the snapshots.";
+        sample(out, "tributary_edge_snapshot_errors_total", "counter", help, watch.errors);
+        let help = "A version that was refused as older than one this node has run; 0 = none.";
+        let older = watch.older_refused.unwrap_or_default();
+        sample(out, "tributary_edge_snapshot_older_refused", "gauge", help, older);
     }
 
     fn spool_text(&self, out: &mut String) {

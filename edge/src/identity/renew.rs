@@ -44,7 +44,7 @@ impl Renewer {
             if due(self.link.tls().issued_at_secs, now_secs())
                 && let Err(error) = self.renew().await
             {
-                let error = crate::node::with_causes(&error);
+                let error = crate::with_causes(&error);
                 tracing::warn!(error, "the certificate could not be renewed; trying again later");
             }
             tokio::time::sleep(LOOK_EVERY).await;

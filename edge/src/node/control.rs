@@ -1,7 +1,8 @@
-//! The thread that talks to the control plane. It has a runtime of its own, so that writing sealed
-//! batches and snapshots never holds up a redirect.
+//! The thread that talks to the control plane and does what else is not about a hit. It has a runtime of
+//! its own, so that writing sealed batches and snapshots never holds up a redirect.
 
 use crate::forward::{Phase, Sender};
+use crate::geo_file::GeoFile;
 use crate::identity::Renewer;
 use crate::snapshot::Watcher;
 use std::io;
@@ -13,6 +14,13 @@ use tokio::sync::{oneshot, watch};
 /// How long a stop waits for what is still to be sent. The rest is sent after the next start.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// What runs beside the sending, until the end.
+pub(super) struct Others {
+    pub watcher: Watcher,
+    pub renewer: Renewer,
+    pub geo: Option<GeoFile>,
+}
+
 pub(super) struct ControlThread {
     phase: watch::Sender<Phase>,
     ended: oneshot::Receiver<()>,
@@ -20,19 +28,16 @@ pub(super) struct ControlThread {
 }
 
 impl ControlThread {
-    pub fn start(
-        phase: watch::Sender<Phase>,
-        sender: Sender,
-        watcher: Watcher,
-        renewer: Renewer,
-    ) -> io::Result<Self> {
+    pub fn start(phase: watch::Sender<Phase>, sender: Sender, others: Others) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let mut phases = phase.subscribe();
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
                 let sender = tokio::spawn(sender.run());
-                let others = [tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
+                let Others { watcher, renewer, geo } = others;
+                let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
+                others.extend(geo.map(|geo| tokio::spawn(geo.run())));
                 if sender.await.is_err() {
                     tracing::error!("the sending task has panicked; restart the node to send again");
                 }

@@ -6,14 +6,14 @@ mod storage;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
+use crate::geo_file::{self, GeoFile};
 use crate::http::{self, ServeError};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
-use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchProgress, WatchStatus, Watcher};
+use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchStatus, Watcher};
 use crate::spool::{OpenError, Spool, SpoolHandle};
 use crate::state::{State, StateError};
 use arc_swap::ArcSwapOption;
-use control::ControlThread;
-use std::error::Error;
+use control::{ControlThread, Others};
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ pub struct Parts {
     pub spool: SpoolHandle,
     pub state: State,
     pub forward: Arc<ForwardStatus>,
+    pub watch: Arc<WatchStatus>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,6 @@ pub struct EdgeHandle {
     control: ControlThread,
     parts: Parts,
     ready: watch::Receiver<u64>,
-    watched: Arc<WatchStatus>,
     spool: Spool,
     _lock: File,
 }
@@ -90,7 +90,10 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
         spool: spool.handle(),
         state: state.clone(),
         forward: Arc::default(),
+        watch: Arc::default(),
     };
+    // Looked at before it is read: a change in between is then seen as one.
+    let geo_stamp = config.geo_database.as_deref().and_then(geo_file::stamp);
     let server = http::serve(&config, parts.clone()).await?;
     let (phase, phases) = watch::channel(Phase::Running);
     let (changed, ready) = watch::channel(version);
@@ -104,13 +107,14 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
         config: config.spool.clone(),
         phase: phases,
     });
-    let watched = Arc::<WatchStatus>::default();
-    let status = Arc::clone(&watched);
+    let status = Arc::clone(&parts.watch);
     let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed, status };
-    let control = ControlThread::start(phase, sender, watcher, Renewer { link })
+    let geo = config.geo_database.clone();
+    let geo = geo.map(|path| GeoFile::new(path, geo_stamp, Arc::clone(&server.shared().geo)));
+    let control = ControlThread::start(phase, sender, Others { watcher, renewer: Renewer { link }, geo })
         .map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
-    Ok(EdgeHandle { server, control, parts, ready, watched, spool, _lock: lock })
+    Ok(EdgeHandle { server, control, parts, ready, spool, _lock: lock })
 }
 
 impl EdgeHandle {
@@ -127,11 +131,6 @@ impl EdgeHandle {
         *self.ready.borrow()
     }
 
-    /// How the following of snapshots goes.
-    pub fn snapshot_progress(&self) -> WatchProgress {
-        self.watched.progress()
-    }
-
     /// Resolves when there is a snapshot to answer from.
     pub async fn wait_ready(&self) {
         // The sending half lives as long as the node.
@@ -140,7 +139,7 @@ impl EdgeHandle {
 
     /// Drains: no hit that was answered is lost, and what can be sent in a few seconds is.
     pub async fn shutdown(self) {
-        let Self { server, control, parts, ready: _, watched: _, spool, _lock } = self;
+        let Self { server, control, parts, ready: _, spool, _lock } = self;
         server.shutdown().await;
         control.drain().await;
         let closed = tokio::task::spawn_blocking(move || {
@@ -168,16 +167,4 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
 pub(crate) fn now_secs() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// The error and what caused it, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

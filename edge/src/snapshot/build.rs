@@ -181,7 +181,6 @@ fn read_offer(offer: &edge_v1::Offer) -> Option<(OfferId, OfferEntry)> {
         advertiser: AdvertiserId::new(offer.advertiser)?,
         program: ProgramId::new(offer.program)?,
         destination: Destination::new(&offer.destination, parameter)?,
-        click_id_parameter: parameter.to_owned(),
         active: offer.active,
     };
     Some((OfferId::new(offer.id)?, entry))

@@ -50,7 +50,7 @@ impl SnapshotDisk {
             match self.load_version(version) {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(error) => {
-                    let error = crate::node::with_causes(&error);
+                    let error = crate::with_causes(&error);
                     tracing::warn!(version, error, "a stored snapshot is unusable; trying an older one");
                 }
             }

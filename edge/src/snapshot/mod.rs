@@ -53,7 +53,6 @@ pub struct OfferEntry {
     pub advertiser: AdvertiserId,
     pub program: ProgramId,
     pub destination: Destination,
-    pub click_id_parameter: String,
     pub active: bool,
 }
 

@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 pub struct WatchProgress {
     /// The control plane tells us of changes.
     pub connected: bool,
-    /// The version taken over last; 0 = none since the start.
-    pub version: u64,
-    /// When the control plane made it.
+    /// When the control plane made the snapshot that was taken over last; 0 = none since the start.
     pub issued_at: UnixMicros,
     /// Why the last attempt failed; kept until a snapshot is taken over.
     pub last_error: Option<String>,
+    /// Attempts that failed since the start.
+    pub errors: u64,
     /// The control plane offered a version older than what this node has run: it was restored from a
     /// backup, or somebody replays. Kept until a newer one comes.
     pub older_refused: Option<u64>,
@@ -27,7 +27,7 @@ impl WatchStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut WatchProgress)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut WatchProgress)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

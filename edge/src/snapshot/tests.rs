@@ -79,7 +79,6 @@ fn chunks_in_any_order_become_tables() {
         let offer = snapshot.offer(tenant, offer).unwrap();
         let url = offer.destination.with_click_id("X");
         assert_eq!(url, "https://shop.example/robots?a=1&click_id=X#top");
-        assert_eq!(offer.click_id_parameter, "click_id");
         assert_eq!(snapshot.advertiser(offer.advertiser).unwrap().postback_token_sha256, Some([9; 32]));
         let settings = snapshot.tenant(tenant).unwrap();
         assert_eq!(settings.fallback_url.as_deref(), Some("https://network.example/"));

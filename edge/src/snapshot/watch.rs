@@ -52,10 +52,11 @@ impl Watcher {
         loop {
             let before = self.version();
             if let Err(error) = self.follow().await {
-                let error = crate::node::with_causes(&error);
+                let error = crate::with_causes(&error);
                 self.status.update(|progress| {
                     progress.connected = false;
                     progress.last_error = Some(error.clone());
+                    progress.errors = progress.errors.saturating_add(1);
                 });
                 tracing::warn!(
                     error,
@@ -136,7 +137,6 @@ impl Watcher {
         self.shared.store(Some(Arc::new(snapshot)));
         self.changed.send_replace(manifest.version);
         self.status.update(|progress| {
-            progress.version = manifest.version;
             progress.issued_at = UnixMicros(manifest.issued_at_micros);
             progress.older_refused = None;
             progress.last_error = None;

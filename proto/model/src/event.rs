@@ -176,7 +176,7 @@ pub struct Personal {
 pub struct Network {
     /// `203.0.113.0/24` or `2001:db8:1::/48`.
     pub ip_prefix: String,
-    /// Keyed hash of the full address; the key lives 48 h on the edge.
+    /// Keyed hash of the full address; the key lives for one UTC day, on the edge only.
     pub ip_hash: [u8; 16],
     pub user_agent: String,
     pub referrer: String,

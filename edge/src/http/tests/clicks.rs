@@ -177,6 +177,18 @@ fn without_a_snapshot_nothing_is_known() {
     assert_eq!(node.get("/livez").status(), 200);
     let ready = node.get("/readyz");
     assert_eq!((ready.status(), ready.body()), (503, "no snapshot yet (waiting for the control plane)\n"));
+
+    node.server.shared().parts.watch.update(|progress| {
+        progress.errors = 2;
+        progress.last_error = Some("the certificate has expired".into());
+        progress.older_refused = Some(7);
+    });
+    assert_eq!(node.get("/readyz").body(), "no snapshot yet (the certificate has expired)\n");
+    let metrics = node.metrics();
+    for line in ["_connected 0", "_errors_total 2", "_older_refused 7", "_issued_seconds 0"] {
+        let line = format!("tributary_edge_snapshot{line}");
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Setup {
             spool: spool.handle(),
             state: State::open(dir.path()).unwrap(),
             forward: Arc::new(ForwardStatus::default()),
+            watch: Arc::default(),
         };
         Parted { parts, spool, dir }
     }
