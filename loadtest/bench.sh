@@ -3,6 +3,7 @@
 # and why. Servers have core 0, the generator has core 1. Environment:
 #   ROUNDS, DURATION (s of each run), CONNECTIONS
 #   OUT (directory for the figures as JSON)
+#   PROFILE=1 (also says where the edge's CPU time goes; needs perf, Debian's linux-perf)
 #   BENCH_DIR (where the edge's spool and nginx's logs are written: the disk that is measured)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -72,8 +73,10 @@ field() { grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*"\([^"]*\)"$/\1/'
 api=$(field api_url < "$dir/control.ready")
 key=$(field operator_key < "$dir/control.ready")
 post() {
-  curl -sS --fail-with-body -X POST "$api$1" -H "Authorization: Bearer $key" \
-    -H 'Content-Type: application/json' -d "$2" || die "the control plane refused $1"
+  local reply
+  reply=$(curl -sS --fail-with-body -X POST "$api$1" -H "Authorization: Bearer $key" \
+    -H 'Content-Type: application/json' -d "$2") || die "the control plane refused $1: $reply"
+  echo "$reply"
 }
 id() { post "$@" | field id; }
 
@@ -91,7 +94,7 @@ post /v1/rule-sets '{"rules":[
   {"id":"office","action":"allow","when":{"field":"ip","in":["10.0.0.0/8","192.0.2.0/24"]}},
   {"id":"crawlers","action":"block","when":{"field":"device","eq":"crawler"}},
   {"id":"scripts","action":"block","when":{"any":[{"field":"user_agent","contains":"curl/"},{"field":"user_agent","contains":"python"}]}},
-  {"id":"watched","action":"flag","when":{"all":[{"field":"country","in_set":"watched"},{"field":"hour","lt":25}]}}
+  {"id":"watched","action":"flag","when":{"all":[{"field":"country","in_set":"watched"},{"field":"hour","le":23}]}}
  ],"sets":[{"name":"watched","values":["ZZ","AQ","BV"]}]}' > /dev/null
 
 # ---- the edge. Every limit is on; the generator claims another address in each request, as a proxy would.
@@ -167,11 +170,27 @@ compare() {
   taskset -c 1 "$bin/loadtest" compare --rounds "$rounds" --seconds "$seconds" --connections "$connections" \
     --forwarded --sync-dir "$dir" --json "$out/$name.json" "$@" 2> >(tee "$out/$name.log" >&2)
 }
+profile() {
+  [ -n "${PROFILE:-}" ] || return 0
+  say "Where the time goes: $1"
+  taskset -c 1 "$bin/loadtest" run --url "$2" --peak --seconds 7 --connections "$connections" --forwarded > "$dir/profile.txt" &
+  local load=$!
+  sleep 1
+  perf record -q -F 999 -o "$dir/perf.data" -p "$edge" -- sleep 5 > "$dir/perf.log" 2>&1 || cat "$dir/perf.log" >&2
+  wait "$load" || true
+  perf report -i "$dir/perf.data" --stdio --sort comm > "$out/$1.profile" 2> /dev/null || true
+  perf report -i "$dir/perf.data" --stdio --sort comm,dso,symbol --percent-limit 0.4 >> "$out/$1.profile" 2> /dev/null || true
+  grep -v '^#' "$out/$1.profile" | grep -v '^$' | head -n 60 || true
+}
+redirect_url=$edge_url/c/$link
+pixel_url="$edge_url/p/$advertiser.gif?click_id=$click_id&order_id={n}&amount=19.90&currency=EUR"
+
 say "Redirect: GET /c/{link}, on disk before the 302"
-compare redirect --peer "edge=$edge_url/c/$link,$edge" \
+compare redirect --peer "edge=$redirect_url,$edge" \
   --peer "nginx=$plain/302,$worker" --peer "nginx-buffered=$buffered/302,$worker"
 say "Pixel: a conversion, on disk before the GIF"
-compare pixel --peer "edge=$edge_url/p/$advertiser.gif?click_id=$click_id&order_id={n}&amount=19.90&currency=EUR,$edge" \
+compare pixel --peer "edge=$pixel_url,$edge" \
   --peer "nginx=$plain/pixel.gif,$worker" --peer "nginx-buffered=$buffered/pixel.gif,$worker"
-echo
+profile redirect "$redirect_url"
+profile pixel "$pixel_url"
 echo "All figures of all rounds: $out/*.json" >&2

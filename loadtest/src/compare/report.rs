@@ -11,28 +11,32 @@ struct Row {
     key: &'static str,
     of: Figure,
     decimals: usize,
+    /// Of what says nothing about a server itself there is no ratio.
+    ratio: bool,
 }
 
 fn quantile(sample: &Sample, quantile: f64) -> f64 {
     sample.outcome.latency.value_at_quantile(quantile) as f64
 }
 
-const RATE: Row = Row { name: "answers/s", key: "rate", of: |s| s.outcome.rate(), decimals: 0 };
-const CPU: Row = Row { name: "CPU-us an answer", key: "cpu_us", of: |s| s.cpu_us, decimals: 2 };
-const OTHER: Row = Row { name: "CPU-us of others", key: "other_us", of: |s| s.other_us, decimals: 2 };
-const STEAL: Row = Row { name: "steal, %", key: "steal", of: |s| s.steal, decimals: 2 };
+const RATE: Row = Row { name: "answers/s", key: "rate", of: |s| s.outcome.rate(), decimals: 0, ratio: true };
+const CPU: Row = Row { name: "CPU-us an answer", key: "cpu_us", of: |s| s.cpu_us, decimals: 2, ratio: true };
+const OTHER: Row =
+    Row { name: "CPU-us of others", key: "other_us", of: |s| s.other_us, decimals: 2, ratio: false };
+const STEAL: Row = Row { name: "steal, %", key: "steal", of: |s| s.steal, decimals: 2, ratio: false };
 const LATE: Row = Row {
     name: "sent late p99, us",
     key: "delay_p99_us",
     of: |s| s.outcome.delay.value_at_quantile(0.99) as f64,
     decimals: 0,
+    ratio: false,
 };
 
 const PEAK: &[Row] = &[RATE, CPU, OTHER, STEAL];
 const OPEN: &[Row] = &[
-    Row { name: "p50, us", key: "p50_us", of: |s| quantile(s, 0.5), decimals: 0 },
-    Row { name: "p99, us", key: "p99_us", of: |s| quantile(s, 0.99), decimals: 0 },
-    Row { name: "p999, us", key: "p999_us", of: |s| quantile(s, 0.999), decimals: 0 },
+    Row { name: "p50, us", key: "p50_us", of: |s| quantile(s, 0.5), decimals: 0, ratio: true },
+    Row { name: "p99, us", key: "p99_us", of: |s| quantile(s, 0.99), decimals: 0, ratio: true },
+    Row { name: "p999, us", key: "p999_us", of: |s| quantile(s, 0.999), decimals: 0, ratio: true },
     CPU,
     OTHER,
     LATE,
@@ -58,18 +62,18 @@ fn section(title: &str, measured: &Measured, all: &[Vec<Sample>], rows: &[Row]) 
     let peers = &measured.comparison.peers;
     let mut text = format!("\n{title}\n{:<20}", "");
     for peer in peers {
-        text += &format!("{:>30}", peer.name);
+        text += &format!("{:>26}", peer.name);
     }
     for other in peers.iter().skip(1) {
-        text += &format!("{:>28}", format!("ratio to {}", other.name));
+        text += &format!("{:>26}", format!("ratio to {}", other.name));
     }
     for row in rows {
         text += &format!("\n{:<20}", row.name);
         for samples in all {
-            text += &format!("{:>30}", show(spread(samples, row), row.decimals));
+            text += &format!("{:>26}", show(spread(samples, row), row.decimals));
         }
-        for other in 1..peers.len() {
-            text += &format!("{:>28}", ratio(all, other, row).map_or(String::new(), |r| show(r, 2)));
+        for other in (1..peers.len()).filter(|_| row.ratio) {
+            text += &format!("{:>26}", ratio(all, other, row).map_or(String::new(), |r| show(r, 2)));
         }
     }
     text + "\n"
@@ -108,7 +112,7 @@ fn rows(all: &[Vec<Sample>], number: usize, rows: &[Row]) -> Value {
     let figures = rows.iter().map(|row| {
         let mut figure = numbers(spread(samples, row));
         figure["rounds"] = samples.iter().map(row.of).collect();
-        if number > 0 {
+        if number > 0 && row.ratio {
             figure["ratio"] = ratio(all, number, row).map_or(Value::Null, numbers);
         }
         (row.key.to_owned(), figure)
