@@ -8,7 +8,7 @@ use control_plane_server::app;
 use proto_wire::join::JoinBundle;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum Edge {
@@ -20,17 +20,20 @@ pub enum Edge {
 
 #[derive(Args)]
 pub struct EnrollOptions {
+    /// Where this edge keeps everything; one directory per edge.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// The bundle, or `-` to read it from standard input (so that it stays out of the process list).
+    /// The bundle (or the whole JSON answer that holds it), or `-` to read it from standard input (so that it stays out of the process list).
     #[arg(long, value_name = "BUNDLE")]
     bundle: String,
 }
 
 #[derive(Args)]
 pub struct EdgeOptions {
+    /// The directory that was enrolled.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// Where shoppers and advertisers reach this edge.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDR")]
     listen: SocketAddr,
     /// Another address of the control plane than the one in the join bundle.
@@ -39,8 +42,10 @@ pub struct EdgeOptions {
     /// Peers whose X-Forwarded-For is believed; may be repeated.
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<String>,
+    /// MaxMind-format country database (.mmdb); without one the country is unknown.
     #[arg(long, value_name = "FILE")]
     geo_database: Option<PathBuf>,
+    /// `json` prints one object on one line of stdout when ready.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
 }
@@ -53,8 +58,10 @@ pub enum ControlPlane {
 
 #[derive(Args)]
 pub struct ControlPlaneOptions {
+    /// Keys and database; a second start goes on where the first one stopped.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// REST interface and live page; put TLS in front of it beyond this machine.
     #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
     listen: SocketAddr,
     /// Where edges connect (gRPC over mutual TLS).
@@ -66,6 +73,7 @@ pub struct ControlPlaneOptions {
     /// Print a new operator key (once; only its hash is kept).
     #[arg(long)]
     new_operator_key: bool,
+    /// `json` prints one object on one line of stdout when ready.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
 }
@@ -82,7 +90,7 @@ async fn enroll(options: EnrollOptions) -> Result<(), BoxError> {
         "-" => std::io::read_to_string(std::io::stdin())?,
         text => text.to_owned(),
     };
-    let bundle = JoinBundle::parse(text.trim())?;
+    let bundle = JoinBundle::parse(&bundle_text(&text))?;
     let identity = edge::enroll(&options.data_dir, &bundle).await?;
     eprintln!(
         "enrolled as {}; start it with: tributary edge run --data-dir {}",
@@ -92,7 +100,25 @@ async fn enroll(options: EnrollOptions) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// People paste what the API answered: the bundle alone, or the object around it.
+fn bundle_text(pasted: &str) -> String {
+    let object: Option<serde_json::Value> = serde_json::from_str(pasted).ok();
+    let inner = object.as_ref().and_then(|object| object["bundle"].as_str());
+    inner.unwrap_or(pasted).trim().to_owned()
+}
+
+/// A database that was asked for by name and is not there is a mistake, not an unknown country.
+pub fn check_geo_database(path: Option<&Path>) -> Result<(), Failure> {
+    match path {
+        Some(path) if !path.is_file() => {
+            Err(Failure::new(format!("--geo-database: there is no file {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
+    check_geo_database(options.geo_database.as_deref())?;
     let trusted: Result<Vec<_>, _> = options
         .trusted_proxy
         .iter()
@@ -134,8 +160,10 @@ pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
         true => Some(app::keys::create_api_key(control_plane.app(), None, "command line").await?.1),
         false => None,
     };
+    let api_url = format!("http://{}", control_plane.api_addr());
     let ready = serde_json::json!({
-        "api_url": format!("http://{}", control_plane.api_addr()),
+        "admin_url": format!("{api_url}/login/{}", app::keys::one_time_login(control_plane.app())?),
+        "api_url": api_url,
         "grpc_url": control_plane.app().grpc_url,
         "operator_key": operator_key,
     });
@@ -165,4 +193,25 @@ pub fn openapi() -> Result<(), BoxError> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(control_plane_server::rest::openapi_json().as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_found_in_what_people_paste() {
+        for pasted in
+            ["tbj1.abc", " tbj1.abc\n", r#"{"bundle":"tbj1.abc"}"#, "{\n \"bundle\": \"tbj1.abc\"}\n"]
+        {
+            assert_eq!(bundle_text(pasted), "tbj1.abc", "{pasted}");
+        }
+        assert_eq!(bundle_text("{}"), "{}");
+    }
+
+    #[test]
+    fn a_geo_database_that_is_named_must_exist() {
+        assert!(check_geo_database(None).is_ok());
+        assert!(check_geo_database(Some(Path::new("/nope.mmdb"))).is_err());
+    }
 }

@@ -78,18 +78,22 @@ impl Ready {
                 String::new(),
                 "  A click and a conversion by hand:".to_owned(),
                 String::new(),
+                "    ORDER=hello-$RANDOM".to_owned(),
                 format!(
                     "    CLICK=$(curl -so /dev/null -w '%{{redirect_url}}' {}/c/{link} | sed 's/.*click_id=//')",
                     self.edge_url
                 ),
                 format!(
-                    "    curl \"{}/postback/{advertiser}?click_id=$CLICK&order_id=hello-1&amount=100.00&currency=USD&token={token}\"",
+                    "    curl \"{}/postback/{advertiser}?click_id=$CLICK&order_id=$ORDER&amount=100.00&currency=USD&token={token}\"; echo",
                     self.edge_url
                 ),
                 String::new(),
-                "  and what came of it:".to_owned(),
+                "  and, a second later, what came of it:".to_owned(),
                 String::new(),
-                format!("    curl -H 'Authorization: Bearer {}' '{}/v1/conversions?order_id=hello-1'", self.api_key, self.api_url),
+                format!(
+                    "    curl -H 'Authorization: Bearer {}' \"{}/v1/conversions?order_id=$ORDER\"; echo",
+                    self.api_key, self.api_url
+                ),
             ]);
         }
         lines.extend([String::new(), "  Ctrl-C stops it; nothing is lost.".to_owned(), String::new()]);

@@ -1,5 +1,6 @@
 //! `tributary up`: control plane, one edge and the demo in one process.
 
+use crate::commands::check_geo_database;
 use crate::demo::{Demo, DemoSettings};
 use crate::error::{BoxError, Failure};
 use crate::http_client::{HttpClient, request};
@@ -85,6 +86,7 @@ pub async fn run(options: Options) -> Result<(), BoxError> {
 
 impl Node {
     pub async fn start(options: &Options) -> Result<Self, BoxError> {
+        check_geo_database(options.geo_database.as_deref())?;
         let lock = lock_directory(&options.data_dir)?;
         let addresses = Addresses::from(options.listen)?;
         let control_plane = control_plane_server::start(control_plane_config(options, &addresses)).await?;

@@ -81,7 +81,8 @@ async fn publisher(
     headers: HeaderMap,
 ) -> Response {
     let link = format!("{}/c/{}?sub_id1=review", shop.settings.edge_url, shop.settings.link);
-    page(pages::publisher(Words::choose(query.lang.as_deref(), &headers), link))
+    let words = words(query.lang.as_deref(), &headers);
+    page(words, pages::publisher(words, link))
 }
 
 #[derive(Deserialize)]
@@ -91,7 +92,8 @@ struct FrontQuery {
 }
 
 async fn front(Query(query): Query<FrontQuery>, headers: HeaderMap) -> Response {
-    let mut response = page(pages::shop(Words::choose(query.lang.as_deref(), &headers)));
+    let words = words(query.lang.as_deref(), &headers);
+    let mut response = page(words, pages::shop(words));
     let cookie = query.click_id.filter(|id| is_click_id(id)).and_then(|id| {
         HeaderValue::from_str(&format!(
             "shop_click_id={id}; Path=/shop; HttpOnly; SameSite=Lax; Max-Age=2592000"
@@ -99,7 +101,7 @@ async fn front(Query(query): Query<FrontQuery>, headers: HeaderMap) -> Response 
         .ok()
     });
     if let Some(cookie) = cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }
@@ -110,14 +112,19 @@ fn is_click_id(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-fn click_id_cookie(headers: &HeaderMap) -> Option<String> {
+fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs
-        .into_iter()
-        .find(|(name, _)| *name == "shop_click_id")
-        .map(|(_, id)| id.to_owned())
-        .filter(|id| is_click_id(id))
+    let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+fn click_id_cookie(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, "shop_click_id").map(str::to_owned).filter(|id| is_click_id(id))
+}
+
+/// What was asked for on this page or an earlier one, else what the browser prefers.
+fn words(asked: Option<&str>, headers: &HeaderMap) -> Words {
+    Words::choose(asked.or_else(|| cookie(headers, "lang")), headers)
 }
 
 #[derive(Deserialize)]
@@ -195,7 +202,8 @@ async fn thank_you(
     let pixel =
         format!("{}/p/{}.gif?{}", settings.edge_url, settings.advertiser, conversion_query(&order, None));
     let live = format!("{}/", settings.api_url);
-    page(pages::thank_you(Words::choose(query.lang.as_deref(), &headers), &order, pixel, live))
+    let words = words(query.lang.as_deref(), &headers);
+    page(words, pages::thank_you(words, &order, pixel, live))
 }
 
 async fn deliver(State(shop): State<Arc<Shop>>, Path(id): Path<String>) -> Response {
@@ -227,9 +235,11 @@ async fn report_delivery(shop: &Shop, order_id: &str) -> Result<(), BoxError> {
     Err(Failure::new(format!("the control plane answered {}: {}", reply.status, reply.text())).into())
 }
 
-fn page(rendered: Result<String, askama::Error>) -> Response {
+/// The choice of language goes along to the next page.
+fn page(words: Words, rendered: Result<String, askama::Error>) -> Response {
+    let language = format!("lang={}; Path=/; SameSite=Lax", words.code());
     match rendered {
-        Ok(html) => Html(html).into_response(),
+        Ok(html) => ([(header::SET_COOKIE, language)], Html(html)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
