@@ -12,7 +12,7 @@ use http::header::{ALLOW, CONNECTION, HeaderValue, REFERER, TRANSFER_ENCODING, U
 use http::{HeaderName, Method, Request, StatusCode, request};
 use hyper::body::Body;
 use proto_model::{Address, Lane, Reason, UnixMicros};
-use proto_wire::convert::event_to_wire;
+use proto_wire::convert::Unplaced;
 use proto_wire::keys::random;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -156,11 +156,9 @@ impl Worker {
     /// Resolves once the hit is on disk. From the first poll on it will be written, whether the client
     /// waits for it or not.
     pub(super) async fn spool(&self, lane: Lane, recorded: &Recorded) -> Result<Address, SpoolError> {
-        let appended = self.shared.parts.spool.append(lane, |address| {
-            let salts = || self.random();
-            event_to_wire(&recorded.event, address.stream, address.ordinal, &recorded.personal, salts)
-        });
-        let (address, durable) = appended?;
+        // Made before the address is drawn: that happens under a lock which all workers share.
+        let unplaced = Unplaced::new(&recorded.event, &recorded.personal, || self.random());
+        let (address, durable) = self.shared.parts.spool.append(lane, |address| unplaced.at(address))?;
         durable.await?;
         Ok(address)
     }

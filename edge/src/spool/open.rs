@@ -43,7 +43,6 @@ pub struct OpenAs {
 pub struct Spool {
     log: Arc<Log>,
     thread: Option<JoinHandle<()>>,
-    clean: bool,
 }
 
 impl Spool {
@@ -63,7 +62,7 @@ impl Spool {
         let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
         let writer = Writer { log: Arc::clone(&log), file: started.file, end: started.end };
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
-        Ok(Self { log, thread: Some(thread), clean: found.clean })
+        Ok(Self { log, thread: Some(thread) })
     }
 
     pub fn handle(&self) -> SpoolHandle {
@@ -72,11 +71,6 @@ impl Spool {
 
     pub fn log(&self) -> SpoolLog {
         SpoolLog { log: Arc::clone(&self.log) }
-    }
-
-    /// True when the last end was orderly.
-    pub fn was_clean(&self) -> bool {
-        self.clean
     }
 
     /// Makes everything durable and marks the log as closed. Blocks for one `fdatasync` or two.

@@ -95,7 +95,7 @@ impl SpoolStatus {
     }
 }
 
-/// The bytes of a record that can be sealed later. One that cannot would hold up its lane for ever.
+/// The bytes of a record, unless it could not be sealed later: such a one would hold up its lane for ever.
 fn fit_len(ordinal: u64, event: &Event, sidecar: &[SidecarEntry]) -> Option<usize> {
     let event_len = event.encoded_len();
     let mut fits = event_len <= EVENT_LEN_MAX && event.ordinal == ordinal && last_covered(event) == ordinal;
@@ -120,7 +120,8 @@ impl SpoolHandle {
     }
 
     /// Allocates the next address of `lane` and enqueues what `build` makes for it, in one step that
-    /// cannot be cancelled half-way. `build` runs under the lock and must only assemble the event.
+    /// cannot be cancelled half-way. `build` runs under the lock that all workers share: what does not depend
+    /// on the address should be done before. A refused record takes no ordinal.
     pub fn append(
         &self,
         lane: Lane,

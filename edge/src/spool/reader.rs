@@ -4,7 +4,7 @@
 use super::log::{Log, LogEnd};
 use super::segment::{self, HEADER_LEN, MAX_FRAME, Parsed};
 use proto_model::Lane;
-use proto_wire::convert::skipped_to_wire;
+use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::last_covered;
 use std::io;
@@ -68,11 +68,12 @@ impl LaneReader {
                 lane = self.lane.as_str(),
                 from,
                 through,
-                "events are lost; declaring them as skipped"
+                "events are lost; declaring them so to the control plane"
             );
             self.next = ordinal;
             self.held = Some(record);
-            return Ok(Some(Spooled { event: skipped_to_wire(from, through), sidecar: Vec::new() }));
+            let event = skipped_to_wire(from, through, SkipReason::Lost);
+            return Ok(Some(Spooled { event, sidecar: Vec::new() }));
         }
         self.next = last_covered(&record.event).saturating_add(1);
         Ok(Some(record))

@@ -12,7 +12,7 @@ use crate::disk::{Disk, list_finished, write_durably};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_model::event::ORDINAL_MAX;
-use proto_wire::convert::skipped_to_wire;
+use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -207,7 +207,7 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
     let mut next = found.next;
     for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
         let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
-        let skipped = skipped_to_wire(found.next[lane], through);
+        let skipped = skipped_to_wire(found.next[lane], through, SkipReason::Unclean);
         write_record(&mut records, sequence, lane, &skipped, Vec::new());
         next[lane] = through + 1;
     }

@@ -8,6 +8,8 @@ use super::recover::CleanMarker;
 use super::segment::{HEADER_LEN, SegmentHeader, write_record};
 use crate::disk::DiskFile;
 use crate::lanes::PerLane;
+use proto_model::Lane;
+use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::envelope::last_covered;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -82,13 +84,27 @@ impl Writer {
     fn commit(&mut self, buffer: &mut Vec<u8>, records: Vec<Record>) -> Result<(), Failure> {
         let mut next = self.end.next;
         for Record { lane, event, sidecar } in records {
+            self.declare_unwritten(buffer, lane, next[lane], event.ordinal);
             next[lane] = last_covered(&event).saturating_add(1);
             write_record(buffer, self.end.sequence, lane, &event, sidecar);
         }
+        self.write_and_sync(buffer, next)
+    }
+
+    /// Ordinals of a group that could not be written: nobody got a reply that counts on them, so they are
+    /// not lost.
+    fn declare_unwritten(&self, buffer: &mut Vec<u8>, lane: Lane, from: u64, next: u64) {
+        if from < next {
+            let skipped = skipped_to_wire(from, next - 1, SkipReason::Unclean);
+            write_record(buffer, self.end.sequence, lane, &skipped, Vec::new());
+        }
+    }
+
+    fn write_and_sync(&mut self, buffer: &[u8], next: PerLane<u64>) -> Result<(), Failure> {
         let len = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
         if let Err(error) = self.file.write_all_at(self.end.offset, buffer) {
             // A part may be in the file: cut it off, so that what comes next stands at the same place.
-            // The ordinals stay taken; the reader declares them skipped.
+            // The ordinals stay taken; what is written next declares them skipped first.
             return match self.file.set_len(self.end.offset) {
                 Ok(()) => Err(Failure::NotWritten(error)),
                 Err(_) => Err(Failure::Poison(error)),
@@ -153,8 +169,20 @@ impl Writer {
         waiting.finish(Err(SpoolError::Poisoned));
     }
 
-    fn mark_clean(&self) {
+    fn mark_clean(&mut self) {
         let next: PerLane<u64> = self.log.shared.lock().next;
+        if next != self.end.next {
+            let mut buffer = Vec::new();
+            for &lane in Lane::ALL {
+                self.declare_unwritten(&mut buffer, lane, self.end.next[lane], next[lane]);
+            }
+            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) =
+                self.write_and_sync(&buffer, next)
+            {
+                tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
+                return;
+            }
+        }
         let marker = CleanMarker { streams: self.log.shared.streams, next };
         if let Err(error) = marker.write(self.log.disk.as_ref(), &self.log.dir) {
             tracing::warn!(%error, "the spool was closed, but could not be marked as closed");

@@ -30,6 +30,9 @@ struct Memory {
     /// Batches and events that could not be read, since this process started, and the last reason.
     set_aside: u64,
     last_reason: String,
+    /// Hits that edges have declared as lost, since this process started, and the last such batch.
+    lost: u64,
+    last_lost: String,
 }
 
 impl Memory {
@@ -42,11 +45,28 @@ impl Memory {
         self.last_reason = format!("journal seq {}: {why}", row.seq);
     }
 
+    /// No tenant can be named, since nobody knows whose hits they were: this is for the operator.
+    fn lost(&mut self, row: &JournalRow, count: u64) {
+        tracing::error!(
+            edge = %row.edge, epoch = row.epoch, lane = row.lane.as_str(), seq = row.seq, count,
+            "the edge declares hits as lost that it had answered (a damaged disk?)"
+        );
+        self.lost = self.lost.saturating_add(count);
+        self.last_lost = format!("{} of {}, journal seq {}", row.lane.as_str(), row.edge, row.seq);
+    }
+
     fn status(&self) -> Status {
-        match self.set_aside {
-            0 => Status::Ok,
-            count => Status::Degraded(format!("{count} set aside as unreadable; last: {}", self.last_reason)),
+        let mut parts = Vec::new();
+        if self.lost > 0 {
+            parts.push(format!(
+                "events_lost: edges declare {} hits as lost; last: {}",
+                self.lost, self.last_lost
+            ));
         }
+        if self.set_aside > 0 {
+            parts.push(format!("{} set aside as unreadable; last: {}", self.set_aside, self.last_reason));
+        }
+        if parts.is_empty() { Status::Ok } else { Status::Degraded(parts.join("; ")) }
     }
 }
 
@@ -81,6 +101,9 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
         Ok(batch) => {
             if let Some(why) = batch.first_unreadable() {
                 memory.set_aside(row, batch.unreadable, &why);
+            }
+            if batch.lost > 0 {
+                memory.lost(row, batch.lost);
             }
             effects_of(app, row, &batch, memory).await?
         }

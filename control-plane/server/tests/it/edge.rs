@@ -15,8 +15,8 @@ use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
 use proto_wire::edge_v1::publish_request::Message as Up;
 use proto_wire::edge_v1::publish_response::Message as Down;
 use proto_wire::edge_v1::{
-    EnrollRequest, EnrollResponse, EventBatch, Open, OpenEpochResponse, PublishRequest, PublishResponse,
-    Sidecar,
+    EnrollRequest, EnrollResponse, Event, EventBatch, Open, OpenEpochResponse, PublishRequest,
+    PublishResponse, Sidecar,
 };
 use proto_wire::envelope::{GENESIS_HEAD, Header, HeaderFields, SealedBatch};
 use proto_wire::join::{JoinBundle, enroll_message};
@@ -200,6 +200,15 @@ impl LaneWriter {
             sidecar.entries.extend(entries);
             self.next += 1;
         }
+        self.seal_batch(key, &wire, &sidecar)
+    }
+
+    /// Seals what the caller made, ordinals included.
+    pub fn seal_wire(&mut self, key: &SigningKey, events: Vec<Event>) -> SealedBatch {
+        self.seal_batch(key, &EventBatch { events }, &Sidecar::default())
+    }
+
+    fn seal_batch(&mut self, key: &SigningKey, wire: &EventBatch, sidecar: &Sidecar) -> SealedBatch {
         let fields = HeaderFields {
             edge: self.edge,
             epoch: self.epoch,
@@ -207,7 +216,7 @@ impl LaneWriter {
             stream: self.stream,
             prev_hash: self.prev_hash,
         };
-        let sealed = SealedBatch::seal(key, fields, &wire, &sidecar).unwrap();
+        let sealed = SealedBatch::seal(key, fields, wire, sidecar).unwrap();
         self.prev_hash = Header::parse(&sealed.header_bytes).unwrap().head_hash();
         sealed
     }

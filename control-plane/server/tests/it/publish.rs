@@ -6,6 +6,7 @@ use control_plane_server::app::health::Status;
 use control_plane_server::app::{clock, fleet};
 use control_plane_store::reports::ReportFilter;
 use proto_model::{Lane, VerdictKind};
+use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::edge_v1::publish_request::Message as Up;
 use proto_wire::edge_v1::publish_response::Message as Down;
 use proto_wire::edge_v1::refusal::Kind;
@@ -72,6 +73,40 @@ async fn batches_are_committed_acked_and_acked_again() {
     assert_eq!((traffic_head.last_ordinal, &traffic_head.head_hash[..]), (6, &traffic.prev_hash[..]));
 
     eventually("six clicks in the report", async || (hits(&plane, &catalog).await == 6).then_some(())).await;
+    plane.stop().await;
+}
+
+/// A batch that only declares `count` ordinals as skipped.
+fn declaration(edge: &Edge, lane: &mut LaneWriter, count: u64, reason: SkipReason) -> SealedBatch {
+    let skipped = skipped_to_wire(lane.next, lane.next + count - 1, reason);
+    lane.next += count;
+    lane.seal_wire(&edge.keys.batch_key, vec![skipped])
+}
+
+#[tokio::test]
+async fn a_declared_loss_alerts_and_the_stream_goes_on() {
+    let plane = Plane::start().await;
+    let catalog = seed(plane.app()).await;
+    let edge = Edge::join(&plane, "one").await;
+    let mut lane = edge.lane(Lane::Traffic);
+    let mut publisher = edge.open().await;
+    publisher.ack(&declaration(&edge, &mut lane, 1024, SkipReason::Unclean)).await;
+    publisher.ack(&clicks(&edge, &mut lane, &catalog, 1)).await;
+    eventually("the click in the report", async || (hits(&plane, &catalog).await == 1).then_some(())).await;
+    eventually("no alert", async || (plane.status("project") == Some(Status::Ok)).then_some(())).await;
+
+    publisher.ack(&declaration(&edge, &mut lane, 7, SkipReason::Lost)).await;
+    publisher.ack(&clicks(&edge, &mut lane, &catalog, 1)).await;
+    let why = eventually("the alert", async || match plane.status("project") {
+        Some(Status::Degraded(why)) => Some(why),
+        _ => None,
+    });
+    let why = why.await;
+    assert!(
+        why.contains("events_lost") && why.contains("7 hits") && why.contains(&edge.id.to_string()),
+        "{why}"
+    );
+    eventually("what came after it", async || (hits(&plane, &catalog).await == 2).then_some(())).await;
     plane.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Events from the wire: an edge is outside input.
 
-use super::ConvertError;
-use crate::edge_v1::{self, Event, event};
+use super::{ConvertError, SkipReason};
+use crate::edge_v1::{self, Event, Skipped, event};
 use crate::limits::{
     BROWSER_MAX, COUPON_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX, OS_MAX, RULE_ID_MAX, fits, fits_or_empty,
 };
@@ -29,6 +29,7 @@ pub enum JournalEvent {
     Skipped {
         from: u64,
         through: u64,
+        reason: SkipReason,
     },
 }
 
@@ -38,7 +39,7 @@ pub fn event_from_wire(event: &Event) -> Result<JournalEvent, ConvertError> {
     let reader = Reader { ordinal: event.ordinal };
     reader.require("ordinal", (1..=ORDINAL_MAX).contains(&event.ordinal))?;
     if let Some(event::Body::Skipped(skipped)) = &event.body {
-        return reader.skipped(event, skipped.through);
+        return reader.skipped(event, skipped);
     }
     let tenant = reader.need("tenant", TenantId::new(event.tenant))?;
     reader.commitments(event)?;
@@ -99,11 +100,13 @@ impl Reader {
     }
 
     /// A skipped range carries nothing else, so that nothing can hide in it.
-    fn skipped(self, event: &Event, through: u64) -> Result<JournalEvent, ConvertError> {
-        let expected = super::skipped_to_wire(event.ordinal, through);
+    fn skipped(self, event: &Event, skipped: &Skipped) -> Result<JournalEvent, ConvertError> {
+        let through = skipped.through;
+        let reason = self.need("skip reason", SkipReason::from_code(skipped.reason))?;
+        let expected = super::skipped_to_wire(event.ordinal, through, reason);
         let in_range = (event.ordinal..=ORDINAL_MAX).contains(&through);
         self.require("skipped", in_range && *event == expected)?;
-        Ok(JournalEvent::Skipped { from: event.ordinal, through })
+        Ok(JournalEvent::Skipped { from: event.ordinal, through, reason })
     }
 
     /// Clicks carry their time as 32 bits of seconds, so no event lies outside of them.

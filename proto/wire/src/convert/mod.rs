@@ -10,7 +10,7 @@ mod keys;
 mod rules;
 
 pub use event_in::{JournalEvent, event_from_wire};
-pub use event_out::{event_to_wire, skipped_to_wire};
+pub use event_out::{SkipReason, Unplaced, event_to_wire, skipped_to_wire};
 pub use keys::{ClickKeyError, click_keys_from_wire};
 pub use rules::{RuleSetError, rule_set_from_wire, rule_set_to_wire};
 

@@ -4,7 +4,7 @@ use crate::support::*;
 use proptest::prelude::*;
 use prost::Message;
 use proto_model::Lane;
-use proto_wire::convert::skipped_to_wire;
+use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::edge_v1::{EventBatch, Sidecar};
 use proto_wire::envelope::{
     AckStatement, BatchMeter, EnvelopeError, GENESIS_HEAD, Header, HeaderFields, MAX_EVENTS, MAX_RAW,
@@ -41,7 +41,7 @@ fn a_batch_verifies_and_opens_and_chains() {
     assert_eq!(first.open(&header).unwrap().events.len(), 2);
 
     let (mut events, sidecar) = batch_of(1003, &[(a_click(), a_person())]);
-    events.events.push(skipped_to_wire(1004, 5000));
+    events.events.push(skipped_to_wire(1004, 5000, SkipReason::Unclean));
     let fields = HeaderFields { prev_hash: header.head_hash(), ..header_fields() };
     let second = SealedBatch::seal(&key, fields, &events, &sidecar).unwrap();
     let next = second.verify(&key.public_key()).unwrap();
@@ -85,11 +85,13 @@ fn sealing_refuses_what_opening_would() {
     assert!(matches!(seal(&gap, &sidecar), Err(EnvelopeError::StraySidecar { ordinal: 2 })));
 
     for (from, through, expected) in [(0, 4, 1), (5, 4, 5), (5, u64::MAX, 5)] {
-        let skipped = EventBatch { events: vec![skipped_to_wire(from, through)] };
+        let skipped = EventBatch { events: vec![skipped_to_wire(from, through, SkipReason::Unclean)] };
         let error = seal(&skipped, &none).unwrap_err();
         assert!(matches!(error, EnvelopeError::NotDense { expected: e, .. } if e == expected), "{error}");
     }
-    let events = (1..=u64::try_from(MAX_EVENTS).unwrap() + 1).map(|at| skipped_to_wire(at, at)).collect();
+    let events = (1..=u64::try_from(MAX_EVENTS).unwrap() + 1)
+        .map(|at| skipped_to_wire(at, at, SkipReason::Unclean))
+        .collect();
     assert!(matches!(
         seal(&EventBatch { events }, &none),
         Err(EnvelopeError::TooLarge { what: "events", .. })

@@ -3,7 +3,9 @@
 use crate::support::*;
 use proptest::prelude::*;
 use prost::Message;
-use proto_wire::convert::{ConvertError, JournalEvent, event_from_wire, event_to_wire, skipped_to_wire};
+use proto_wire::convert::{
+    ConvertError, JournalEvent, SkipReason, event_from_wire, event_to_wire, skipped_to_wire,
+};
 use proto_wire::edge_v1::{Commitment, Event, event};
 use proto_wire::limits::EVENT_LEN_MAX;
 use proto_wire::personal;
@@ -131,16 +133,26 @@ fn impossible_bodies_are_refused() {
 
 #[test]
 fn a_skipped_range_carries_nothing_else() {
-    assert_eq!(event_from_wire(&skipped_to_wire(3, 3)), Ok(JournalEvent::Skipped { from: 3, through: 3 }));
+    for reason in [SkipReason::Unclean, SkipReason::Lost] {
+        let expected = JournalEvent::Skipped { from: 3, through: 3, reason };
+        assert_eq!(event_from_wire(&skipped_to_wire(3, 3, reason)), Ok(expected));
+        assert_eq!(SkipReason::from_code(reason.code()), Some(reason));
+    }
+    let skipped = |from, through| skipped_to_wire(from, through, SkipReason::Lost);
     let commitment = Commitment { personal_class: 1, digest: vec![0; 32] };
     let cases = [
-        skipped_to_wire(3, 2),
-        skipped_to_wire(3, 1 << 48),
-        Event { tenant: 1, ..skipped_to_wire(3, 4) },
-        Event { occurred_at_micros: 1, ..skipped_to_wire(3, 4) },
-        Event { commitments: vec![commitment], ..skipped_to_wire(3, 4) },
+        skipped(3, 2),
+        skipped(3, 1 << 48),
+        Event { tenant: 1, ..skipped(3, 4) },
+        Event { occurred_at_micros: 1, ..skipped(3, 4) },
+        Event { commitments: vec![commitment], ..skipped(3, 4) },
     ];
     refuse_all(&cases.map(|event| ("skipped", event)));
+    let of_reason = |reason| {
+        let body = Some(event::Body::Skipped(proto_wire::edge_v1::Skipped { through: 4, reason }));
+        ("skip reason", Event { body, ..skipped(3, 4) })
+    };
+    refuse_all(&[0, 3, u32::MAX].map(of_reason));
 }
 
 fn refuse_all(cases: &[(&'static str, Event)]) {

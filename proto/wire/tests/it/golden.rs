@@ -2,12 +2,13 @@
 //! it needs a new version number beside the old one, never new golden values.
 
 use crate::support::*;
+use prost::Message;
 use proto_model::event::PersonalClass;
 use proto_model::{
     Address, ClickFacts, ClickFlags, Country, DeviceClass, EdgeId, Lane, LinkId, OfferId, StreamNo,
     VerdictKind,
 };
-use proto_wire::convert::{JournalEvent, event_from_wire, skipped_to_wire};
+use proto_wire::convert::{JournalEvent, SkipReason, event_from_wire, skipped_to_wire};
 use proto_wire::envelope::{AckStatement, Header, SealedBatch};
 use proto_wire::{join, keys, personal};
 
@@ -139,15 +140,20 @@ fn a_sealed_batch() {
     let events = batch.open(&header).unwrap();
     let sidecar = batch.open_sidecar().unwrap();
     let (mut expected, expected_sidecar) = golden_events();
-    expected.events.push(skipped_to_wire(1004, 1010));
+    expected.events.push(skipped_to_wire(1004, 1010, SkipReason::Unclean));
+    expected.events.push(skipped_to_wire(1011, 1020, SkipReason::Lost));
     assert_eq!(events, expected, "today's conversion makes the same events");
     assert_eq!(sidecar, expected_sidecar);
     for entry in &sidecar.entries {
         let event = events.events.iter().find(|event| event.ordinal == entry.ordinal).unwrap();
         assert!(personal::verify_entry(event, header.stream, entry), "{}", entry.ordinal);
     }
-    let last = event_from_wire(&events.events[3]);
-    assert_eq!(last, Ok(JournalEvent::Skipped { from: 1004, through: 1010 }));
+    let skips: [(_, [u64; 2], _); 2] =
+        [("unclean", [1004, 1010], SkipReason::Unclean), ("lost", [1011, 1020], SkipReason::Lost)];
+    for (event, (name, [from, through], reason)) in events.events[3..].iter().zip(skips) {
+        assert_eq!(event_from_wire(event), Ok(JournalEvent::Skipped { from, through, reason }));
+        assert_eq!(hex(&event.encode_to_vec()), golden[&*format!("skipped.{name}")]);
+    }
 }
 
 fn golden_events() -> (proto_wire::edge_v1::EventBatch, proto_wire::edge_v1::Sidecar) {

@@ -3,7 +3,7 @@
 use control_plane_store::journal::JournalRow;
 use proto_model::event::{Personal, PersonalClass, TrackingEvent};
 use proto_model::{StreamNo, TenantId};
-use proto_wire::convert::{ConvertError, JournalEvent, event_from_wire};
+use proto_wire::convert::{ConvertError, JournalEvent, SkipReason, event_from_wire};
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::{EnvelopeError, Header, SealedBatch};
 use proto_wire::personal;
@@ -31,6 +31,8 @@ pub struct OpenBatch {
     /// Events that could not be read; the others of the batch still count.
     pub unreadable: u64,
     pub first_error: Option<ConvertError>,
+    /// Ordinals that the edge declares as lost: hits that it had answered and holds no more.
+    pub lost: u64,
     /// Entries that no event of this batch commits to, or that cannot be read, by the tenant of the event.
     pub mismatched: BTreeMap<TenantId, (u64, u64)>,
 }
@@ -80,7 +82,10 @@ fn assemble(wire: &[Event], entries: Vec<SidecarEntry>, stream: StreamNo) -> Ope
                 let customer_id = personal.customer_id;
                 batch.events.push(OpenEvent { ordinal, event: tracked, values, customer_id });
             }
-            Ok(JournalEvent::Skipped { .. }) => {}
+            Ok(JournalEvent::Skipped { from, through, reason: SkipReason::Lost }) => {
+                batch.lost = batch.lost.saturating_add(through - from + 1);
+            }
+            Ok(JournalEvent::Skipped { reason: SkipReason::Unclean, .. }) => {}
             Err(error) => {
                 batch.unreadable += 1;
                 batch.first_error.get_or_insert(error);

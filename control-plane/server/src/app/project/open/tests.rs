@@ -4,7 +4,7 @@ use proto_model::{
     AdvertiserId, ClickFlags, Country, DeviceClass, EdgeId, Lane, LinkId, OfferId, PartnerId, ProgramId,
     UnixMicros, VerdictKind,
 };
-use proto_wire::convert::{event_to_wire, skipped_to_wire};
+use proto_wire::convert::{SkipReason, event_to_wire, skipped_to_wire};
 use proto_wire::edge_v1::{EventBatch, Sidecar};
 use proto_wire::envelope::{GENESIS_HEAD, HeaderFields};
 use proto_wire::keys::SigningKey;
@@ -79,7 +79,8 @@ fn values_are_kept_only_where_the_event_commits_to_them() {
     forged.value = first.1[0].value.clone();
     let repeated = first.1[0].clone();
     let entries = [first.1.clone(), vec![repeated, forged, second.1[1].clone()]].concat();
-    let batch = open(&row(vec![first.0, second.0, skipped_to_wire(3, 9)], entries)).unwrap();
+    let batch =
+        open(&row(vec![first.0, second.0, skipped_to_wire(3, 9, SkipReason::Unclean)], entries)).unwrap();
 
     let [one, two] = batch.events.as_slice() else { panic!("{batch:?}") };
     assert_eq!(one.customer_id.as_deref(), Some("customer 1"));
@@ -87,6 +88,15 @@ fn values_are_kept_only_where_the_event_commits_to_them() {
     assert_eq!(two.customer_id, None, "somebody else's id under this event's commitment");
     assert_eq!(two.values.len(), 1);
     assert_eq!(batch.mismatched, BTreeMap::from([(TenantId::new(7).unwrap(), (2, 1))]));
+}
+
+#[test]
+fn what_an_edge_declares_as_lost_is_counted() {
+    let unclean = skipped_to_wire(1, 1024, SkipReason::Unclean);
+    let events = vec![unclean, skipped_to_wire(1025, 1027, SkipReason::Lost), wire(1028).0];
+    let batch = open(&row(events, Vec::new())).unwrap();
+    assert_eq!((batch.lost, batch.unreadable, batch.events.len()), (3, 0, 1));
+    assert_eq!(open(&row(vec![wire(1).0], Vec::new())).unwrap().lost, 0);
 }
 
 #[test]
