@@ -45,6 +45,9 @@ reasons! {
     AWAITING_DELIVERY = "awaiting_delivery",
     AWAITING_HOLD = "awaiting_hold",
 
+    // Of a payout.
+    PERIOD_CLOSED = "period_closed",
+
     // Of an approved commission.
     DELIVERED = "delivered",
     HOLD_ELAPSED = "hold_elapsed",

@@ -27,13 +27,13 @@ pub(crate) use commission_columns;
 
 /// Conversions `c` with their commissions; each query says which.
 macro_rules! select_conversions {
-    ($rest:literal) => {
+    ($($rest:literal),+ $(,)?) => {
         concat!(
             "SELECT c.*, ",
             crate::aggregate::commission_columns!(),
             " FROM conversions c LEFT JOIN commissions m \
              ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id ",
-            $rest
+            $($rest),+
         )
     };
 }

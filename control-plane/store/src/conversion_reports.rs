@@ -1,14 +1,12 @@
 //! What was reported of one conversion, straight from the intake: also the reports that changed nothing.
 
 use crate::codec::input_from_json;
+use crate::dialect;
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{ConversionKey, ConversionReport, Input, ShardKey};
 use proto_model::UnixMicros;
-
-/// Of one order; more than any honest sender needs.
-const MAX_REPORTS: i64 = 1_000;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordedReport {
@@ -17,33 +15,40 @@ pub struct RecordedReport {
     pub report: ConversionReport,
 }
 
-impl Store {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConversionReports {
+    /// Of all there are.
+    pub count: u64,
     /// Oldest first.
+    pub first: Vec<RecordedReport>,
+}
+
+impl Store {
+    /// How many reports of the conversion there are, and the first of them.
     pub async fn conversion_reports(
         &self,
         shard: ShardKey,
         key: &ConversionKey,
-    ) -> Result<Vec<RecordedReport>, StoreError> {
-        let sql = "SELECT ordinal, recorded_at, input FROM intake \
-            WHERE tenant_id = $1 AND advertiser_id = $2 AND subject = $3 AND kind = 'conversion' \
-            ORDER BY ordinal LIMIT $4";
-        let rows = sqlx::query(sql)
+        limit: u32,
+    ) -> Result<ConversionReports, StoreError> {
+        let rows = sqlx::query(dialect::REPORTS_OF)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
             .bind(&key.order_id)
-            .bind(MAX_REPORTS)
+            .bind(&key.goal)
+            .bind(&key.event_id)
+            .bind(i64::from(limit))
             .fetch_all(self.read())
             .await?;
-        let mut reports = Vec::with_capacity(rows.len());
+        let count = rows.first().map_or(Ok(0), |row| row.number("reports"))?;
+        let mut first = Vec::with_capacity(rows.len());
         for row in &rows {
             let Input::Conversion(report) = input_from_json(row.col("input")?)? else {
                 return Err(StoreError::corrupt("intake item", "its kind is not the one of its row"));
             };
-            if report.key == *key {
-                let (ordinal, recorded_at) = (row.number("ordinal")?, row.time("recorded_at")?);
-                reports.push(RecordedReport { ordinal, recorded_at, report });
-            }
+            let (ordinal, recorded_at) = (row.number("ordinal")?, row.time("recorded_at")?);
+            first.push(RecordedReport { ordinal, recorded_at, report });
         }
-        Ok(reports)
+        Ok(ConversionReports { count, first })
     }
 }

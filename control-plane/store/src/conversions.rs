@@ -25,6 +25,8 @@ pub struct ConversionFilter {
     pub partner: Option<PartnerId>,
     pub order_id: Option<String>,
     pub status: Option<ConversionStatus>,
+    /// Whether reports disagree about it.
+    pub conflict: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,16 +46,24 @@ fn read_row(row: &Row) -> Result<ConversionRow, StoreError> {
     })
 }
 
+/// The list's queries: what they have in common, and a condition of their own.
+macro_rules! list {
+    ($condition:literal) => {
+        select_conversions!(
+            "WHERE c.tenant_id = $1 AND c.seq < $2 AND ($4 IS NULL OR c.advertiser_id = $4) \
+             AND ($5 IS NULL OR c.partner_id = $5) AND ($6 IS NULL OR c.status = $6) \
+             AND ($7 IS NULL OR (c.conflicts <> '[]') = $7) ",
+            $condition,
+            " ORDER BY c.seq DESC LIMIT $3"
+        )
+    };
+}
+
+const LIST: &str = list!("");
 /// An order id is looked up by index, not filtered.
-const LIST: &str = select_conversions!(
-    "WHERE c.tenant_id = $1 AND c.seq < $2 AND ($4 IS NULL OR c.advertiser_id = $4) \
-     AND ($5 IS NULL OR c.partner_id = $5) AND ($6 IS NULL OR c.status = $6) ORDER BY c.seq DESC LIMIT $3"
-);
-const LIST_OF_ORDER: &str = select_conversions!(
-    "WHERE c.tenant_id = $1 AND c.seq < $2 AND ($4 IS NULL OR c.advertiser_id = $4) \
-     AND ($5 IS NULL OR c.partner_id = $5) AND ($6 IS NULL OR c.status = $6) AND c.order_id = $7 \
-     ORDER BY c.seq DESC LIMIT $3"
-);
+const LIST_OF_ORDER: &str = list!("AND c.order_id = $8");
+/// Conflicts are rare: by index, too.
+const LIST_OF_CONFLICTS: &str = list!("AND c.conflicts <> '[]'");
 
 impl Store {
     pub async fn get_conversion(&self, tenant: TenantId, id: DerivedId) -> Result<ConversionRow, StoreError> {
@@ -73,14 +83,19 @@ impl Store {
         limit: u32,
     ) -> Result<Page<ConversionRow>, StoreError> {
         let (before, rows) = Page::<ConversionRow>::bounds(after, limit);
-        let sql = if filter.order_id.is_some() { LIST_OF_ORDER } else { LIST };
+        let sql = match (&filter.order_id, filter.conflict) {
+            (Some(_), _) => LIST_OF_ORDER,
+            (None, Some(true)) => LIST_OF_CONFLICTS,
+            (None, _) => LIST,
+        };
         let mut query = sqlx::query(sql)
             .bind(tenant.column())
             .bind(before)
             .bind(rows)
             .bind(filter.advertiser.map(Id::column))
             .bind(filter.partner.map(Id::column))
-            .bind(filter.status.map(ConversionStatus::as_str));
+            .bind(filter.status.map(ConversionStatus::as_str))
+            .bind(filter.conflict);
         if let Some(order_id) = &filter.order_id {
             query = query.bind(order_id);
         }

@@ -92,6 +92,14 @@ pub(crate) const FOLD_ROLLUPS: [&str; 3] = [
     ON CONFLICT DO UPDATE SET hits = rollup_rules.hits + excluded.hits",
 ];
 
+/// Rows as in [`FOLD_ROLLUPS`]; $2 the batch.
+pub(crate) const INSERT_CLICK_BATCHES: &str = "
+    INSERT INTO click_batches (tenant_id, journal_seq, allowed, flagged, blocked)
+    SELECT value ->> 0, $2, sum(CASE value ->> 9 WHEN 0 THEN value ->> 12 ELSE 0 END),
+        sum(CASE value ->> 9 WHEN 1 THEN value ->> 12 ELSE 0 END),
+        sum(CASE value ->> 9 WHEN 2 THEN value ->> 12 ELSE 0 END)
+    FROM json_each($1) WHERE value ->> 2 = 1 AND value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1";
+
 /// Rows: tenant, hour, advertiser, reason, hits.
 pub(crate) const FOLD_REFUSED: &str = "
     INSERT INTO rollup_refused (tenant_id, hour, advertiser_id, reason, hits)
@@ -120,6 +128,13 @@ pub(crate) const LINK_TARGETS: &str = "
     SELECT l.tenant_id, l.id, l.offer_id, l.partner_id, o.program_id, o.advertiser_id FROM json_each($1)
     JOIN links l ON l.tenant_id = value ->> 0 AND l.id = value ->> 1
     JOIN offers o ON o.tenant_id = l.tenant_id AND o.id = l.offer_id";
+
+/// $1 tenant, $2 advertiser, $3 order, $4 goal, $5 event id or NULL, $6 limit. Each row says how many there are.
+pub(crate) const REPORTS_OF: &str = "
+    SELECT ordinal, recorded_at, input, count(*) OVER () AS reports FROM intake
+    WHERE tenant_id = $1 AND advertiser_id = $2 AND subject = $3 AND kind = 'conversion'
+        AND input ->> '$.goal' = $4 AND input ->> '$.event_id' IS NOT DISTINCT FROM $5
+    ORDER BY ordinal LIMIT $6";
 
 /// $1 tenant, $2 transaction, $3 currency; rows: account, minor. In the order of the lines.
 pub(crate) const INSERT_ENTRIES: &str = "

@@ -100,7 +100,7 @@ pub(crate) fn read_head(row: &Row) -> Result<LaneHead, StoreError> {
         stream: row.stream("stream")?,
         last_ordinal: row.number("last_ordinal")?,
         head_hash: row.bytes("head_hash")?,
-        quarantined: row.col("quarantined")?,
+        quarantined: row.col("reason")?,
     })
 }
 
@@ -261,13 +261,6 @@ impl Store {
             "UPDATE edges SET certificate_serial = $2, last_seen_at = $3 WHERE id = $1 AND revoked = $4";
         let query = sqlx::query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
         found(query.execute(&mut *tx).await?.rows_affected())?;
-        tx.commit().await
-    }
-
-    pub async fn touch_edge(&self, id: EdgeId, now: UnixMicros) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let query = sqlx::query("UPDATE edges SET last_seen_at = $2 WHERE id = $1").bind(id.column());
-        found(query.bind(now.0).execute(&mut *tx).await?.rows_affected())?;
         tx.commit().await
     }
 

@@ -138,7 +138,7 @@ pub(crate) async fn append_inputs(
     Ok(ordinals)
 }
 
-fn read_item(row: &Row) -> Result<IntakeItem, StoreError> {
+pub(crate) fn read_item(row: &Row) -> Result<IntakeItem, StoreError> {
     Ok(IntakeItem {
         ordinal: row.number("ordinal")?,
         recorded_at: row.time("recorded_at")?,

@@ -193,7 +193,7 @@ async fn insert(conn: &mut Connection, batch: &NewBatch) -> Result<u64, StoreErr
 }
 
 async fn set_quarantine(conn: &mut Connection, stream: StreamNo, why: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE streams SET quarantined = coalesce(quarantined, $2) WHERE stream = $1";
+    let sql = "UPDATE streams SET status = 'quarantined', reason = coalesce(reason, $2) WHERE stream = $1";
     let done = sqlx::query(sql).bind(i64::from(stream.0)).bind(why).execute(conn).await?;
     found(done.rows_affected())
 }
@@ -241,14 +241,9 @@ impl Store {
         tx.commit().await
     }
 
-    /// Batches after `seq`, in commit order.
-    pub async fn journal_after(&self, seq: u64, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let rows = sqlx::query(select_journal!("WHERE j.seq > $1 ORDER BY j.seq LIMIT $2"))
-            .bind(big(seq))
-            .bind(i64::from(limit))
-            .fetch_all(self.read())
-            .await?;
-        rows.iter().map(read_journal).collect()
+    pub async fn journal_batch(&self, seq: u64) -> Result<JournalRow, StoreError> {
+        let query = sqlx::query(select_journal!("WHERE j.seq = $1")).bind(big(seq));
+        read_journal(&query.fetch_one(self.read()).await?)
     }
 
     /// A stream's batches that end after `ordinal`, in order.
@@ -267,16 +262,6 @@ impl Store {
         let rows = sqlx::query(sql)
             .bind(i64::from(stream.0))
             .bind(big(after_ordinal))
-            .bind(i64::from(limit))
-            .fetch_all(self.read())
-            .await?;
-        rows.iter().map(read_journal).collect()
-    }
-
-    /// The newest batches of a lane, newest first.
-    pub async fn recent_batches(&self, lane: Lane, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
-        let rows = sqlx::query(select_journal!("WHERE j.lane = $1 ORDER BY j.seq DESC LIMIT $2"))
-            .bind(i64::from(lane.code()))
             .bind(i64::from(limit))
             .fetch_all(self.read())
             .await?;

@@ -97,18 +97,6 @@ const LIST_OF_SUBJECT: &str = "SELECT * FROM ledger_transactions t WHERE tenant_
 const VERIFY_PAGE: u32 = 500;
 
 impl Store {
-    pub async fn get_transaction(&self, tenant: TenantId, id: DerivedId) -> Result<LedgerRow, StoreError> {
-        let mut conn = self.read().acquire().await?;
-        let row = sqlx::query("SELECT * FROM ledger_transactions WHERE tenant_id = $1 AND id = $2")
-            .bind(tenant.column())
-            .bind(&id.0[..])
-            .fetch_one(&mut *conn)
-            .await?;
-        let mut row = read_row(&row)?;
-        fill_entries(&mut conn, tenant, std::iter::once(&mut row.transaction)).await?;
-        Ok(row)
-    }
-
     pub async fn list_transactions(
         &self,
         tenant: TenantId,

@@ -9,6 +9,7 @@
 mod aggregate;
 pub mod catalog;
 mod claims;
+mod click_batches;
 mod codec;
 pub mod commissions;
 pub mod conversion_reports;
@@ -24,6 +25,7 @@ pub mod journal;
 pub mod leases;
 pub mod ledger;
 pub mod money;
+pub mod order_events;
 pub mod outbox;
 mod page;
 pub mod projection;

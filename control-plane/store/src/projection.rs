@@ -150,12 +150,13 @@ fn sidecar_row(row: &SidecarRow) -> Value {
     ])
 }
 
-async fn fold_rollups(conn: &mut Connection, projection: &Projection) -> Result<(), StoreError> {
+async fn fold_rollups(conn: &mut Connection, seq: u64, projection: &Projection) -> Result<(), StoreError> {
     if !projection.rollups.is_empty() {
         let rows = Value::Array(projection.rollups.iter().map(rollup_row).collect()).to_string();
         for sql in dialect::FOLD_ROLLUPS {
             sqlx::query(sql).bind(&rows).execute(&mut *conn).await?;
         }
+        sqlx::query(dialect::INSERT_CLICK_BATCHES).bind(&rows).bind(big(seq)).execute(&mut *conn).await?;
     }
     let refused = projection.refused.iter().map(|(key, hits)| {
         json!([key.tenant.column(), key.hour.0, key.advertiser.column(), key.reason.code(), hits])
@@ -221,7 +222,7 @@ fn read_signal(row: &Row) -> Result<FraudSignal, StoreError> {
     })
 }
 
-fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
+pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
     let class = row.number("class")?;
     Ok(SidecarRow {
         tenant: row.id("tenant_id")?,
@@ -270,7 +271,7 @@ impl Store {
         if seq != done + 1 {
             return Err(StoreError::Conflict("projection_order"));
         }
-        fold_rollups(&mut tx, projection).await?;
+        fold_rollups(&mut tx, seq, projection).await?;
         let left_out = append_known(&mut tx, &projection.intake, now).await?;
         bulk(&mut tx, dialect::INSERT_SIDECAR, projection.sidecar.iter().map(sidecar_row).collect()).await?;
         for signal in &projection.signals {

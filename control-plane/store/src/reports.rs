@@ -5,8 +5,7 @@ use crate::projection::HitKind;
 use crate::row::{Columns, Id};
 use crate::{Store, StoreError};
 use proto_model::{
-    AdvertiserId, Amount, Country, DeviceClass, LinkId, OfferId, PartnerId, Reason, TenantId, UnixMicros,
-    VerdictKind,
+    AdvertiserId, Amount, LinkId, OfferId, PartnerId, Reason, TenantId, UnixMicros, VerdictKind,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -44,20 +43,25 @@ pub struct LinkHour {
     pub commissions: Vec<Amount>,
 }
 
+/// Hours from `from` on and before `until`, taken together in periods of whole hours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RuleFilter {
+    pub from: UnixMicros,
+    pub until: UnixMicros,
+    pub period_us: i64,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RuleHits {
+    /// Of the period.
+    pub start: UnixMicros,
+    /// `None` = no rule matched.
     pub rule_id: Option<String>,
     pub rule_set_version: u32,
     pub verdict: VerdictKind,
     pub clicks: u64,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FactHits {
-    pub country: Country,
-    pub device: DeviceClass,
-    pub verdict: VerdictKind,
-    pub clicks: u64,
+    /// As edges heard them: what a rule blocks never reaches the money engine.
+    pub conversions: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,6 +136,13 @@ const COMMISSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c
     AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
     GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, m.currency";
 
+const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id, verdict, \
+    sum(CASE WHEN kind = $5 THEN hits ELSE 0 END) AS clicks, \
+    sum(CASE WHEN kind = $6 THEN hits ELSE 0 END) AS conversions \
+    FROM rollup_rules WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 \
+    GROUP BY start, rule_set_version, rule_id, verdict \
+    ORDER BY start DESC, rule_set_version DESC, rule_id, verdict LIMIT $7 OFFSET $8";
+
 type Query<'q> = sqlx::query::Query<'q, Db, <Db as sqlx::Database>::Arguments>;
 
 fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
@@ -183,47 +194,34 @@ impl Store {
         Ok(report.into_values().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
     }
 
-    /// What each rule of each version did; `rule_id: None` = no rule matched.
+    /// What each rule of each version did in each period, newest period first; the rows from `skip` on.
     pub async fn report_rules(
         &self,
         tenant: TenantId,
-        from: UnixMicros,
-        until: UnixMicros,
+        filter: &RuleFilter,
+        skip: i64,
+        limit: u32,
     ) -> Result<Vec<RuleHits>, StoreError> {
-        let sql = "SELECT rule_set_version, rule_id, verdict, sum(hits) AS hits FROM rollup_rules \
-            WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $4 \
-            GROUP BY rule_set_version, rule_id, verdict ORDER BY rule_set_version DESC, rule_id, verdict";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
-        let rows = query.bind(HitKind::Click.code()).fetch_all(self.read()).await?;
+        let rows = sqlx::query(RULES)
+            .bind(tenant.column())
+            .bind(filter.from.0)
+            .bind(filter.until.0)
+            .bind(filter.period_us.max(1))
+            .bind(HitKind::Click.code())
+            .bind(HitKind::Conversion.code())
+            .bind(i64::from(limit))
+            .bind(skip)
+            .fetch_all(self.read())
+            .await?;
         let hits = |row: &Row| {
             let rule: String = row.col("rule_id")?;
             Ok(RuleHits {
+                start: row.time("start")?,
                 rule_id: (!rule.is_empty()).then_some(rule),
                 rule_set_version: row.number("rule_set_version")?,
                 verdict: coded(row, "verdict", VerdictKind::from_code)?,
-                clicks: row.number("hits")?,
-            })
-        };
-        rows.iter().map(hits).collect()
-    }
-
-    pub async fn report_facts(
-        &self,
-        tenant: TenantId,
-        from: UnixMicros,
-        until: UnixMicros,
-    ) -> Result<Vec<FactHits>, StoreError> {
-        let sql = "SELECT country, device, verdict, sum(hits) AS hits FROM rollup_facts \
-            WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $4 \
-            GROUP BY country, device, verdict ORDER BY hits DESC, country, device, verdict";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
-        let rows = query.bind(HitKind::Click.code()).fetch_all(self.read()).await?;
-        let hits = |row: &Row| {
-            Ok(FactHits {
-                country: Country::parse(row.col("country")?),
-                device: coded(row, "device", DeviceClass::from_code)?,
-                verdict: coded(row, "verdict", VerdictKind::from_code)?,
-                clicks: row.number("hits")?,
+                clicks: row.number("clicks")?,
+                conversions: row.number("conversions")?,
             })
         };
         rows.iter().map(hits).collect()

@@ -1,5 +1,6 @@
 //! Reads of statements and payouts.
 
+use crate::codec::reason;
 use crate::dialect::Row;
 use crate::money::{read_open_credit, select_credits};
 use crate::row::{Columns, Id, page};
@@ -16,6 +17,8 @@ pub struct StatementRow {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PayoutRow {
     pub payout: Payout,
+    /// Why it has its status.
+    pub reason: &'static str,
     pub recorded_at: UnixMicros,
 }
 
@@ -43,7 +46,7 @@ fn read_payout(row: &Row) -> Result<PayoutRow, StoreError> {
         amount: row.amount("amount_minor", "currency")?,
         status: row.word("status", PayoutStatus::parse)?,
     };
-    Ok(PayoutRow { payout, recorded_at: row.time("recorded_at")? })
+    Ok(PayoutRow { payout, reason: reason(row.col("reason")?)?, recorded_at: row.time("recorded_at")? })
 }
 
 impl Store {

@@ -9,7 +9,7 @@ use proto_wire::keys::sha256;
 
 const JOIN_SECS: i64 = 15 * 60;
 
-/// A bundle for `tributary edge join`: good once, for 15 minutes.
+/// A bundle for `tributary edge enroll`: good once, for 15 minutes.
 pub async fn create_join_bundle(app: &App, name: &str) -> Result<JoinBundle, AppError> {
     let name = catalog::checked_name(name)?;
     let token = proto_wire::join::new_token();

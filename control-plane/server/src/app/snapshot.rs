@@ -91,7 +91,7 @@ impl Snapshots {
 pub async fn refresh(app: &App) -> Result<(), AppError> {
     let current = app.snapshots.current.borrow().clone();
     let catalog = app.store.catalog_snapshot().await?;
-    // Catalog versions start at 0, manifests at 1.
+    // An edge without a snapshot holds version 0; the catalog's first is 1 before any write.
     let version = catalog.version.saturating_add(1);
     let mut status = Status::Ok;
     let mut tenants = BTreeMap::new();

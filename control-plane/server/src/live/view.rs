@@ -121,7 +121,7 @@ async fn tenant_part(app: &App, words: Words, tenant: TenantId) -> Result<Tenant
     let names = Names::load(app, tenant).await?;
     let filter = ConversionFilter::default();
     let conversions = app.store.list_conversions(tenant, &filter, None, ROWS).await?.items;
-    let clicks = recent::clicks(app, tenant, usize::try_from(ROWS).unwrap_or(0)).await?;
+    let clicks = recent::clicks(app, tenant, None, None, usize::try_from(ROWS).unwrap_or(0)).await?.items;
     let statements = app.store.list_statements(tenant, None, None, ROWS).await?.items;
     Ok(TenantPart {
         tiles: tiles(app, words, tenant).await?,

@@ -4,12 +4,13 @@ use super::auth::Tenant;
 use super::body::Params;
 use super::explain::AddressView;
 use super::ids::{AdvertiserRef, Id, LinkRef, OfferRef, PartnerRef, Time};
-use super::page::{List, MAX_LIMIT, whole};
+use super::page::List;
 use super::problem::Problem;
 use super::{Api, Reply};
 use crate::app::recent::{self, RecentClick};
 use axum::Json;
 use axum::extract::State;
+use proto_model::VerdictKind;
 use utoipa::{IntoParams, ToSchema};
 
 #[derive(serde::Serialize, ToSchema)]
@@ -70,25 +71,37 @@ impl From<RecentClick> for ClickEventView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ClickQuery {
+    /// `allow`, `flag` or `block`: only clicks with this verdict.
+    verdict: Option<String>,
     /// 1 to 100; 25 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
-/// List the newest clicks
+/// List clicks
 ///
-/// Read from the newest batches of the journal, with verdict, rule and rule-set version; one page, no cursor.
+/// Read from the journal, with verdict, rule and rule-set version: the batch that came in last first. A page may be
+/// shorter than `limit`; `has_more` says whether another one follows.
 #[utoipa::path(get, path = "/v1/clicks", tag = "tracking", params(ClickQuery),
-    responses((status = 200, description = "The newest clicks, newest first", body = List<ClickEventView>)))]
+    responses((status = 200, description = "A page, newest first", body = List<ClickEventView>)))]
 pub async fn list_clicks(
     State(api): State<Api>,
     Tenant(tenant): Tenant,
     Params(query): Params<ClickQuery>,
 ) -> Reply<Json<List<ClickEventView>>> {
-    let limit = query.limit.unwrap_or(25);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::bad_request("invalid_query", format!("limit must be 1 to {MAX_LIMIT}.")));
-    }
-    let clicks = recent::clicks(api.app(), tenant, usize::try_from(limit).unwrap_or(0)).await?;
-    Ok(Json(whole(clicks.into_iter().map(ClickEventView::from).collect())))
+    let verdict =
+        match query.verdict.as_deref() {
+            None => None,
+            Some(text) => Some(VerdictKind::parse(text).ok_or_else(|| {
+                Problem::bad_request("invalid_query", "verdict must be allow, flag or block.")
+            })?),
+        };
+    let scope = format!("{tenant} clicks {verdict:?}");
+    let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
+    let limit = usize::try_from(slice.limit).unwrap_or(0);
+    let page = recent::clicks(api.app(), tenant, verdict, slice.after, limit).await?;
+    let page = page.map(ClickEventView::from);
+    Ok(Json(slice.list(page.items, page.next)))
 }

@@ -3,11 +3,11 @@
 use super::auth::Tenant;
 use super::body::{Body, Params};
 use super::envelope::RequestId;
-use super::explain::{Explain, explain};
+use super::explain::{Explain, SHOWN_REPORTS, explain};
 use super::ids::{
     AdvertiserRef, AmountView, COMMISSION, CONVERSION, Id, LinkRef, PartnerRef, PathText, Time, derived,
 };
-use super::page::{List, Slice};
+use super::page::List;
 use super::problem::Problem;
 use super::{Api, Reply};
 use crate::app::conversions::{self, NewConversion};
@@ -76,7 +76,7 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
         transactions = page.items.into_iter().rev().map(|row| row.transaction.id).collect();
     }
     let shard = ShardKey::advertiser(tenant, row.advertiser);
-    let reports = api.store().conversion_reports(shard, &conversion.key).await?;
+    let reports = api.store().conversion_reports(shard, &conversion.key, SHOWN_REPORTS).await?;
     Ok(ConversionView {
         id: conversion.id.text(CONVERSION),
         advertiser_id: Id(row.advertiser),
@@ -112,7 +112,7 @@ pub struct ConversionQuery {
     order_id: Option<String>,
     /// `attributed` or `unattributed`.
     status: Option<String>,
-    /// `true`: only conversions about which reports disagree. Such a page may be shorter than `limit`.
+    /// `true`: only conversions about which reports disagree.
     conflict: Option<bool>,
     /// 1 to 100; 25 by default.
     #[param(minimum = 1, maximum = 100)]
@@ -134,35 +134,9 @@ impl ConversionQuery {
             partner: self.partner_id.map(|id| id.0),
             order_id: self.order_id.clone(),
             status,
+            conflict: self.conflict,
         })
     }
-}
-
-/// Conflicts are rare: look through this many conversions for a page of them.
-const CONFLICT_PAGES: usize = 20;
-
-async fn rows(
-    api: &Api,
-    tenant: TenantId,
-    filter: &ConversionFilter,
-    conflict: Option<bool>,
-    slice: &Slice<'_>,
-) -> Reply<(Vec<ConversionRow>, Option<i64>)> {
-    let Some(wanted) = conflict else {
-        let page = api.store().list_conversions(tenant, filter, slice.after, slice.limit).await?;
-        return Ok((page.items, page.next));
-    };
-    let mut after = slice.after;
-    let mut found = Vec::new();
-    for _ in 0..CONFLICT_PAGES {
-        let page = api.store().list_conversions(tenant, filter, after, slice.limit).await?;
-        found.extend(page.items.into_iter().filter(|row| row.conversion.conflicts.is_empty() != wanted));
-        after = page.next;
-        if after.is_none() || !found.is_empty() {
-            break;
-        }
-    }
-    Ok((found, after))
 }
 
 /// List conversions
@@ -174,14 +148,14 @@ pub async fn list_conversions(
     Params(query): Params<ConversionQuery>,
 ) -> Reply<Json<List<ConversionView>>> {
     let filter = query.filter()?;
-    let scope = format!("{tenant} conversions {filter:?} {:?}", query.conflict);
+    let scope = format!("{tenant} conversions {filter:?}");
     let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
-    let (items, next) = rows(&api, tenant, &filter, query.conflict, &slice).await?;
-    let mut views = Vec::with_capacity(items.len());
-    for row in items {
+    let page = api.store().list_conversions(tenant, &filter, slice.after, slice.limit).await?;
+    let mut views = Vec::with_capacity(page.items.len());
+    for row in page.items {
         views.push(view(&api, tenant, row).await?);
     }
-    Ok(Json(slice.list(views, next)))
+    Ok(Json(slice.list(views, page.next)))
 }
 
 /// Get a conversion

@@ -4,19 +4,19 @@ use super::ids::{AmountView, Id, LEDGER_TRANSACTION, LinkRef, OfferRef, PartnerR
 use super::terms::RateText;
 use control_plane_domain::intake::{ClickCredit, Source};
 use control_plane_domain::order::{Arithmetic, Candidate, Conflict, Conversion};
-use control_plane_store::conversion_reports::RecordedReport;
+use control_plane_store::conversion_reports::{ConversionReports, RecordedReport};
 use proto_model::event::Authority;
 use proto_model::{Address, DerivedId};
 use utoipa::ToSchema;
 
 /// Enough to see who said what; the count is complete.
-const SHOWN_REPORTS: usize = 20;
+pub const SHOWN_REPORTS: u32 = 20;
 
 /// The whole decision: clicks considered, winner, terms, arithmetic, ledger transactions, conflicts.
 #[derive(serde::Serialize, ToSchema)]
 pub struct Explain {
     /// How many reports of this conversion have come in, through any edge or the API.
-    pub reports: usize,
+    pub reports: u64,
     /// The first of them, oldest first.
     pub report_log: Vec<ReportView>,
     /// Those that said the same again.
@@ -227,11 +227,11 @@ impl From<&Conflict> for ConflictView {
 }
 
 /// `transactions` are the ledger transactions about the conversion's commission.
-pub fn explain(conversion: &Conversion, reports: &[RecordedReport], transactions: &[DerivedId]) -> Explain {
+pub fn explain(conversion: &Conversion, reports: &ConversionReports, transactions: &[DerivedId]) -> Explain {
     let decision = &conversion.decision;
     Explain {
-        reports: reports.len(),
-        report_log: reports.iter().take(SHOWN_REPORTS).map(ReportView::from).collect(),
+        reports: reports.count,
+        report_log: reports.first.iter().map(ReportView::from).collect(),
         duplicates: conversion.duplicates,
         conflicts: conversion.conflicts.iter().map(ConflictView::from).collect(),
         more_conflicts: conversion.more_conflicts,

@@ -26,6 +26,7 @@ pub mod policy;
 pub(crate) mod problem;
 mod programs;
 mod reports;
+mod rule_report;
 mod rule_sets;
 mod settlements;
 mod signals;

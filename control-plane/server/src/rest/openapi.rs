@@ -4,8 +4,8 @@ use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
     Api, advertisers, api_keys, clicks, commissions, conversions, customers, edges, health, ledger, links,
-    offers, order_events, partners, programs, reports, rule_sets, settlements, signals, statements, tenants,
-    touches,
+    offers, order_events, partners, programs, reports, rule_report, rule_sets, settlements, signals,
+    statements, tenants, touches,
 };
 use axum::response::IntoResponse;
 use http::{Method, header};
@@ -73,9 +73,10 @@ fn tracking_routes() -> OpenApiRouter<Api> {
         .routes(routes!(reports::refused))
         .routes(routes!(signals::list_signals))
         .routes(routes!(reports::hourly))
+        .routes(routes!(rule_report::by_rule))
         .routes(routes!(conversions::list_conversions, conversions::report_conversion))
         .routes(routes!(conversions::get_conversion))
-        .routes(routes!(order_events::report_order_event))
+        .routes(routes!(order_events::list_order_events, order_events::report_order_event))
         .routes(routes!(touches::bind_touch))
         .routes(routes!(customers::erase_customer))
 }

@@ -86,6 +86,19 @@ impl<'a> Slice<'a> {
         Ok(Self { key, scope, after, limit })
     }
 
+    /// For a list whose cursor counts the rows before the page.
+    pub fn skip(&self) -> i64 {
+        self.after.unwrap_or(0)
+    }
+
+    /// The page of such a list, from its rows from [`Self::skip`] on and at least one beyond it, if there is.
+    pub fn skipped<T>(&self, mut rows: Vec<T>) -> List<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        self.list(rows, more.then(|| self.skip().saturating_add(i64::from(self.limit))))
+    }
+
     pub fn list<T>(&self, data: Vec<T>, next: Option<i64>) -> List<T> {
         let next_cursor = next.map(|after| self.key.seal(&self.scope, after));
         List { data, has_more: next_cursor.is_some(), next_cursor }

@@ -91,6 +91,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/v1/conversions/{conversion_id}", Policy::Tenant),
     route(GET, "/v1/commissions", Policy::Tenant),
     route(GET, "/v1/commissions/{commission_id}", Policy::Tenant),
+    route(GET, "/v1/order-events", Policy::Tenant),
     route(POST, "/v1/order-events", Policy::Tenant),
     route(POST, "/v1/touches", Policy::Tenant),
     route(GET, "/v1/ledger-transactions", Policy::Tenant),
@@ -103,6 +104,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/v1/payouts", Policy::Tenant),
     route(GET, "/v1/payouts/{payout_id}", Policy::Tenant),
     route(GET, "/v1/reports/hourly", Policy::Tenant),
+    route(GET, "/v1/reports/rules", Policy::Tenant),
     route(DELETE, "/v1/customers/{customer_id}", Policy::Tenant),
 ];
 

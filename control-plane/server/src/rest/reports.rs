@@ -96,7 +96,7 @@ fn instant(name: &str, text: Option<&str>, default: UnixMicros) -> Result<UnixMi
 }
 
 /// Whole hours that cover what was asked for.
-fn range(from: Option<&str>, until: Option<&str>) -> Result<(UnixMicros, UnixMicros), Problem> {
+pub(super) fn range(from: Option<&str>, until: Option<&str>) -> Result<(UnixMicros, UnixMicros), Problem> {
     let next_hour = UnixMicros(clock::now().hour_start().0.saturating_add(HOUR_US));
     let until = instant("until", until, next_hour)?;
     let from = instant("from", from, UnixMicros(until.0.saturating_sub(DEFAULT_DAYS * DAY_US)))?.hour_start();
@@ -128,14 +128,11 @@ pub async fn hourly(
     let asked = (&query.from, &query.until, filter.advertiser, filter.offer, filter.partner, filter.link);
     let scope = format!("{tenant} hourly {asked:?}");
     let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
-    let skip = slice.after.unwrap_or(0);
-    let through = skip.saturating_add(i64::from(slice.limit));
+    let through = slice.skip().saturating_add(i64::from(slice.limit));
     let wanted = u32::try_from(through.saturating_add(1).min(MAX_ROWS)).unwrap_or(0);
     let rows = api.store().report_links(tenant, &filter, wanted).await?;
-    let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > through;
-    let page = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
-    let page = page.take(usize::try_from(slice.limit).unwrap_or(0)).map(HourlyReport::from).collect();
-    Ok(Json(slice.list(page, more.then_some(through))))
+    let rows = rows.into_iter().skip(usize::try_from(slice.skip()).unwrap_or(usize::MAX));
+    Ok(Json(slice.skipped(rows.collect()).map(HourlyReport::from)))
 }
 
 /// Hits of one advertiser that were refused in one hour for one reason.
@@ -188,10 +185,6 @@ pub async fn refused(
     let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
     let mut rows = api.store().report_refused(tenant, from, until).await?;
     rows.sort_by_key(|row| (std::cmp::Reverse(row.hour), row.advertiser, row.reason.code()));
-    let skip = slice.after.unwrap_or(0);
-    let through = skip.saturating_add(i64::from(slice.limit));
-    let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > through;
-    let page = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
-    let page = page.take(usize::try_from(slice.limit).unwrap_or(0)).map(RefusedView::from).collect();
-    Ok(Json(slice.list(page, more.then_some(through))))
+    let rows = rows.into_iter().skip(usize::try_from(slice.skip()).unwrap_or(usize::MAX));
+    Ok(Json(slice.skipped(rows.collect()).map(RefusedView::from)))
 }

@@ -137,6 +137,9 @@ pub struct PayoutView {
     pub amount: AmountView,
     /// `draft`: nobody has sent it yet.
     pub status: &'static str,
+    /// Why it has this status.
+    #[schema(example = "period_closed")]
+    pub reason: &'static str,
     pub recorded_at: Time,
 }
 
@@ -148,6 +151,7 @@ impl From<PayoutRow> for PayoutView {
             partner_id: Id(row.payout.partner),
             amount: row.payout.amount.into(),
             status: row.payout.status.as_str(),
+            reason: row.reason,
             recorded_at: Time(row.recorded_at),
         }
     }

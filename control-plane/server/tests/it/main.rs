@@ -3,6 +3,7 @@
 // Tests say what must hold by panicking when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod clicks;
 mod edge;
 mod enrolment;
 mod money;

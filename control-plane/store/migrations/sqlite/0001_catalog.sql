@@ -120,4 +120,4 @@ CREATE TABLE rule_sets (
     body_json TEXT NOT NULL,
     published_at INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, version)
-) STRICT;
+) STRICT, WITHOUT ROWID;

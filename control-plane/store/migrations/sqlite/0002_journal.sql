@@ -46,7 +46,9 @@ CREATE TABLE streams (
     lane INTEGER NOT NULL,
     last_ordinal INTEGER NOT NULL DEFAULT 0,
     head_hash BLOB NOT NULL CHECK (length(head_hash) = 32),
-    quarantined TEXT,
+    status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'quarantined')),
+    -- Why it is quarantined.
+    reason TEXT CHECK ((status = 'open') = (reason IS NULL)),
     UNIQUE (edge_id, epoch, lane),
     FOREIGN KEY (edge_id, epoch) REFERENCES edge_epochs (edge_id, epoch)
 ) STRICT;

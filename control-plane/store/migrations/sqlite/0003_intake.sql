@@ -27,7 +27,7 @@ CREATE TABLE intake (
     input TEXT NOT NULL,
     PRIMARY KEY (tenant_id, advertiser_id, ordinal),
     FOREIGN KEY (tenant_id, advertiser_id) REFERENCES intake_heads (tenant_id, advertiser_id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX intake_subject ON intake (tenant_id, advertiser_id, subject, kind, ordinal);
 CREATE INDEX intake_customer ON intake (tenant_id, customer) WHERE customer IS NOT NULL;
 
@@ -103,6 +103,18 @@ CREATE TABLE rollup_refused (
     hits INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, hour, advertiser_id, reason)
 ) STRICT, WITHOUT ROWID;
+
+-- Which batches hold clicks of a tenant, and how many of each verdict: a list of clicks opens these alone.
+CREATE TABLE click_batches (
+    tenant_id INTEGER NOT NULL REFERENCES tenants (id),
+    journal_seq INTEGER NOT NULL REFERENCES journal (seq),
+    allowed INTEGER NOT NULL,
+    flagged INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, journal_seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX click_batches_flagged ON click_batches (tenant_id, journal_seq) WHERE flagged > 0;
+CREATE INDEX click_batches_blocked ON click_batches (tenant_id, journal_seq) WHERE blocked > 0;
 
 CREATE TABLE fraud_signals (
     tenant_id INTEGER NOT NULL REFERENCES tenants (id),

@@ -20,7 +20,7 @@ CREATE TABLE terms (
     body TEXT NOT NULL,
     PRIMARY KEY (tenant_id, advertiser_id, offer_id, version),
     FOREIGN KEY (tenant_id, advertiser_id) REFERENCES money_checkpoints (tenant_id, advertiser_id)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE orders (
     tenant_id INTEGER NOT NULL,
@@ -71,6 +71,7 @@ CREATE TABLE conversions (
     FOREIGN KEY (tenant_id, advertiser_id, order_id) REFERENCES orders (tenant_id, advertiser_id, order_id)
 ) STRICT;
 CREATE INDEX conversions_order ON conversions (tenant_id, order_id, seq);
+CREATE INDEX conversions_conflicts ON conversions (tenant_id, seq) WHERE conflicts <> '[]';
 CREATE INDEX conversions_hour ON conversions (tenant_id, hour, link_id);
 
 CREATE TABLE commissions (
@@ -133,7 +134,7 @@ CREATE TABLE ledger_transactions (
     UNIQUE (tenant_id, seq),
     FOREIGN KEY (tenant_id, advertiser_id, intake_ordinal)
         REFERENCES intake (tenant_id, advertiser_id, ordinal)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_transactions_subject ON ledger_transactions (tenant_id, subject, seq);
 
 -- Written before their transaction, which the database takes only if they balance (0005); the reference is
@@ -193,7 +194,7 @@ CREATE TABLE statements (
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, seq),
     UNIQUE (tenant_id, partner_id, currency, through)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE statement_lines (
     tenant_id INTEGER NOT NULL,
@@ -215,12 +216,13 @@ CREATE TABLE payouts (
     amount_minor INTEGER NOT NULL,
     currency TEXT NOT NULL,
     status TEXT NOT NULL,
+    reason TEXT NOT NULL,
     recorded_at INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, seq),
     FOREIGN KEY (tenant_id, statement_id) REFERENCES statements (tenant_id, id)
         DEFERRABLE INITIALLY DEFERRED
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox (
     tenant_id INTEGER NOT NULL,
@@ -237,4 +239,4 @@ CREATE TABLE outbox (
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, seq),
     FOREIGN KEY (tenant_id, advertiser_id) REFERENCES money_checkpoints (tenant_id, advertiser_id)
-) STRICT;
+) STRICT, WITHOUT ROWID;

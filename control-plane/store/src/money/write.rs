@@ -7,6 +7,7 @@ use crate::intake::advertiser_column;
 use crate::row::{Id, big, take_seq};
 use control_plane_domain::intake::{IntakeItem, ShardKey, Touch};
 use control_plane_domain::ledger::LedgerTransaction;
+use control_plane_domain::reason;
 use control_plane_domain::settlement::{OpenCredit, Payout, Statement};
 use control_plane_domain::state::Notification;
 use control_plane_domain::terms::OfferTerms;
@@ -161,7 +162,7 @@ pub(super) async fn payout(
     let tenant = shard.tenant.column();
     let seq = take_seq(conn, tenant, "payouts", 1).await?;
     let sql = "INSERT INTO payouts (tenant_id, id, seq, statement_id, partner_id, amount_minor, currency, \
-        status, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        status, reason, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     sqlx::query(sql)
         .bind(tenant)
         .bind(&payout.id.0[..])
@@ -171,6 +172,7 @@ pub(super) async fn payout(
         .bind(payout.amount.minor)
         .bind(payout.amount.currency.code())
         .bind(payout.status.as_str())
+        .bind(reason::PERIOD_CLOSED)
         .bind(item.recorded_at.0)
         .execute(conn)
         .await?;

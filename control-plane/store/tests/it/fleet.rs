@@ -75,7 +75,7 @@ async fn a_revoked_edge_opens_nothing() {
     let store = store().await;
     let edge = edge(&store, 1).await;
     store.set_edge_certificate(edge.id, "beef", NOW).await.unwrap();
-    store.touch_edge(edge.id, NOW.plus_secs(5)).await.unwrap();
+    store.open_session(edge.id, 1, NOW.plus_secs(5)).await.unwrap();
     let row = store.get_edge(edge.id).await.unwrap();
     assert_eq!((row.certificate_serial.as_str(), row.last_seen_at), ("beef", Some(NOW.plus_secs(5))));
     store.revoke_edge(edge.id).await.unwrap();

@@ -6,6 +6,7 @@
 mod arbitrary;
 mod catalog;
 mod erase;
+mod explain;
 mod fleet;
 mod intake;
 mod journal;

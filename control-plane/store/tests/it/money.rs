@@ -116,7 +116,6 @@ async fn a_sale_becomes_a_statement_and_a_payout() {
     let about = LedgerFilter { subject: Some(commission.id), ..LedgerFilter::default() };
     let ledger = store.list_transactions(world.tenant, &about, None, 10).await.unwrap().items;
     assert_eq!(ledger.len(), 3, "accrue, approve, credit");
-    assert_eq!(store.get_transaction(world.tenant, ledger[0].transaction.id).await.unwrap(), ledger[0]);
     for shard in store.shards(world.tenant).await.unwrap() {
         assert_eq!(store.verify_ledger(shard).await.unwrap().problem, None, "{shard:?}");
     }

@@ -5,9 +5,10 @@ use control_plane_domain::intake::{CustomerRef, ShardKey};
 use control_plane_store::projection::{
     CustomerKey, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
 };
-use control_plane_store::reports::ReportFilter;
+use control_plane_store::reports::{ReportFilter, RuleFilter, RuleHits};
 use control_plane_store::{Store, StoreError};
 use proto_model::event::PersonalClass;
+use proto_model::time::{DAY_US, HOUR_US};
 use proto_model::{
     Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, Reason, StreamNo, TenantId, UnixMicros,
     VerdictKind,
@@ -129,8 +130,7 @@ async fn a_batch_is_projected_exactly_once() {
             [(Reason::BadToken, 4)]
         );
     }
-    assert_eq!(store.projected_through().await.unwrap(), 1);
-    assert_eq!(store.journal_after(0, 1).await.unwrap()[0].sidecar, None, "personal values moved on");
+    assert_eq!(store.journal_batch(1).await.unwrap().sidecar, None, "personal values moved on");
     assert!(store.commit_projection(&lease, 2, &projection(&world), NOW).await.unwrap());
     assert_eq!(clicks_of(&store, &world).await, [(14, 4, 2)], "roll-ups add up");
     assert_eq!(store.unprojected(10).await.unwrap(), []);
@@ -203,23 +203,63 @@ async fn links_are_found_within_their_tenant() {
 }
 
 #[tokio::test]
-async fn reports_by_rule_and_by_fact() {
+async fn reports_by_rule() {
     let store = store().await;
     let world = World::create(&store, 1).await;
     let lease = lease(&store).await;
     batches(&store, 1).await;
-    store.commit_projection(&lease, 1, &projection(&world), NOW).await.unwrap();
-    let (from, until) = (NOW.hour_start(), UnixMicros(i64::MAX));
-    let rules = store.report_rules(world.tenant, from, until).await.unwrap();
-    let rules: Vec<_> =
-        rules.iter().map(|row| (row.rule_id.as_deref(), row.rule_set_version, row.clicks)).collect();
-    assert_eq!(rules, [(None, 3, 5), (Some("no-bots"), 3, 2), (Some("no-bots"), 3, 1)]);
-    let facts = store.report_facts(world.tenant, from, until).await.unwrap();
-    assert_eq!(
-        facts.iter().map(|row| (row.country.code(), row.clicks)).collect::<Vec<_>>(),
-        [("CN", 5), ("CN", 2), ("CN", 1)]
-    );
-    assert_eq!(store.report_facts(world.tenant, until, until).await.unwrap(), []);
+    let blocked = clicks(&world, VerdictKind::Block);
+    let earlier = RollupKey { hour: blocked.hour.plus_secs(-3_600), ..blocked.clone() };
+    let sale = RollupKey { kind: HitKind::Conversion, link: None, ..blocked };
+    let mut projection = projection(&world);
+    projection.rollups.extend([(earlier, 9), (sale, 6)]);
+    store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
+    let hours = RuleFilter { from: UnixMicros(0), until: UnixMicros(i64::MAX), period_us: HOUR_US };
+    let rows = async |filter: &RuleFilter, skip, limit| {
+        let rows = store.report_rules(world.tenant, filter, skip, limit).await.unwrap();
+        let row = |row: RuleHits| ((NOW.0 - row.start.0) / HOUR_US, row.rule_id, row.clicks, row.conversions);
+        rows.into_iter().map(row).collect::<Vec<_>>()
+    };
+    let bots = || Some("no-bots".to_owned());
+    let all = [(0, None, 5, 0), (0, bots(), 2, 0), (0, bots(), 1, 6), (1, bots(), 9, 0)];
+    assert_eq!(rows(&hours, 0, 10).await, all);
+    assert_eq!(rows(&hours, 2, 1).await, all[2..3]);
+    assert_eq!(rows(&RuleFilter { from: NOW.hour_start(), ..hours }, 0, 10).await, all[..3]);
+    let days = RuleFilter { period_us: DAY_US, ..hours };
+    let days: Vec<_> = rows(&days, 0, 10).await.into_iter().map(|row| (row.2, row.3)).collect();
+    assert_eq!(days, [(5, 0), (2, 0), (10, 6)]);
     let filter = ReportFilter { advertiser: Some(AdvertiserId::from_random(9)), ..this_hour() };
     assert_eq!(store.report_links(world.tenant, &filter, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn batches_with_clicks_are_found_by_tenant_and_verdict() {
+    let store = store().await;
+    let (one, two) = (World::create(&store, 1).await, World::create(&store, 2).await);
+    let lease = lease(&store).await;
+    batches(&store, 3).await;
+    let sale = RollupKey { kind: HitKind::Conversion, ..clicks(&one, VerdictKind::Allow) };
+    let all = [
+        vec![(clicks(&one, VerdictKind::Block), 1), (clicks(&two, VerdictKind::Allow), 7)],
+        vec![(clicks(&two, VerdictKind::Flag), 1), (sale, 2)],
+        vec![(clicks(&one, VerdictKind::Allow), 1), (clicks(&one, VerdictKind::Flag), 1)],
+    ];
+    for (seq, rollups) in (1..).zip(all) {
+        let projection = Projection { rollups: rollups.into_iter().collect(), ..Projection::default() };
+        assert!(store.commit_projection(&lease, seq, &projection, NOW).await.unwrap());
+    }
+    let cases: [(&World, Option<VerdictKind>, u64, &[u64]); 7] = [
+        (&one, None, u64::MAX, &[3, 1]),
+        (&one, None, 2, &[1]),
+        (&one, Some(VerdictKind::Block), u64::MAX, &[1]),
+        (&one, Some(VerdictKind::Flag), u64::MAX, &[3]),
+        (&two, None, u64::MAX, &[2, 1]),
+        (&two, Some(VerdictKind::Allow), u64::MAX, &[1]),
+        (&two, Some(VerdictKind::Block), u64::MAX, &[]),
+    ];
+    for (world, verdict, through, expected) in cases {
+        let found = store.click_batches(world.tenant, verdict, through, 10).await.unwrap();
+        assert_eq!(found, expected, "{verdict:?} {through}");
+    }
+    assert_eq!(store.click_batches(one.tenant, None, u64::MAX, 1).await.unwrap(), [3]);
 }

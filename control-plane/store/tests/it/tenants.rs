@@ -9,7 +9,7 @@ use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::ledger::LedgerFilter;
 use control_plane_store::projection::{CustomerKey, FraudSignal, Projection};
-use control_plane_store::reports::ReportFilter;
+use control_plane_store::reports::{ReportFilter, RuleFilter};
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::event::PersonalClass;
 use proto_model::{
@@ -22,7 +22,6 @@ struct Owned {
     api_key: i64,
     conversion: DerivedId,
     commission: DerivedId,
-    transaction: DerivedId,
     statement: DerivedId,
     payout: DerivedId,
 }
@@ -42,13 +41,10 @@ async fn own(store: &Store, n: u64) -> Owned {
     run_money(store, &lease).await;
     let conversion =
         store.list_conversions(tenant, &ConversionFilter::default(), None, 1).await.unwrap().items.remove(0);
-    let transaction =
-        store.list_transactions(tenant, &LedgerFilter::default(), None, 1).await.unwrap().items.remove(0);
     Owned {
         api_key,
         conversion: conversion.conversion.id,
         commission: conversion.conversion.commission.unwrap().id,
-        transaction: transaction.transaction.id,
         statement: store.list_statements(tenant, None, None, 1).await.unwrap().items[0].statement.id,
         payout: store.list_payouts(tenant, None, None, 1).await.unwrap().items[0].payout.id,
         world,
@@ -103,7 +99,6 @@ async fn ids_of_another_tenant_are_not_found() {
     hidden(store.get_link(me, link).await);
     hidden(store.get_conversion(me, theirs.conversion).await);
     hidden(store.get_commission(me, theirs.commission).await);
-    hidden(store.get_transaction(me, theirs.transaction).await);
     hidden(store.get_statement(me, theirs.statement).await);
     hidden(store.get_payout(me, theirs.payout).await);
     hidden(store.get_order(me, advertiser, "A-1").await);
@@ -208,8 +203,13 @@ async fn lists_and_reports_hold_only_their_own() {
     let (from, until) = (UnixMicros(0), UnixMicros(i64::MAX));
     let filter = ReportFilter { from, until, advertiser: None, offer: None, partner: None, link: None };
     assert_eq!(store.report_links(me, &filter, 10).await.unwrap(), []);
-    assert_eq!(store.report_rules(me, from, until).await.unwrap(), []);
-    assert_eq!(store.report_facts(me, from, until).await.unwrap(), []);
+    let rules = RuleFilter { from, until, period_us: 1 };
+    assert_eq!(store.report_rules(me, &rules, 0, 10).await.unwrap(), []);
+    assert_eq!(store.click_batches(me, None, u64::MAX, 10).await.unwrap(), [0; 0]);
+    assert_eq!(store.click_batches(theirs.world.tenant, None, u64::MAX, 10).await.unwrap(), [1]);
+    assert_eq!(store.list_order_events(me, "A-1", None, 0, 10).await.unwrap(), []);
+    let theirs_by_id = Some(theirs.world.advertiser);
+    assert_eq!(store.list_order_events(me, "A-1", theirs_by_id, 0, 10).await.unwrap(), []);
     assert_eq!(store.report_refused(me, from, until).await.unwrap(), []);
     let address = Address { stream: StreamNo(2), ordinal: 1 };
     assert_eq!(store.sidecar_at(me, address).await.unwrap(), []);

@@ -57,7 +57,12 @@ async fn rows_written_once_cannot_be_changed_or_deleted() {
         }
         assert_eq!(count(&mut raw, table).await, before);
     }
-    for table in [
+}
+
+#[tokio::test]
+async fn replacing_is_no_way_around() {
+    let (_directory, _store, mut raw) = filled().await;
+    let tables = [
         "journal",
         "intake",
         "rule_sets",
@@ -67,26 +72,46 @@ async fn rows_written_once_cannot_be_changed_or_deleted() {
         "statements",
         "statement_lines",
         "payouts",
-    ] {
+        "outbox",
+    ];
+    for table in tables {
+        let before = count(&mut raw, table).await;
+        assert!(before > 0, "{table} has a row to try it on");
         let sql = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table} LIMIT 1");
-        assert!(run(&mut raw, &sql).await.is_err(), "{sql}");
+        let error = run(&mut raw, &sql).await.unwrap_err();
+        assert!(error.contains("written once") || error.contains("posted already"), "{sql}: {error}");
+        assert_eq!(count(&mut raw, table).await, before);
+        if table != "journal" {
+            let rowid = run(&mut raw, &format!("SELECT rowid FROM {table}")).await.unwrap_err();
+            assert!(rowid.contains("no such column"), "{table} could be replaced by rowid: {rowid}");
+        }
+    }
+    // Another key of the same row, under an id of its own.
+    for sql in [
+        "INSERT OR REPLACE INTO statements SELECT tenant_id, zeroblob(16), seq + 9, partner_id, currency, \
+         through, opening_minor, closing_minor, payout_id, hash, recorded_at FROM statements",
+        "INSERT OR REPLACE INTO statement_lines SELECT tenant_id, statement_id, line + 9, credit_id \
+         FROM statement_lines",
+    ] {
+        assert!(run(&mut raw, sql).await.unwrap_err().contains("written once"), "{sql}");
     }
 }
 
 #[tokio::test]
-async fn of_a_payout_only_the_status_moves() {
+async fn a_payout_moves_on_in_status_and_reason_alone() {
     let (_directory, _store, mut raw) = filled().await;
-    assert!(count(&mut raw, "payouts").await > 0);
     for sql in [
         "DELETE FROM payouts",
+        "DELETE FROM outbox",
         "UPDATE payouts SET amount_minor = amount_minor + 1",
-        "UPDATE payouts SET partner_id = partner_id + 1",
         "UPDATE payouts SET currency = 'EUR'",
+        "UPDATE payouts SET partner_id = partner_id + 1",
+        "UPDATE OR REPLACE payouts SET id = zeroblob(16)",
     ] {
         let error = run(&mut raw, sql).await.unwrap_err();
         assert!(error.contains("written once"), "{sql}: {error}");
     }
-    assert!(run(&mut raw, "UPDATE payouts SET status = status").await.unwrap() > 0);
+    assert_eq!(run(&mut raw, "UPDATE payouts SET status = 'paid', reason = 'sent'").await.unwrap(), 1);
 }
 
 /// A transaction like the last one of some shard, with another id, and the next sequence.

@@ -27,11 +27,7 @@ fn the_committed_document_is_up_to_date() {
         std::fs::write(COMMITTED, &made).unwrap();
     }
     let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-    assert!(
-        committed == made,
-        "openapi.json is not what the code makes: run \
-         `TRIBUTARY_WRITE_OPENAPI=1 cargo test -p control-plane-server --test it openapi` and commit it"
-    );
+    assert!(committed == made, "openapi.json is not what the code makes: run `make openapi` and commit it");
 }
 
 #[test]
