@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod grpc;
 pub mod jobs;
+mod listen;
 pub mod live;
 pub mod rest;
 mod start;

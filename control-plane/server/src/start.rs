@@ -4,11 +4,11 @@ use crate::app::{App, clock, health, keys, money, project, snapshot};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::error::AppError;
+use crate::listen::{self, Bounded};
 use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
 use control_plane_store::{Store, StoreError};
 use std::fs::File;
-use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 
 /// Connections that are still busy after this are cut.
 const DRAIN: Duration = Duration::from_secs(10);
+/// A call may take long, and its caller then says nothing; what is slow before a call has limits of its own.
+const SILENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -112,12 +114,16 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         supervise::spawn(jobs::PART, app.clone(), stop.clone(), jobs::run),
     ];
     let grpc = grpc::serve(server, app.clone(), edges, stop.clone());
-    let rest = serve_api(app.clone(), api, stop.clone());
+    let api = Bounded::new(api, listen::places(), SILENCE);
+    let rest = rest::serve(rest::router(app.clone()), api, stop.clone());
     let listeners = vec![
         watched("edges", app.clone(), stop.clone(), async {
             grpc.await.map_err(|e| crate::error::chain(&e))
         }),
-        watched("api", app.clone(), stop, async { rest.await.map_err(|e| crate::error::chain(&e)) }),
+        watched("api", app.clone(), stop, async {
+            rest.await;
+            Ok(())
+        }),
     ];
     Ok(ControlPlane { app, api_addr, grpc_addr, stop: stop_sender, listeners, workers, _lock: lock })
 }
@@ -140,14 +146,6 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
-}
-
-async fn serve_api(app: Arc<App>, listener: TcpListener, mut stop: Stop) -> std::io::Result<()> {
-    let service = rest::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move { stop.wait().await })
-        .into_future()
-        .await
 }
 
 /// A listener cannot be started again on its consumed socket: its end is the end of readiness.

@@ -8,6 +8,7 @@ mod watch;
 use crate::app::{App, clock};
 use crate::ca::{self, CaError};
 use crate::error::{AppError, chain};
+use crate::listen::{self, Bounded};
 use crate::supervise::Stop;
 use control_plane_store::StoreError;
 use control_plane_store::fleet::Edge;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -69,7 +69,8 @@ pub async fn serve(
     let edges = EdgeServiceServer::new(Edges { app, stop: stop.clone() })
         .max_decoding_message_size(proto_wire::envelope::MAX_MESSAGE)
         .max_encoding_message_size(proto_wire::manifest::MAX_MESSAGE);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    // A peer that has come through the handshake answers every ping.
+    let incoming = Bounded::new(listener, listen::places(), 3 * KEEPALIVE).incoming();
     let mut ended = stop;
     server.serve_with_incoming_shutdown(edges, incoming, async move { ended.wait().await }).await?;
     Ok(())

@@ -28,6 +28,7 @@ mod programs;
 mod reports;
 mod rule_report;
 mod rule_sets;
+mod serve;
 mod settlements;
 mod signals;
 mod statements;
@@ -36,6 +37,7 @@ mod terms;
 mod touches;
 
 pub use openapi::openapi_json;
+pub(crate) use serve::serve;
 
 use crate::app::App;
 use crate::live;
