@@ -118,6 +118,7 @@ reason-awaiting_hold = waiting for the hold to run out
 reason-delivered = the order was delivered
 reason-hold_elapsed = the hold has run out
 reason-no_hold = the terms have no hold
+reason-period_closed = the period was closed
 reason-cancelled = the order was cancelled
 reason-charged_back = the payment was charged back
 reason-refunded = the order was refunded

@@ -115,6 +115,7 @@ reason-awaiting_hold = 等待保留期结束
 reason-delivered = 订单已交付
 reason-hold_elapsed = 保留期已结束
 reason-no_hold = 条款没有保留期
+reason-period_closed = 结算期已关闭
 reason-cancelled = 订单已取消
 reason-charged_back = 付款被拒付
 reason-refunded = 订单已退款

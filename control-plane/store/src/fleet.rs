@@ -273,6 +273,23 @@ impl Store {
         tx.commit().await
     }
 
+    /// Lifts the quarantine of the edge's streams; gives them as they were. `NotFound` for an unknown edge,
+    /// `Conflict("edge_revoked")` for one that may not send anyway.
+    pub async fn release_edge(&self, id: EdgeId) -> Result<Vec<LaneHead>, StoreError> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query("SELECT * FROM edges WHERE id = $1").bind(id.column());
+        if read_edge(&row.fetch_one(&mut *tx).await?)?.revoked {
+            return Err(StoreError::Conflict("edge_revoked"));
+        }
+        let sql = "SELECT * FROM streams WHERE edge_id = $1 AND status = 'quarantined' ORDER BY stream";
+        let rows = sqlx::query(sql).bind(id.column()).fetch_all(&mut *tx).await?;
+        let held = rows.iter().map(read_head).collect::<Result<_, _>>()?;
+        let sql = "UPDATE streams SET status = 'open', reason = NULL WHERE edge_id = $1";
+        sqlx::query(sql).bind(id.column()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(held)
+    }
+
     /// For a new spool: new streams; the epochs before it are fenced from now on. `NotFound` also when the
     /// edge is revoked.
     pub async fn open_epoch(

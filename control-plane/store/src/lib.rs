@@ -33,6 +33,7 @@ pub mod reports;
 mod row;
 mod signals;
 pub mod statements;
+pub mod verify;
 
 pub use db::Store;
 pub use error::StoreError;

@@ -5,6 +5,12 @@ use super::orders::checked_text;
 use crate::error::AppError;
 use control_plane_store::erase::ErasedCounts;
 use proto_model::TenantId;
+use std::time::Duration;
+
+/// How long an erasure waits for the projector.
+const WAIT: Duration = Duration::from_secs(20);
+/// Another process may be the projector, and then nobody tells us.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Deletes what ties `customer_id` to a pseudonym, and the personal values of its events.
 pub async fn erase_customer(
@@ -14,5 +20,21 @@ pub async fn erase_customer(
 ) -> Result<ErasedCounts, AppError> {
     checked_text("customer_id", customer_id)?;
     app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
+    projected(app, WAIT).await?;
     Ok(app.store.erase_customer(tenant, customer_id).await?)
+}
+
+/// Waits until everything that was taken before now is projected: what a batch says about a customer is only
+/// known from then on, and an erasure must hold for all that was here when it was asked for.
+pub async fn projected(app: &App, wait: Duration) -> Result<(), AppError> {
+    let head = app.store.journal_count().await?.given;
+    let mut progress = app.store.signals().projection.subscribe();
+    let deadline = tokio::time::Instant::now() + wait;
+    while app.store.projected_through().await? < head {
+        if tokio::time::Instant::now() >= deadline {
+            return Err(AppError::Unavailable("batches are still being projected; nothing was erased"));
+        }
+        let _ = tokio::time::timeout(LOOK_AGAIN, progress.changed()).await;
+    }
+    Ok(())
 }

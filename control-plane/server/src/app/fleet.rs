@@ -29,3 +29,17 @@ pub async fn create_join_bundle(app: &App, name: &str) -> Result<JoinBundle, App
 pub async fn revoke_edge(app: &App, edge: EdgeId) -> Result<(), AppError> {
     app.store.revoke_edge(edge).await.map_err(AppError::of("edge"))
 }
+
+/// Lifts the quarantine of an edge's streams. What they hold is not touched, and whatever they are sent next
+/// must continue it: a fork ends in quarantine again.
+pub async fn release_edge(app: &App, edge: EdgeId) -> Result<(), AppError> {
+    let released = app.store.release_edge(edge).await.map_err(AppError::of("edge"))?;
+    for stream in released {
+        let why = stream.quarantined.unwrap_or_default();
+        tracing::warn!(
+            %edge, stream = stream.stream.0, lane = stream.lane.as_str(), at = stream.last_ordinal,
+            "an operator released a stream that was quarantined for: {why}"
+        );
+    }
+    Ok(())
+}

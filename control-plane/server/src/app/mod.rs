@@ -19,6 +19,7 @@ pub mod rules;
 pub mod rules_json;
 pub mod settle;
 pub mod snapshot;
+pub mod verify;
 
 use crate::ca::Authority;
 use crate::supervise::Stop;

@@ -116,3 +116,65 @@ fn epoch_to_wire(epoch: EdgeEpoch) -> OpenEpochResponse {
         traffic_stream: epoch.traffic_stream.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Authority;
+
+    const ISSUED: UnixMicros = UnixMicros::from_secs(1_800_000_000);
+    const DAY: i64 = 86_400;
+
+    /// An edge with the certificate that the CA gave it at [`ISSUED`].
+    fn edge() -> Edge {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(dir.path(), ISSUED).unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+        let id = EdgeId::new(42).unwrap();
+        let certificate = authority.sign_edge(request.der(), id, ISSUED).unwrap();
+        Edge {
+            id,
+            name: "edge".into(),
+            batch_public_key: [1; 32],
+            certificate_serial: certificate.serial,
+            version: "0.1.0".into(),
+            created_at: ISSUED,
+            last_seen_at: None,
+            revoked: false,
+        }
+    }
+
+    fn outcome(edge: &Edge, signed_off_by: i64, age_secs: i64) -> &'static str {
+        let now = ISSUED.plus_secs(age_secs);
+        match renewable(edge, now.secs() + signed_off_by, now) {
+            Ok(()) => "renewed",
+            Err(AppError::Invalid { field, .. }) => field,
+            Err(AppError::Conflict { code, .. }) => code,
+            Err(AppError::Forbidden) => "forbidden",
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn renewal_ends_thirty_days_after_expiry() {
+        let edge = edge();
+        for (age_secs, expected) in [
+            (0, "renewed"),
+            (14 * DAY, "renewed"),
+            (44 * DAY, "renewed"),
+            (44 * DAY + 1, "certificate_too_old"),
+            (400 * DAY, "certificate_too_old"),
+        ] {
+            assert_eq!(outcome(&edge, 0, age_secs), expected, "{age_secs} s after issue");
+        }
+        for (off_by, expected) in
+            [(-300, "renewed"), (300, "renewed"), (-301, "signed_at_secs"), (301, "signed_at_secs")]
+        {
+            assert_eq!(outcome(&edge, off_by, DAY), expected, "signed {off_by} s off");
+        }
+        assert_eq!(outcome(&Edge { revoked: true, ..edge.clone() }, 0, DAY), "forbidden");
+        let foreign = Edge { certificate_serial: "00ff".into(), ..edge };
+        assert_eq!(outcome(&foreign, 0, DAY), "certificate_too_old");
+    }
+}

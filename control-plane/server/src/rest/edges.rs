@@ -115,6 +115,22 @@ pub async fn create_join_bundle(
     responses((status = 200, description = "The edge as it is now", body = EdgeView)))]
 pub async fn revoke_edge(State(api): State<Api>, PathId(id): PathId<EdgeId>) -> Reply<Json<EdgeView>> {
     fleet::revoke_edge(api.app(), id).await?;
+    current(&api, id).await
+}
+
+/// Release an edge's quarantined streams
+///
+/// What stands in the journal stays, and the edge may send again what comes after it. When that contradicts
+/// the journal once more, the stream is quarantined once more: then revoke the edge and enrol it anew.
+#[utoipa::path(post, path = "/v1/edges/{edge_id}/release", tag = "operator",
+    params(("edge_id" = EdgeRef, Path)),
+    responses((status = 200, description = "The edge as it is now", body = EdgeView)))]
+pub async fn release_edge(State(api): State<Api>, PathId(id): PathId<EdgeId>) -> Reply<Json<EdgeView>> {
+    fleet::release_edge(api.app(), id).await?;
+    current(&api, id).await
+}
+
+async fn current(api: &Api, id: EdgeId) -> Reply<Json<EdgeView>> {
     let edge = api.store().get_edge(id).await.map_err(crate::AppError::of("edge"))?;
     let streams = api.store().edge_streams(id).await?;
     Ok(Json(view(edge, streams)))

@@ -183,7 +183,7 @@ pub async fn list_accounts(State(api): State<Api>, Tenant(tenant): Tenant) -> Re
 #[derive(serde::Serialize, ToSchema)]
 #[schema(as = LedgerReplay)]
 pub struct ReplayView {
-    /// Every ledger and every statement came out byte for byte as stored.
+    /// Every ledger, statement and payout came out byte for byte as stored, and nothing else is stored.
     pub equal: bool,
     pub shards: Vec<ShardReplay>,
 }
@@ -196,6 +196,7 @@ pub struct ShardReplay {
     pub intake_items: u64,
     pub ledger_transactions: u64,
     pub statements: u64,
+    pub payouts: u64,
     /// SHA-256 at the head of the chain that the replay made.
     pub ledger_hash: String,
     /// The first thing that differs.
@@ -210,6 +211,7 @@ impl From<ReplayReport> for ShardReplay {
             intake_items: report.items,
             ledger_transactions: report.transactions,
             statements: report.statements,
+            payouts: report.payouts,
             ledger_hash: hex(&report.ledger_hash),
             difference: report.difference,
         }

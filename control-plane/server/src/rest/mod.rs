@@ -15,6 +15,7 @@ mod explain;
 mod health;
 mod idempotency;
 pub mod ids;
+mod journal;
 mod ledger;
 mod links;
 mod offers;

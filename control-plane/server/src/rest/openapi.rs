@@ -3,8 +3,8 @@
 use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
-    Api, advertisers, api_keys, clicks, commissions, conversions, customers, edges, health, ledger, links,
-    offers, order_events, partners, programs, reports, rule_report, rule_sets, settlements, signals,
+    Api, advertisers, api_keys, clicks, commissions, conversions, customers, edges, health, journal, ledger,
+    links, offers, order_events, partners, programs, reports, rule_report, rule_sets, settlements, signals,
     statements, tenants, touches,
 };
 use axum::response::IntoResponse;
@@ -43,6 +43,8 @@ fn operator_routes() -> OpenApiRouter<Api> {
         .routes(routes!(edges::list_edges))
         .routes(routes!(edges::create_join_bundle))
         .routes(routes!(edges::revoke_edge))
+        .routes(routes!(edges::release_edge))
+        .routes(routes!(journal::verify_journal))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::revoke_api_key))
 }

@@ -51,6 +51,8 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/v1/edges", Policy::Operator),
     route(POST, "/v1/edges/join-bundles", Policy::Operator),
     route(POST, "/v1/edges/{edge_id}/revoke", Policy::Operator),
+    route(POST, "/v1/edges/{edge_id}/release", Policy::Operator),
+    route(POST, "/v1/journal/verify", Policy::Operator),
 
     route(GET, "/v1/api-keys", Policy::Either),
     route(POST, "/v1/api-keys", Policy::Either),

@@ -80,6 +80,25 @@ async fn only_known_edges_are_served() {
     plane.stop().await;
 }
 
+#[tokio::test]
+async fn a_join_bundle_lasts_15_minutes_and_its_token_is_kept_as_a_hash() {
+    let plane = Plane::start().await;
+    let bundle = fleet::create_join_bundle(plane.app(), "one").await.unwrap();
+    let hash = keys::sha256(bundle.token.as_bytes());
+    let record = plane.app().store.check_join_token(&hash, clock::now()).await.unwrap();
+    assert_eq!(record.expires_at.secs() - record.created_at.secs(), 900);
+    assert!(plane.app().store.check_join_token(&hash, record.expires_at.plus_secs(-1)).await.is_ok());
+    assert!(plane.app().store.check_join_token(&hash, record.expires_at).await.is_err());
+    // Nothing in the files knows the token itself.
+    let dir = plane.dir().to_owned();
+    for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap).filter(|e| e.path().is_file()) {
+        let bytes = std::fs::read(entry.path()).unwrap();
+        let needle = bundle.token.as_bytes();
+        assert!(!bytes.windows(needle.len()).any(|window| window == needle), "{:?}", entry.path());
+    }
+    plane.stop().await;
+}
+
 fn renewal(edge: &Edge, candidate: &Candidate, key: &SigningKey, at: i64) -> RenewRequest {
     let proof = key.sign(keys::RENEW, &renew_message(edge.id, at, &candidate.csr));
     RenewRequest {

@@ -9,5 +9,7 @@ mod enrolment;
 mod money;
 mod plane;
 mod publish;
+mod quarantine;
 mod rest;
 mod snapshot;
+mod tampering;

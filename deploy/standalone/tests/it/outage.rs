@@ -74,6 +74,12 @@ async fn wait_for_link(client: &HttpClient, edge: &Process, link: &str) {
     .await;
 }
 
+/// SIGKILL: what was answered must be on its disk. It starts again from there, on another port.
+async fn kill_and_restart(edges: &mut Vec<Process>, dir: &Path) {
+    edges.remove(0).kill().await;
+    edges.insert(0, edge(dir).await);
+}
+
 #[tokio::test]
 async fn an_outage_of_the_control_plane_loses_nothing_and_doubles_nothing() {
     let (_guard, dir) = temp_dir();
@@ -91,7 +97,7 @@ async fn an_outage_of_the_control_plane_loses_nothing_and_doubles_nothing() {
         assert!(enroll(dir, &bundle), "the first use");
         assert!(!enroll(&dir.with_extension("thief"), &bundle), "a join token works once");
     }
-    let edges = [edge(&edge_dirs[0]).await, edge(&edge_dirs[1]).await];
+    let mut edges = vec![edge(&edge_dirs[0]).await, edge(&edge_dirs[1]).await];
     for edge in &edges {
         wait_for_link(&client, edge, &link).await;
     }
@@ -109,7 +115,8 @@ async fn an_outage_of_the_control_plane_loses_nothing_and_doubles_nothing() {
         if round == 40 {
             cp = Some(control_plane(&cp_dir, &api_listen, &grpc_listen, &[]).await);
         }
-        for edge in &edges {
+        // The first edge answers last, so that a kill follows right upon its reply.
+        for edge in edges.iter().rev() {
             let click = click(&client, edge.text("edge_url"), &link, &[]).await;
             assert_eq!(click.reply.status, 302, "redirects never stop");
             last = click.id().to_owned();
@@ -117,7 +124,7 @@ async fn an_outage_of_the_control_plane_loses_nothing_and_doubles_nothing() {
         }
         // Every order is reported through both edges.
         if round % 3 == 0 {
-            for edge in &edges {
+            for edge in edges.iter().rev() {
                 let (edge, advertiser) = (edge.text("edge_url"), demo["advertiser"].as_str().expect("an id"));
                 let token = demo["token"].as_str().expect("a token");
                 let url = format!(
@@ -125,6 +132,10 @@ async fn an_outage_of_the_control_plane_loses_nothing_and_doubles_nothing() {
                 );
                 assert_eq!(client.get(&url, None).await.expect("an answer").status, 202);
             }
+        }
+        // After a postback with the control plane there, after one without it, and after a click.
+        if [15, 30, 50].contains(&round) {
+            kill_and_restart(&mut edges, &edge_dirs[0]).await;
         }
     }
     eventually("every click", || async { (clicks_in_reports(&api).await == clicks).then_some(()) }).await;

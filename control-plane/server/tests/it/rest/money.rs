@@ -116,8 +116,11 @@ async fn clicks_conflicts_and_reports_are_visible() {
     ];
     publisher.ack(&money.seal(signer, &reports)).await;
 
-    let seen = api.get("/v1/clicks", key).await;
-    assert_eq!(seen["data"].as_array().map(Vec::len), Some(2));
+    let seen = eventually("both clicks", async || {
+        let seen = api.get("/v1/clicks", key).await;
+        (seen["data"].as_array().map(Vec::len) == Some(2)).then_some(seen)
+    })
+    .await;
     let blocked =
         seen["data"].as_array().unwrap().iter().find(|click| click["verdict"]["kind"] == "block").unwrap();
     assert_eq!(blocked["verdict"], json!({ "kind": "block", "rule_id": "block-cn", "rule_set_version": 1 }));

@@ -1,0 +1,221 @@
+//! Does the journal still say what the edges signed? Every stream is walked from its first batch: the
+//! signatures, the header fields, the chain, the ordinals, the head; and every personal value that is left
+//! against its commitment. A value that is missing is fine: it was erased.
+
+use super::App;
+use crate::error::{AppError, chain};
+use control_plane_store::journal::JournalRow;
+use control_plane_store::projection::SidecarRow;
+use control_plane_store::verify::SignedStream;
+use proto_model::{Address, EdgeId, StreamNo};
+use proto_wire::edge_v1::{Event, SidecarEntry};
+use proto_wire::envelope::{GENESIS_HEAD, Header, SealedBatch};
+use proto_wire::keys::PublicKey;
+use proto_wire::personal::verify_entry;
+
+const STREAMS: u32 = 100;
+/// A batch may have megabytes.
+const BATCHES: u32 = 8;
+/// Problems told in full; the verdict counts them all.
+const TOLD: usize = 100;
+
+/// Something that cannot have come about by taking signed batches and erasing values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    pub edge: Option<EdgeId>,
+    /// `None` = of the journal as a whole.
+    pub address: Option<Address>,
+    pub what: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verification {
+    pub streams: u64,
+    pub batches: u64,
+    pub events: u64,
+    /// Personal values that were there and match their commitments.
+    pub values: u64,
+    /// Batches that are signed but hold no readable events; they count nowhere.
+    pub set_aside: u64,
+    pub found: u64,
+    /// The first hundred.
+    pub problems: Vec<Problem>,
+}
+
+impl Verification {
+    pub fn ok(&self) -> bool {
+        self.found == 0
+    }
+
+    fn problem(&mut self, edge: Option<EdgeId>, address: Option<Address>, what: impl Into<String>) {
+        self.found += 1;
+        if self.problems.len() < TOLD {
+            self.problems.push(Problem { edge, address, what: what.into() });
+        }
+    }
+}
+
+pub async fn verify_journal(app: &App) -> Result<Verification, AppError> {
+    let mut report = Verification::default();
+    let mut after = StreamNo(0);
+    loop {
+        let streams = app.store.signed_streams(after, STREAMS).await?;
+        let Some(last) = streams.last() else { break };
+        after = last.stream;
+        for stream in &streams {
+            walk(app, stream, &mut report).await?;
+            report.streams += 1;
+        }
+    }
+    for address in app.store.stray_sidecar(100).await? {
+        report.problem(None, Some(address), "a personal value of an event that no batch holds");
+    }
+    let count = app.store.journal_count().await?;
+    if count.batches != count.given || count.highest_seq != count.given {
+        let what = format!(
+            "the journal holds {} batches up to seq {}, {} were taken",
+            count.batches, count.highest_seq, count.given
+        );
+        report.problem(None, None, what);
+    }
+    Ok(report)
+}
+
+/// Where a stream stands after the batches walked so far.
+struct Walk {
+    first_ordinal: u64,
+    last_ordinal: u64,
+    head_hash: [u8; 32],
+}
+
+async fn walk(app: &App, stream: &SignedStream, report: &mut Verification) -> Result<(), AppError> {
+    let mut walk = Walk { first_ordinal: 0, last_ordinal: 0, head_hash: GENESIS_HEAD };
+    let mut ended = false;
+    loop {
+        let rows = app.store.batches_beginning_after(stream.stream, walk.first_ordinal, BATCHES).await?;
+        if !rows.is_empty() {
+            ended = false;
+            for row in rows {
+                walk = batch(app, stream, row, walk, report).await?;
+            }
+            continue;
+        }
+        // Batches may arrive while we walk: the head is read after the last of them, and when it says
+        // otherwise, there must be more.
+        let head = app.store.stream_head(stream.stream).await?;
+        if head == (walk.last_ordinal, walk.head_hash) {
+            return Ok(());
+        }
+        if ended {
+            let what = format!("the stream ends at {}, its head stands at {}", walk.last_ordinal, head.0);
+            let ordinal = walk.last_ordinal;
+            report.problem(Some(stream.edge), Some(Address { stream: stream.stream, ordinal }), what);
+            return Ok(());
+        }
+        ended = true;
+    }
+}
+
+async fn batch(
+    app: &App,
+    stream: &SignedStream,
+    row: JournalRow,
+    before: Walk,
+    report: &mut Verification,
+) -> Result<Walk, AppError> {
+    let values = app.store.sidecar_of_batch(&row).await?;
+    let at = Some(Address { stream: stream.stream, ordinal: row.first_ordinal });
+    let after =
+        Walk { first_ordinal: row.first_ordinal, last_ordinal: row.last_ordinal, head_hash: row.head_hash };
+    let (signed, edge) = (stream.clone(), Some(stream.edge));
+    // Hashing and unpacking megabytes would hold up everybody else on this thread.
+    let checked = tokio::task::spawn_blocking(move || check(&signed, &row, &before, &values))
+        .await
+        .map_err(|error| AppError::internal("the verification was interrupted", error))?;
+    report.batches += 1;
+    report.events += checked.events;
+    report.values += checked.values;
+    report.set_aside += u64::from(checked.unreadable);
+    for what in checked.problems {
+        report.problem(edge, at, what);
+    }
+    Ok(after)
+}
+
+#[derive(Default)]
+struct Checked {
+    events: u64,
+    values: u64,
+    unreadable: bool,
+    problems: Vec<String>,
+}
+
+fn check(stream: &SignedStream, row: &JournalRow, before: &Walk, values: &[SidecarRow]) -> Checked {
+    let mut checked = Checked::default();
+    let sealed = SealedBatch {
+        header_bytes: row.header_bytes.clone(),
+        signature: row.signature,
+        payload: row.payload.clone(),
+        sidecar: Vec::new(),
+    };
+    let header = match sealed.verify(&PublicKey(stream.batch_public_key)) {
+        Ok(header) => header,
+        Err(error) => {
+            checked.problems.push(chain(&error));
+            return checked;
+        }
+    };
+    checked.problems = misfits(stream, row, before, &header);
+    checked.events = u64::from(header.events);
+    let events = match sealed.open(&header) {
+        Ok(batch) => batch.events,
+        // The edge has signed that, so nobody has changed it here.
+        Err(_) => {
+            checked.unreadable = true;
+            Vec::new()
+        }
+    };
+    for value in values {
+        if matches(&events, stream.stream, value) {
+            checked.values += 1;
+        } else {
+            let (class, ordinal) = (value.class.as_str(), value.address.ordinal);
+            checked
+                .problems
+                .push(format!("the {class} value of event {ordinal} is not the one committed to"));
+        }
+    }
+    checked
+}
+
+/// What of the row, or of its place in the stream, is not as the signed header says.
+fn misfits(stream: &SignedStream, row: &JournalRow, before: &Walk, header: &Header) -> Vec<String> {
+    let facts = [
+        (header.edge == stream.edge, "the batch is of another edge"),
+        (header.epoch == stream.epoch, "the batch is of another epoch"),
+        (header.stream == stream.stream, "the batch is of another stream"),
+        (header.lane == stream.lane && row.lane == stream.lane, "the batch is of another lane"),
+        (
+            (header.first_ordinal, header.last_ordinal) == (row.first_ordinal, row.last_ordinal),
+            "the row names other ordinals than the signed header",
+        ),
+        (header.events == row.events, "the row counts other events than the signed header"),
+        (header.head_hash() == row.head_hash, "the row's head hash is not that of the signed header"),
+        (header.first_ordinal == before.last_ordinal.saturating_add(1), "ordinals are missing or repeated"),
+        (header.prev_hash == before.head_hash, "the chain does not continue"),
+    ];
+    facts.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned()).collect()
+}
+
+fn matches(events: &[Event], stream: StreamNo, value: &SidecarRow) -> bool {
+    let ordinal = value.address.ordinal;
+    let Ok(index) = events.binary_search_by_key(&ordinal, |event| event.ordinal) else { return false };
+    let entry = SidecarEntry {
+        ordinal,
+        personal_class: value.class.code().into(),
+        salt: value.salt.to_vec(),
+        value: value.value.clone(),
+    };
+    let event = &events[index];
+    event.tenant == value.tenant.get() && verify_entry(event, stream, &entry)
+}

@@ -1,0 +1,189 @@
+//! Somebody with the database file in their hands: what they change is found.
+
+use crate::money::World;
+use crate::plane::eventually;
+use control_plane_domain::order::CommissionStatus;
+use control_plane_server::app::replay::replay_shard;
+use control_plane_server::app::verify::{Verification, verify_journal};
+use control_plane_server::app::{clock, settle};
+use proto_model::event::Authority;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+impl World {
+    /// A sale with its click, delivered, approved and settled.
+    async fn settled() -> Self {
+        let mut world = Self::new().await;
+        let clicked = world.click().await;
+        world.sell(Authority::TokenPostback, Some(clicked), "A-1", 19_990).await;
+        world.commission(CommissionStatus::Pending).await;
+        world.deliver("A-1").await;
+        world.commission(CommissionStatus::Approved).await;
+        let (app, tenant) = (world.plane.app().clone(), world.catalog.tenant);
+        eventually("a statement", async || {
+            settle::close_period(&app, tenant, clock::now()).await.unwrap().into_iter().next()
+        })
+        .await;
+        world
+    }
+
+    async fn database(&self) -> SqliteConnection {
+        let path = self.plane.dir().join("tributary.db");
+        assert!(path.is_file());
+        // References are not looked at: whoever tampers does not ask for that.
+        let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+        SqliteConnection::connect_with(&options).await.unwrap()
+    }
+
+    async fn verify(&self) -> Verification {
+        verify_journal(self.plane.app()).await.unwrap()
+    }
+
+    /// The first difference of each shard: the advertiser's, the settlement's.
+    async fn differences(&self) -> [Option<String>; 2] {
+        let [advertiser, settlement] = self.shards();
+        let app = self.plane.app();
+        [
+            replay_shard(app, advertiser).await.unwrap().difference,
+            replay_shard(app, settlement).await.unwrap().difference,
+        ]
+    }
+}
+
+async fn run(raw: &mut SqliteConnection, sql: &str) {
+    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(raw).await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Removes what protects rows that are written once.
+async fn disarm(raw: &mut SqliteConnection) {
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .fetch_all(&mut *raw)
+        .await
+        .unwrap();
+    for name in names {
+        run(raw, &format!("DROP TRIGGER {name}")).await;
+    }
+}
+
+/// The blob with its byte at `at` (from 1) turned around.
+fn flipped(column: &str, at: u32) -> String {
+    let hex = format!("hex({column})");
+    let digit = 2 * at - 1;
+    format!(
+        "unhex(substr({hex}, 1, {digit} - 1) || CASE substr({hex}, {digit}, 2) WHEN '00' THEN 'FF' ELSE '00' END \
+         || substr({hex}, {digit} + 2))"
+    )
+}
+
+#[tokio::test]
+async fn whatever_changes_in_the_journal_is_found() {
+    let money = "journal WHERE lane = 1";
+    let cases = [
+        (
+            format!("UPDATE journal SET payload = {} WHERE lane = 1", flipped("payload", 5)),
+            "not the one its signed",
+        ),
+        (
+            format!("UPDATE journal SET header = {} WHERE lane = 1", flipped("header", 20)),
+            "not signed by this edge",
+        ),
+        (
+            format!("UPDATE journal SET signature = {} WHERE lane = 1", flipped("signature", 9)),
+            "not signed by this edge",
+        ),
+        (format!("UPDATE journal SET head_hash = {} WHERE lane = 1", flipped("head_hash", 1)), "head hash"),
+        ("UPDATE journal SET events = events + 1 WHERE lane = 1".into(), "counts other events"),
+        ("UPDATE journal SET last_ordinal = 9 WHERE lane = 1".into(), "other ordinals"),
+        ("UPDATE journal SET lane = 2 WHERE lane = 1".into(), "another lane"),
+        ("UPDATE journal SET stream = 2 WHERE lane = 1".into(), "another stream"),
+        (format!("DELETE FROM {money}"), "its head stands at 1"),
+        (format!("DELETE FROM {money}"), "1 batches"),
+        ("UPDATE streams SET last_ordinal = 7 WHERE lane = 1".into(), "its head stands at 7"),
+        (
+            format!("UPDATE edges SET batch_public_key = {}", flipped("batch_public_key", 3)),
+            "not signed by this edge",
+        ),
+        (format!("UPDATE sidecar SET value = {}", flipped("value", 4)), "not the one committed to"),
+        (format!("UPDATE sidecar SET salt = {}", flipped("salt", 4)), "not the one committed to"),
+        ("UPDATE sidecar SET ordinal = 8".into(), "no batch holds"),
+    ];
+    let world = World::settled().await;
+    let clean = world.verify().await;
+    assert!(clean.ok(), "{clean:?}");
+    assert_eq!((clean.streams, clean.batches, clean.events, clean.values), (2, 2, 2, 1));
+    let mut raw = world.database().await;
+    disarm(&mut raw).await;
+    let tables = ["journal", "streams", "edges", "sidecar"];
+    for table in tables {
+        run(&mut raw, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    for (sql, expected) in cases {
+        // `stream = 2` collides unless the traffic batch makes room.
+        if sql.contains("stream = 2") {
+            run(&mut raw, "UPDATE journal SET first_ordinal = 50, last_ordinal = 50 WHERE lane = 2").await;
+        }
+        run(&mut raw, &sql).await;
+        let found = world.verify().await;
+        assert!(!found.ok(), "{sql}");
+        assert!(found.problems.iter().any(|problem| problem.what.contains(expected)), "{sql}: {found:?}");
+        for table in tables {
+            run(&mut raw, &format!("DELETE FROM {table}")).await;
+            run(&mut raw, &format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+        }
+        assert!(world.verify().await.ok());
+    }
+    drop(raw);
+    world.plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_replay_finds_what_is_extra_missing_or_changed() {
+    let extra = |table: &str, change: &str| {
+        format!(
+            "CREATE TEMP TABLE extra AS SELECT * FROM {table} LIMIT 1; \
+             UPDATE extra SET id = randomblob(16), seq = seq + 1000 {change}; \
+             INSERT INTO {table} SELECT * FROM extra; DROP TABLE extra"
+        )
+    };
+    let (no_cause, differs) = ("has no cause in the intake", "differs from its replay");
+    let [statement, payout, transaction] = [
+        extra("statements", ", through = through + 1"),
+        extra("payouts", ""),
+        extra("ledger_transactions", ", sequence = sequence + 1000"),
+    ];
+    let cases = [
+        (statement.as_str(), no_cause),
+        ("UPDATE statements SET closing_minor = closing_minor + 1", differs),
+        ("DELETE FROM statements", "is missing"),
+        ("DELETE FROM statement_lines", differs),
+        (payout.as_str(), no_cause),
+        ("UPDATE payouts SET amount_minor = amount_minor + 1", differs),
+        ("DELETE FROM payouts", "is missing"),
+        (transaction.as_str(), no_cause),
+        ("DELETE FROM ledger_transactions WHERE sequence = 1", "is missing"),
+        ("UPDATE ledger_entries SET minor = minor * 2", differs),
+        ("UPDATE ledger_transactions SET intake_ordinal = intake_ordinal + 100", differs),
+    ];
+    let world = World::settled().await;
+    assert_eq!(world.differences().await, [None, None]);
+    let mut raw = world.database().await;
+    disarm(&mut raw).await;
+    let tables = ["statements", "statement_lines", "payouts", "ledger_transactions", "ledger_entries"];
+    for table in tables {
+        run(&mut raw, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    for (sql, expected) in cases {
+        run(&mut raw, sql).await;
+        let found = world.differences().await;
+        let told = found.iter().flatten().any(|difference| difference.contains(expected));
+        assert!(told, "{sql}: {found:?}");
+        for table in tables {
+            run(&mut raw, &format!("DELETE FROM {table}")).await;
+            run(&mut raw, &format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+        }
+        assert_eq!(world.differences().await, [None, None], "{sql}");
+    }
+    drop(raw);
+    world.plane.stop().await;
+}

@@ -1,0 +1,106 @@
+//! What a verification of the whole journal reads: each stream in its order, whoever wrote what into it.
+
+use crate::dialect::Row;
+use crate::journal::{JournalRow, read_journal, select_journal};
+use crate::projection::{SidecarRow, read_sidecar};
+use crate::row::{Columns, big};
+use crate::{Store, StoreError};
+use proto_model::{Address, EdgeId, Lane, StreamNo};
+
+/// A stream and the key that its batches must be signed with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignedStream {
+    pub stream: StreamNo,
+    pub edge: EdgeId,
+    pub epoch: u32,
+    pub lane: Lane,
+    pub batch_public_key: [u8; 32],
+}
+
+/// How many batches there are, and how many there should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalCount {
+    pub batches: u64,
+    pub highest_seq: u64,
+    /// The last number given out.
+    pub given: u64,
+}
+
+fn read_stream(row: &Row) -> Result<SignedStream, StoreError> {
+    Ok(SignedStream {
+        stream: row.stream("stream")?,
+        edge: row.id("edge_id")?,
+        epoch: row.number("epoch")?,
+        lane: crate::fleet::read_lane(row)?,
+        batch_public_key: row.bytes("batch_public_key")?,
+    })
+}
+
+impl Store {
+    /// Streams with numbers after `stream`, of every edge and epoch.
+    pub async fn signed_streams(
+        &self,
+        stream: StreamNo,
+        limit: u32,
+    ) -> Result<Vec<SignedStream>, StoreError> {
+        let sql = "SELECT s.stream, s.edge_id, s.epoch, s.lane, e.batch_public_key FROM streams s \
+            JOIN edges e ON e.id = s.edge_id WHERE s.stream > $1 ORDER BY s.stream LIMIT $2";
+        let query = sqlx::query(sql).bind(i64::from(stream.0)).bind(i64::from(limit));
+        query.fetch_all(self.read()).await?.iter().map(read_stream).collect()
+    }
+
+    /// The last ordinal and the head hash of a stream, as acks have named them.
+    pub async fn stream_head(&self, stream: StreamNo) -> Result<(u64, [u8; 32]), StoreError> {
+        let sql = "SELECT last_ordinal, head_hash FROM streams WHERE stream = $1";
+        let row = sqlx::query(sql).bind(i64::from(stream.0)).fetch_one(self.read()).await?;
+        Ok((row.number("last_ordinal")?, row.bytes("head_hash")?))
+    }
+
+    /// A stream's batches that begin after `first_ordinal`, in order.
+    pub async fn batches_beginning_after(
+        &self,
+        stream: StreamNo,
+        first_ordinal: u64,
+        limit: u32,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        let sql =
+            select_journal!("WHERE j.stream = $1 AND j.first_ordinal > $2 ORDER BY j.first_ordinal LIMIT $3");
+        let query =
+            sqlx::query(sql).bind(i64::from(stream.0)).bind(big(first_ordinal)).bind(i64::from(limit));
+        query.fetch_all(self.read()).await?.iter().map(read_journal).collect()
+    }
+
+    /// The personal values that are left of a batch, whichever tenant they are filed under.
+    pub async fn sidecar_of_batch(&self, row: &JournalRow) -> Result<Vec<SidecarRow>, StoreError> {
+        let sql = "SELECT * FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) AND stream = $1 \
+            AND ordinal BETWEEN $2 AND $3";
+        let query = sqlx::query(sql)
+            .bind(i64::from(row.stream.0))
+            .bind(big(row.first_ordinal))
+            .bind(big(row.last_ordinal));
+        query.fetch_all(self.read()).await?.iter().map(read_sidecar).collect()
+    }
+
+    /// Personal values of events that no batch holds.
+    pub async fn stray_sidecar(&self, limit: u32) -> Result<Vec<Address>, StoreError> {
+        let sql = "SELECT s.stream, s.ordinal FROM sidecar s WHERE coalesce((SELECT j.last_ordinal \
+            FROM journal j WHERE j.stream = s.stream AND j.first_ordinal <= s.ordinal \
+            ORDER BY j.first_ordinal DESC LIMIT 1), 0) < s.ordinal LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let address =
+            |row: &Row| Ok(Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? });
+        rows.iter().map(address).collect()
+    }
+
+    pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
+        let sql = "SELECT count(*) AS batches, coalesce(max(seq), 0) AS highest, \
+            coalesce((SELECT last FROM sequences WHERE tenant_id = 0 AND name = 'journal'), 0) AS given \
+            FROM journal";
+        let row = sqlx::query(sql).fetch_one(self.read()).await?;
+        Ok(JournalCount {
+            batches: row.number("batches")?,
+            highest_seq: row.number("highest")?,
+            given: row.number("given")?,
+        })
+    }
+}
