@@ -10,8 +10,8 @@ use crate::journey::is_usable;
 use crate::lifecycle;
 use crate::notify;
 use crate::order::{
-    CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion, ConversionStatus, Decision,
-    MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, MAX_TOUCHES, Order,
+    AmountSource, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion, ConversionStatus,
+    Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, MAX_TOUCHES, Order,
 };
 use crate::orders;
 use crate::posting::Mover;
@@ -114,6 +114,7 @@ fn admit<'a>(
         authority: report.authority,
         amount,
         amount_authority: amount.map(|_| report.authority),
+        amount_source: amount.map(|_| amount_source(report, step.ordinal)),
         customer: report.customer,
         coupon: report.coupon.clone(),
         occurred_at: report.occurred_at,
@@ -131,6 +132,10 @@ fn admit<'a>(
         conversion.conflict(conflict(report, step.ordinal, reason::INVALID_AMOUNT));
     }
     (conversion, choice)
+}
+
+fn amount_source(report: &ConversionReport, ordinal: u64) -> AmountSource {
+    AmountSource { source: report.source.clone(), ordinal }
 }
 
 fn conflict(report: &ConversionReport, ordinal: u64, reason: &'static str) -> Conflict {
@@ -212,6 +217,7 @@ impl<'a> Merge<'a> {
         self.overrule(stated);
         self.conversion.amount = Some(stated);
         self.conversion.amount_authority = authority;
+        self.conversion.amount_source = Some(amount_source(self.report, self.ordinal));
         self.changed = true;
     }
 
@@ -219,13 +225,14 @@ impl<'a> Merge<'a> {
     fn overrule(&mut self, stated: Amount) {
         let Some(believed) = self.conversion.amount.filter(|believed| *believed != stated) else { return };
         let Some(authority) = self.conversion.amount_authority else { return };
+        let Some(AmountSource { source, ordinal }) = self.conversion.amount_source.clone() else { return };
         let same_currency = believed.currency == stated.currency;
         self.conversion.conflict(Conflict {
             authority,
             amount: Some(believed),
             click: self.conversion.decision.named_click(),
-            source: self.report.source.clone(),
-            ordinal: self.ordinal,
+            source,
+            ordinal,
             reason: if same_currency { reason::AMOUNT_DIFFERS } else { reason::CURRENCY_DIFFERS },
         });
     }

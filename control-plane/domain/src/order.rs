@@ -70,6 +70,8 @@ pub struct Conversion {
     /// The highest authority that stated this amount: what a pixel says of an order that a postback
     /// confirmed without an amount is still only what a pixel says.
     pub amount_authority: Option<Authority>,
+    /// The report that gave the amount that authority.
+    pub amount_source: Option<AmountSource>,
     pub customer: Option<CustomerRef>,
     pub coupon: Option<String>,
     pub occurred_at: UnixMicros,
@@ -89,13 +91,21 @@ pub struct Conversion {
     pub last_ordinal: u64,
 }
 
+/// The report that the believed amount rests on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AmountSource {
+    pub source: Source,
+    /// The intake ordinal that brought it.
+    pub ordinal: u64,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
     pub authority: Authority,
     pub amount: Option<Amount>,
     pub click: Option<ClickCredit>,
-    /// The report at which the disagreement came to light: the one that was not believed, or the better
-    /// one that overruled what had been believed until then.
+    /// The report that said this: one that was never believed, or one that was until a higher authority
+    /// overruled it.
     pub source: Source,
     pub ordinal: u64,
     /// E.g. `amount_differs`, `currency_differs`, `click_differs`.

@@ -2,8 +2,9 @@
 
 use crate::StoreError;
 use crate::codec::{
-    Basis, basis_from_json, basis_to_json, conflicts_from_json, conflicts_to_json, decision_from_json,
-    decision_to_json, events_from_json, events_to_json, reason,
+    Basis, amount_source_from_json, amount_source_to_json, basis_from_json, basis_to_json,
+    conflicts_from_json, conflicts_to_json, decision_from_json, decision_to_json, events_from_json,
+    events_to_json, reason,
 };
 use crate::dialect::{Connection, Row};
 use crate::intake::advertiser_column;
@@ -83,6 +84,7 @@ pub(crate) fn read_conversion(row: &Row) -> Result<Conversion, StoreError> {
         authority: authority(row.col("authority")?)?,
         amount,
         amount_authority: row.col::<Option<i64>>("amount_authority")?.map(authority).transpose()?,
+        amount_source: row.col::<Option<&str>>("amount_source")?.map(amount_source_from_json).transpose()?,
         customer: row.bytes_opt("customer")?.map(CustomerRef),
         coupon: row.col("coupon")?,
         occurred_at: row.time("occurred_at")?,
@@ -196,8 +198,8 @@ async fn put_conversion(
     let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, \
         amount_authority = $6, customer = $7, coupon = $8, occurred_at = $9, hour = $10, \
         status = $11, reason = $12, link_id = $13, offer_id = $14, partner_id = $15, decision = $16, \
-        conflicts = $17, more_conflicts = $18, duplicates = $19, first_ordinal = $20, last_ordinal = $21 \
-        WHERE tenant_id = $1 AND id = $2";
+        conflicts = $17, more_conflicts = $18, duplicates = $19, first_ordinal = $20, last_ordinal = $21, \
+        amount_source = $22 WHERE tenant_id = $1 AND id = $2";
     let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
     if updated.rows_affected() > 0 {
         return Ok(());
@@ -205,9 +207,9 @@ async fn put_conversion(
     let seq = take_seq(conn, shard.tenant.column(), "conversions", 1).await?;
     let sql = "INSERT INTO conversions (tenant_id, id, authority, amount_minor, currency, amount_authority, \
         customer, coupon, occurred_at, hour, status, reason, link_id, offer_id, partner_id, decision, \
-        conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal, \
+        conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal, amount_source, \
         seq, advertiser_id, order_id, goal, event_id, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
-        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)";
+        $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
     columns
         .bind(sql, shard)
         .bind(seq)
@@ -221,12 +223,13 @@ async fn put_conversion(
     Ok(())
 }
 
-/// What of a conversion may change, ready to bind as $3 to $21.
+/// What of a conversion may change, ready to bind as $3 to $22.
 struct ConversionColumns<'a> {
     conversion: &'a Conversion,
     winner: Option<&'a ClickCredit>,
     decision: String,
     conflicts: String,
+    amount_source: Option<String>,
 }
 
 impl<'a> ConversionColumns<'a> {
@@ -238,11 +241,12 @@ impl<'a> ConversionColumns<'a> {
             winner: winner.map(|candidate| &candidate.credit),
             decision: decision_to_json(decision)?,
             conflicts: conflicts_to_json(&conversion.conflicts)?,
+            amount_source: conversion.amount_source.as_ref().map(amount_source_to_json).transpose()?,
         })
     }
 
     fn bind(&self, sql: &'static str, shard: ShardKey) -> Query<'_> {
-        let Self { conversion, winner, decision, conflicts } = self;
+        let Self { conversion, winner, decision, conflicts, amount_source } = self;
         sqlx::query(sql)
             .bind(shard.tenant.column())
             .bind(&conversion.id.0[..])
@@ -265,6 +269,7 @@ impl<'a> ConversionColumns<'a> {
             .bind(i64::from(conversion.duplicates))
             .bind(big(conversion.first_ordinal))
             .bind(big(conversion.last_ordinal))
+            .bind(amount_source.as_deref())
     }
 }
 

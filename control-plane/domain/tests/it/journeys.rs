@@ -2,6 +2,7 @@
 
 use crate::scenario::{Scenario, Words};
 use crate::world::advertiser;
+use control_plane_domain::intake::Input;
 use control_plane_domain::ledger::Account;
 use control_plane_domain::order::CommissionStatus;
 use proto_model::{Amount, Currency, PartnerId};
@@ -161,5 +162,24 @@ fn a_retry_of_everything_moves_nothing() {
         }
         scenario.world.deliver();
         assert_eq!(scenario.world.postings(), postings, "{name}");
+    }
+}
+
+/// Who looks at a conflict is led to the report that said it, not to the one that overruled it.
+#[test]
+fn an_overruled_amount_names_the_report_that_stated_it() {
+    for overruling in ["token A amount=110.00USD", "token A amount=110.00EUR"] {
+        let mut scenario = Scenario::new();
+        for line in ["token A", "pixel A amount=900.00USD", "pixel A coupon=none", overruling] {
+            scenario.run(line);
+        }
+        let shard = &scenario.world.shards[&advertiser(1)];
+        let conversion = shard.books.state.orders["A"].conversions.values().next().unwrap();
+        let Input::Conversion(pixel) = &shard.items[1].input else { panic!("the pixel came second") };
+        let [conflict] = &conversion.conflicts[..] else { panic!("{:?}", conversion.conflicts) };
+        assert_eq!((conflict.authority, conflict.amount), (pixel.authority, pixel.amount), "{overruling}");
+        assert_eq!((conflict.ordinal, &conflict.source), (2, &pixel.source), "{overruling}");
+        let believed = conversion.amount_source.as_ref().map(|stated| stated.ordinal);
+        assert_eq!(believed, Some(4), "{overruling}");
     }
 }

@@ -179,7 +179,7 @@ impl Scenario {
             customer: words.get("customer").map(customer),
             coupon: words.get("coupon").map(str::to_owned),
             occurred_at: words.get("at").map_or(self.world.now, minutes),
-            source: Source::Api("test".to_owned()),
+            source: Source::Api(authority.as_str().to_owned()),
         }
     }
 

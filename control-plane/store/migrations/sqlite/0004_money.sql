@@ -49,6 +49,7 @@ CREATE TABLE conversions (
     amount_minor INTEGER,
     currency TEXT,
     amount_authority INTEGER,
+    amount_source TEXT,
     customer BLOB,
     coupon TEXT,
     occurred_at INTEGER NOT NULL,

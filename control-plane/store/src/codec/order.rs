@@ -5,7 +5,7 @@ use super::{read, reason, write};
 use crate::StoreError;
 use control_plane_domain::intake::OrderEventKind;
 use control_plane_domain::order::{
-    Arithmetic, Candidate, CandidateOrigin, Conflict, Decision, OrderEventRecord,
+    AmountSource, Arithmetic, Candidate, CandidateOrigin, Conflict, Decision, OrderEventRecord,
 };
 use proto_model::{Rate, UnixMicros};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,14 @@ pub(crate) fn events_to_json(events: &[OrderEventRecord]) -> Result<String, Stor
 
 pub(crate) fn events_from_json(json: &str) -> Result<Vec<OrderEventRecord>, StoreError> {
     read::<Vec<EventJson>>("order events", json)?.into_iter().map(EventJson::value).collect()
+}
+
+pub(crate) fn amount_source_to_json(stated: &AmountSource) -> Result<String, StoreError> {
+    write(&AmountSourceJson::of(stated))
+}
+
+pub(crate) fn amount_source_from_json(json: &str) -> Result<AmountSource, StoreError> {
+    Ok(read::<AmountSourceJson>("source of an amount", json)?.value())
 }
 
 pub(crate) fn conflicts_to_json(conflicts: &[Conflict]) -> Result<String, StoreError> {
@@ -66,6 +74,23 @@ impl EventJson {
             source: self.source.value(),
             ordinal: self.ordinal,
         })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmountSourceJson {
+    source: SourceJson,
+    ordinal: u64,
+}
+
+impl AmountSourceJson {
+    fn of(stated: &AmountSource) -> Self {
+        Self { source: SourceJson::of(&stated.source), ordinal: stated.ordinal }
+    }
+
+    fn value(self) -> AmountSource {
+        AmountSource { source: self.source.value(), ordinal: self.ordinal }
     }
 }
 

@@ -5,7 +5,7 @@ use control_plane_domain::intake::{
     PartnerCredit, Settled, Source, Touch,
 };
 use control_plane_domain::order::{
-    Arithmetic, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
+    AmountSource, Arithmetic, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
     ConversionStatus, Decision, Order, OrderEventRecord,
 };
 use control_plane_domain::reason;
@@ -266,12 +266,14 @@ fn commission() -> impl Strategy<Value = Commission> {
 
 /// A conversion whose key and id are set by [`order`].
 fn conversion() -> impl Strategy<Value = Conversion> {
-    let believed = (authority(), option::of(amount()), option::of(authority()), option::of(customer()));
+    let stated = (source(), ordinal()).prop_map(|(source, ordinal)| AmountSource { source, ordinal });
+    let amount = (option::of(amount()), option::of(authority()), option::of(stated));
+    let believed = (authority(), amount, option::of(customer()));
     let status = select(vec![ConversionStatus::Attributed, ConversionStatus::Unattributed]);
     let more = (option::of(text()), time(), status, option::of(reason()), decision());
     let counts = (vec(conflict(), 0..3), any::<u32>(), any::<u32>(), ordinal(), ordinal());
     (believed, more, counts, option::of(commission())).prop_map(|(believed, more, counts, commission)| {
-        let (authority, amount, amount_authority, customer) = believed;
+        let (authority, (amount, amount_authority, amount_source), customer) = believed;
         let (coupon, occurred_at, status, reason, decision) = more;
         let (conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal) = counts;
         Conversion {
@@ -280,6 +282,7 @@ fn conversion() -> impl Strategy<Value = Conversion> {
             authority,
             amount,
             amount_authority,
+            amount_source,
             customer,
             coupon,
             occurred_at,
