@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need beside Rust is there: a C compiler, curl, Chromium and its driver.
+# Makes sure that what the tests need beside Rust is there: a C compiler, curl, Chromium and its driver,
+# PostgreSQL's programs.
 # Installs Debian's packages for what is missing, and says so.
 set -euo pipefail
 
@@ -18,16 +19,25 @@ driver() {
   [ -x /usr/lib/chromium/chromedriver ] && echo /usr/lib/chromium/chromedriver
 }
 
+# Debian puts initdb where no PATH leads.
+postgresql() {
+  local found
+  if have initdb; then command -v initdb; return 0; fi
+  found=$(find /usr/lib/postgresql -path '*/bin/initdb' 2> /dev/null | sort -V | tail -n 1)
+  [ -n "$found" ] && echo "$found"
+}
+
 missing=()
 have cc || missing+=(build-essential)
 have curl || missing+=(curl)
 browser > /dev/null || missing+=(chromium)
 driver > /dev/null || missing+=(chromium-driver)
+postgresql > /dev/null || missing+=(postgresql)
 
 if [ ${#missing[@]} -gt 0 ]; then
   if ! have apt-get; then
     echo "The tests need ${missing[*]} (Debian's names), and this system has no apt-get to install them with." >&2
-    echo "Install them so that cc, curl, chromium and chromedriver are on the PATH; then run this again." >&2
+    echo "Install them so that cc, curl, chromium, chromedriver and initdb are on the PATH; then run this again." >&2
     exit 1
   fi
   as_root=()
@@ -40,6 +50,12 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   echo "installing with apt-get: ${missing[*]} ..."
   "${as_root[@]}" apt-get update -q
+  # The tests start servers of their own: none is wanted that runs on this machine from now on.
+  clusters=/etc/postgresql-common/createcluster.conf
+  if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e "$clusters" ]; then
+    "${as_root[@]}" mkdir -p "${clusters%/*}"
+    echo "create_main_cluster = false" | "${as_root[@]}" tee "$clusters" > /dev/null
+  fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
@@ -47,4 +63,9 @@ if ! browser > /dev/null || ! driver > /dev/null; then
   echo "Chromium or its driver is still not on the PATH: look at the output above." >&2
   exit 1
 fi
+if ! postgresql > /dev/null; then
+  echo "PostgreSQL's initdb is still not there: look at the output above." >&2
+  exit 1
+fi
 echo "browser test: $(browser), $(driver)"
+echo "database tests: $(postgresql)"

@@ -17,6 +17,8 @@ const WIRE: &str = "proto-wire";
 const DOMAIN: &str = "control-plane-domain";
 const STORE: &str = "control-plane-store";
 const SERVER: &str = "control-plane-server";
+/// A real database for tests. Whoever may know the store may use it, in tests alone.
+const TESTING: &str = "control-plane-testing";
 
 const ALL: &[&str] = &[MODEL, RULES, WIRE, "geoip", "edge", DOMAIN, STORE, SERVER, "tributary", "loadtest"];
 
@@ -30,6 +32,7 @@ const TABLE: &[Row] = &[
     Row { name: DOMAIN, path: "control-plane/domain", may_use: &[MODEL, RULES], externals: Some(&["sha2", "thiserror"]) },
     Row { name: STORE, path: "control-plane/store", may_use: &[MODEL, RULES, DOMAIN], externals: None },
     Row { name: SERVER, path: "control-plane/server", may_use: &[MODEL, RULES, WIRE, DOMAIN, STORE], externals: None },
+    Row { name: TESTING, path: "control-plane/testing", may_use: &[], externals: None },
     Row { name: "tributary", path: "deploy/standalone", may_use: ALL, externals: None },
     Row { name: "loadtest", path: "loadtest", may_use: ALL, externals: None },
     Row { name: "ci-tidy", path: ".ci/tidy", may_use: &[], externals: None },
@@ -60,7 +63,7 @@ pub fn violations(crates: &[Crate]) -> Vec<String> {
         found.extend(one.dependencies.iter().filter_map(|dependency| {
             let internal = crates.iter().any(|other| other.name == dependency.name);
             if internal {
-                internal_arrow(row, &dependency.name)
+                internal_arrow(row, dependency.kind, &dependency.name)
             } else {
                 external_arrow(row, dependency.kind, &dependency.name)
             }
@@ -77,7 +80,15 @@ pub fn violations(crates: &[Crate]) -> Vec<String> {
     found
 }
 
-fn internal_arrow(row: &Row, dependency: &str) -> Option<String> {
+fn internal_arrow(row: &Row, kind: Kind, dependency: &str) -> Option<String> {
+    let knows_store = row.name == STORE || row.may_use.contains(&STORE);
+    if dependency == TESTING && knows_store {
+        let shipped = format!(
+            "{}/Cargo.toml: `{TESTING}` is for tests alone; move it to the dev-dependencies of `{}`",
+            row.path, row.name
+        );
+        return (kind != Kind::Test).then_some(shipped);
+    }
     if row.may_use.contains(&dependency) {
         return None;
     }
@@ -129,6 +140,13 @@ mod tests {
             ("edge", Kind::Normal, "tokio", None),
             (MODEL, Kind::Test, "proptest", None),
             ("loadtest", Kind::Test, "edge", None),
+            (STORE, Kind::Test, TESTING, None),
+            (SERVER, Kind::Test, TESTING, None),
+            ("tributary", Kind::Test, TESTING, None),
+            (STORE, Kind::Normal, TESTING, Some("`control-plane-testing` is for tests alone")),
+            ("tributary", Kind::Build, TESTING, Some("move it to the dev-dependencies of `tributary`")),
+            ("edge", Kind::Test, TESTING, Some("`edge` must not depend on `control-plane-testing`")),
+            (TESTING, Kind::Test, STORE, Some("`control-plane-testing` must not depend on")),
             (
                 MODEL,
                 Kind::Normal,
