@@ -95,6 +95,14 @@ impl Authority {
         &self.ca_der
     }
 
+    /// Tells deployments apart.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.ca_der);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        bytes
+    }
+
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }

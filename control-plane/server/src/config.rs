@@ -1,5 +1,6 @@
 //! What an operator decides about one control-plane process.
 
+use control_plane_store::DatabaseUrl;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Keys, certificates and (by default) the database.
     pub data_dir: PathBuf,
-    /// `sqlite://path`; empty = `tributary.db` in the data directory.
-    pub database: String,
+    /// `None` = an embedded one, `tributary.db` in the data directory.
+    pub database: Option<DatabaseUrl>,
     /// REST API and pages.
     pub api_listen: SocketAddr,
     /// Edges connect here.
@@ -22,7 +23,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("tributary-data/control-plane"),
-            database: String::new(),
+            database: None,
             api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             grpc_public_url: None,
@@ -37,12 +38,10 @@ impl Config {
         Self { data_dir: data_dir.to_path_buf(), api_listen: free, grpc_listen: free, ..Self::default() }
     }
 
-    pub fn database_url(&self) -> String {
-        if self.database.is_empty() {
-            format!("sqlite://{}", self.data_dir.join("tributary.db").display())
-        } else {
-            self.database.clone()
-        }
+    pub fn database_url(&self) -> DatabaseUrl {
+        let embedded =
+            || DatabaseUrl::Sqlite(format!("sqlite://{}", self.data_dir.join("tributary.db").display()));
+        self.database.clone().unwrap_or_else(embedded)
     }
 
     pub fn keys_dir(&self) -> PathBuf {

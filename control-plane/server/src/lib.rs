@@ -17,5 +17,6 @@ pub mod supervise;
 
 pub use app::App;
 pub use config::Config;
+pub use control_plane_store::DatabaseUrl;
 pub use error::AppError;
 pub use start::{ControlPlane, StartError, start};

@@ -8,6 +8,7 @@ use crate::listen::{self, Bounded};
 use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
 use control_plane_store::{Store, StoreError};
+use proto_model::time::SECOND_US;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,6 +20,9 @@ use tokio::task::JoinHandle;
 
 /// Connections that are still busy after this are cut.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Beyond this, leases and certificates would be judged wrongly.
+const CLOCKS_APART: i64 = 60 * SECOND_US;
+const CLOCKS_DIFFER: i64 = 2 * SECOND_US;
 /// A call may take long, and its caller then says nothing; what is slow before a call has limits of its own.
 const SILENCE: Duration = Duration::from_secs(600);
 
@@ -30,6 +34,16 @@ pub enum StartError {
     InUse { path: String },
     #[error("cannot open the database")]
     Store(#[from] StoreError),
+    #[error(
+        "the database belongs to a control plane with other keys than {path}: copy the keys directory of a \
+         node that is at work on it, or restore it from a backup"
+    )]
+    OtherKeys { path: String },
+    #[error(
+        "the clocks of this machine and of the database are {seconds} s apart: set both by NTP; leases and \
+         certificates depend on them"
+    )]
+    Clock { seconds: i64 },
     #[error("cannot read or make the control plane's keys")]
     Keys(#[from] CaError),
     #[error("cannot listen on {address}: choose another address or stop what uses it")]
@@ -87,12 +101,12 @@ async fn join(tasks: Vec<JoinHandle<()>>, longest: Duration) {
 
 pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let lock = lock_data_dir(&config.data_dir)?;
-    let authority = Authority::open(&config.keys_dir(), clock::now())?;
+    let node = node_name(&config.data_dir)?;
     let store = Store::open(&config.database_url()).await?;
+    check_clock(&store).await?;
+    let authority = open_keys(&config, &store).await?;
     let (api, api_addr) = listen(config.api_listen).await?;
     let (edges, grpc_addr) = listen(config.grpc_listen).await?;
-    // The same after a restart, so that a process which was killed need not wait for its own leases.
-    let holder = authority.api_mac("lease-holder", b"").iter().map(|byte| format!("{byte:02x}")).collect();
     let (stop_sender, stop) = Stop::channel();
     let app = Arc::new(App {
         store,
@@ -102,7 +116,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         health: health::Health::default(),
         stop: stop.clone(),
         logins: keys::Logins::default(),
-        holder,
+        node,
     });
     snapshot::refresh(&app).await.map_err(StartError::Snapshot)?;
     let server = grpc::server(&app)?;
@@ -126,6 +140,49 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         }),
     ];
     Ok(ControlPlane { app, api_addr, grpc_addr, stop: stop_sender, listeners, workers, _lock: lock })
+}
+
+/// Keys are made once for a database: a second node must be given the first one's.
+async fn open_keys(config: &Config, store: &Store) -> Result<Authority, StartError> {
+    let dir = config.keys_dir();
+    let other = || StartError::OtherKeys { path: dir.display().to_string() };
+    if store.is_claimed().await? && !dir.exists() {
+        return Err(other());
+    }
+    let authority = Authority::open(&dir, clock::now())?;
+    match store.claim(&authority.fingerprint()).await {
+        Ok(()) => Ok(authority),
+        Err(StoreError::Conflict(_)) => Err(other()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn check_clock(store: &Store) -> Result<(), StartError> {
+    let apart = store.database_time().await?.0.saturating_sub(clock::now().0);
+    let seconds = apart / SECOND_US;
+    match apart.abs() {
+        far if far > CLOCKS_APART => Err(StartError::Clock { seconds }),
+        far if far > CLOCKS_DIFFER => {
+            tracing::warn!(seconds, "the clocks of this machine and of the database differ");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What this process is called in leases: the same after a restart, so that one which was killed need not wait
+/// for its own.
+fn node_name(data_dir: &Path) -> Result<String, StartError> {
+    let failed = |source| StartError::DataDir { path: data_dir.display().to_string(), source };
+    let path = data_dir.join("node");
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let name: String = clock::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(&path, &name).map_err(failed)?;
+    Ok(name)
 }
 
 fn lock_data_dir(dir: &Path) -> Result<File, StartError> {

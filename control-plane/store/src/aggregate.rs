@@ -6,9 +6,9 @@ use crate::codec::{
     conflicts_from_json, conflicts_to_json, decision_from_json, decision_to_json, events_from_json,
     events_to_json, reason,
 };
-use crate::dialect::{Connection, Row};
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id, big, take_seq};
+use crate::sql::{Connection, Query, Row, query};
 use control_plane_domain::intake::{ClickCredit, ConversionKey, CustomerRef, IntakeItem, ShardKey};
 use control_plane_domain::order::{Commission, CommissionStatus, Conversion, ConversionStatus, Order};
 use proto_model::event::Authority;
@@ -106,21 +106,20 @@ pub(crate) async fn load_order(
     order_id: &str,
 ) -> Result<Option<(Order, UnixMicros)>, StoreError> {
     let sql = "SELECT * FROM orders WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
-    let row = sqlx::query(sql)
+    let row = query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(order_id)
         .fetch_optional(&mut *conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let rows = sqlx::query(select_conversions!(
-        "WHERE c.tenant_id = $1 AND c.order_id = $3 AND c.advertiser_id = $2"
-    ))
-    .bind(shard.tenant.column())
-    .bind(advertiser_column(shard))
-    .bind(order_id)
-    .fetch_all(conn)
-    .await?;
+    let rows =
+        query(select_conversions!("WHERE c.tenant_id = $1 AND c.order_id = $3 AND c.advertiser_id = $2"))
+            .bind(shard.tenant.column())
+            .bind(advertiser_column(shard))
+            .bind(order_id)
+            .fetch_all(conn)
+            .await?;
     let conversions = rows.iter().map(read_conversion).map(|read| read.map(|c| (c.key.clone(), c)));
     let order = Order {
         order_id: order_id.to_owned(),
@@ -159,7 +158,7 @@ async fn put_order_row(
     let sql = "UPDATE orders SET events = $4, refused_pixels = $5, updated_ordinal = $6, updated_at = $7 \
         WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
     let updated = bind_order(sql, shard, item, order, &events).execute(&mut *conn).await?;
-    if updated.rows_affected() == 0 {
+    if updated == 0 {
         let seq = take_seq(conn, shard.tenant.column(), "orders", 1).await?;
         let sql = "INSERT INTO orders (tenant_id, advertiser_id, order_id, events, refused_pixels, \
             updated_ordinal, updated_at, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -168,9 +167,6 @@ async fn put_order_row(
     Ok(())
 }
 
-type Query<'q> =
-    sqlx::query::Query<'q, crate::dialect::Db, <crate::dialect::Db as sqlx::Database>::Arguments>;
-
 fn bind_order<'q>(
     sql: &'static str,
     shard: ShardKey,
@@ -178,7 +174,7 @@ fn bind_order<'q>(
     order: &'q Order,
     events: &'q str,
 ) -> Query<'q> {
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(&order.order_id)
@@ -201,7 +197,7 @@ async fn put_conversion(
         conflicts = $17, more_conflicts = $18, duplicates = $19, first_ordinal = $20, last_ordinal = $21, \
         amount_source = $22 WHERE tenant_id = $1 AND id = $2";
     let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
-    if updated.rows_affected() > 0 {
+    if updated > 0 {
         return Ok(());
     }
     let seq = take_seq(conn, shard.tenant.column(), "conversions", 1).await?;
@@ -247,7 +243,7 @@ impl<'a> ConversionColumns<'a> {
 
     fn bind(&self, sql: &'static str, shard: ShardKey) -> Query<'_> {
         let Self { conversion, winner, decision, conflicts, amount_source } = self;
-        sqlx::query(sql)
+        query(sql)
             .bind(shard.tenant.column())
             .bind(&conversion.id.0[..])
             .bind(i64::from(conversion.authority.code()))
@@ -293,7 +289,7 @@ async fn put_commission(
         WHERE tenant_id = $1 AND id = $2 AND conversion_id = $3";
     let updated =
         bind_commission(sql, shard, item, conversion.id, commission, &basis).execute(&mut *conn).await?;
-    if updated.rows_affected() > 0 {
+    if updated > 0 {
         return Ok(());
     }
     drop_commission(conn, shard, conversion.id).await?;
@@ -317,7 +313,7 @@ async fn drop_commission(
     shard: ShardKey,
     conversion: DerivedId,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM commissions WHERE tenant_id = $1 AND conversion_id = $2")
+    query("DELETE FROM commissions WHERE tenant_id = $1 AND conversion_id = $2")
         .bind(shard.tenant.column())
         .bind(&conversion.0[..])
         .execute(conn)
@@ -333,7 +329,7 @@ fn bind_commission<'q>(
     commission: &'q Commission,
     basis: &'q str,
 ) -> Query<'q> {
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(commission.id.0.to_vec())
         .bind(conversion.0.to_vec())

@@ -1,8 +1,9 @@
 //! Which conversions credit which clicks, to be compared with the journal.
 
-use crate::dialect::Row;
+use crate::dialect::Scope;
 use crate::intake::read_shard;
 use crate::row::{Columns, big};
+use crate::sql::{Row, query};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, ShardKey};
 use proto_model::StreamNo;
@@ -19,12 +20,12 @@ impl Store {
         let sql = "SELECT tenant_id, advertiser_id, input FROM intake \
             WHERE click_stream = $1 AND click_ordinal BETWEEN $2 AND $3 \
             ORDER BY recorded_at, tenant_id, advertiser_id, ordinal LIMIT $4";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(i64::from(stream.0))
             .bind(big(*ordinals.start()))
             .bind(big(*ordinals.end()))
             .bind(i64::from(limit))
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         let claim = |row: &Row| Ok((read_shard(row)?, crate::codec::input_from_json(row.col("input")?)?));
         rows.iter().map(claim).collect()

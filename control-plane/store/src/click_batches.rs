@@ -1,6 +1,7 @@
 //! Which batches of the journal hold clicks of a tenant; the projection writes it.
 
 use crate::row::{Columns, Id, big};
+use crate::sql::query;
 use crate::{Store, StoreError};
 use proto_model::{TenantId, VerdictKind};
 
@@ -29,7 +30,12 @@ impl Store {
             Some(VerdictKind::Flag) => select_batches!("AND flagged > 0 "),
             Some(VerdictKind::Block) => select_batches!("AND blocked > 0 "),
         };
-        let query = sqlx::query(sql).bind(tenant.column()).bind(big(through)).bind(i64::from(limit));
-        query.fetch_all(self.read()).await?.iter().map(|row| row.number("journal_seq")).collect()
+        let query = query(sql).bind(tenant.column()).bind(big(through)).bind(i64::from(limit));
+        query
+            .fetch_all(&mut self.read(tenant).await?)
+            .await?
+            .iter()
+            .map(|row| row.number("journal_seq"))
+            .collect()
     }
 }

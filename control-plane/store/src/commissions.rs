@@ -1,9 +1,10 @@
 //! Reads of commissions, and which of them wait for time alone.
 
 use crate::aggregate::{commission_columns, read_commission};
-use crate::dialect::Row;
+use crate::dialect::Scope;
 use crate::intake::read_shard;
 use crate::row::{Columns, Id, page};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::ShardKey;
 use control_plane_domain::order::{Commission, CommissionStatus};
@@ -73,10 +74,10 @@ const DUE: &str = "SELECT m.tenant_id, m.advertiser_id, m.order_id FROM commissi
 
 impl Store {
     pub async fn get_commission(&self, tenant: TenantId, id: DerivedId) -> Result<CommissionRow, StoreError> {
-        let row = sqlx::query(select_commissions!("WHERE m.tenant_id = $1 AND m.id = $2"))
+        let row = query(select_commissions!("WHERE m.tenant_id = $1 AND m.id = $2"))
             .bind(tenant.column())
             .bind(&id.0[..])
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_row(&row)
     }
@@ -90,7 +91,7 @@ impl Store {
     ) -> Result<Page<CommissionRow>, StoreError> {
         let (before, rows) = Page::<CommissionRow>::bounds(after, limit);
         let sql = if filter.order_id.is_some() { LIST_OF_ORDER } else { LIST };
-        let mut query = sqlx::query(sql)
+        let mut query = query(sql)
             .bind(tenant.column())
             .bind(before)
             .bind(rows)
@@ -100,7 +101,7 @@ impl Store {
         if let Some(order_id) = &filter.order_id {
             query = query.bind(order_id);
         }
-        page(&query.fetch_all(self.read()).await?, limit, read_row)
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_row)
     }
 
     /// Orders with a pending commission whose hold has run out and for which nobody has said so since the
@@ -110,7 +111,11 @@ impl Store {
         now: UnixMicros,
         limit: u32,
     ) -> Result<Vec<(ShardKey, String)>, StoreError> {
-        let rows = sqlx::query(DUE).bind(now.0).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let rows = query(DUE)
+            .bind(now.0)
+            .bind(i64::from(limit))
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
+            .await?;
         rows.iter().map(|row| Ok((read_shard(row)?, row.col("order_id")?))).collect()
     }
 }

@@ -4,6 +4,7 @@ use crate::codec::input_from_json;
 use crate::dialect;
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id};
+use crate::sql::query;
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{ConversionKey, ConversionReport, Input, ShardKey};
 use proto_model::UnixMicros;
@@ -31,14 +32,14 @@ impl Store {
         key: &ConversionKey,
         limit: u32,
     ) -> Result<ConversionReports, StoreError> {
-        let rows = sqlx::query(dialect::REPORTS_OF)
+        let rows = query(dialect::REPORTS_OF)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
             .bind(&key.order_id)
             .bind(&key.goal)
             .bind(&key.event_id)
             .bind(i64::from(limit))
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(shard).await?)
             .await?;
         let count = rows.first().map_or(Ok(0), |row| row.number("reports"))?;
         let mut first = Vec::with_capacity(rows.len());

@@ -1,8 +1,8 @@
 //! Reads of conversions and orders.
 
 use crate::aggregate::{load_order, read_conversion, select_conversions};
-use crate::dialect::Row;
 use crate::row::{Columns, Id, page};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::ShardKey;
 use control_plane_domain::order::{Conversion, ConversionStatus, Order};
@@ -67,10 +67,10 @@ const LIST_OF_CONFLICTS: &str = list!("AND c.conflicts <> '[]'");
 
 impl Store {
     pub async fn get_conversion(&self, tenant: TenantId, id: DerivedId) -> Result<ConversionRow, StoreError> {
-        let row = sqlx::query(select_conversions!("WHERE c.tenant_id = $1 AND c.id = $2"))
+        let row = query(select_conversions!("WHERE c.tenant_id = $1 AND c.id = $2"))
             .bind(tenant.column())
             .bind(&id.0[..])
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_row(&row)
     }
@@ -88,7 +88,7 @@ impl Store {
             (None, Some(true)) => LIST_OF_CONFLICTS,
             (None, _) => LIST,
         };
-        let mut query = sqlx::query(sql)
+        let mut query = query(sql)
             .bind(tenant.column())
             .bind(before)
             .bind(rows)
@@ -99,7 +99,7 @@ impl Store {
         if let Some(order_id) = &filter.order_id {
             query = query.bind(order_id);
         }
-        page(&query.fetch_all(self.read()).await?, limit, read_row)
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_row)
     }
 
     pub async fn get_order(
@@ -108,7 +108,7 @@ impl Store {
         advertiser: AdvertiserId,
         order_id: &str,
     ) -> Result<OrderRow, StoreError> {
-        let mut conn = self.read().acquire().await?;
+        let mut conn = self.read(tenant).await?;
         let order = load_order(&mut conn, ShardKey::advertiser(tenant, advertiser), order_id).await?;
         let (order, updated_at) = order.ok_or(StoreError::NotFound)?;
         Ok(OrderRow { advertiser, order, updated_at })
@@ -124,8 +124,8 @@ impl Store {
         let (before, rows) = Page::<OrderRow>::bounds(after, limit);
         let sql = "SELECT seq, advertiser_id, order_id FROM orders WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR advertiser_id = $4) ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        let rows = query.bind(advertiser.map(Id::column)).fetch_all(self.read()).await?;
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(advertiser.map(Id::column)).fetch_all(&mut self.read(tenant).await?).await?;
         let keys = page(&rows, limit, |row| {
             Ok((row.id::<AdvertiserId>("advertiser_id")?, row.col::<String>("order_id")?))
         })?;

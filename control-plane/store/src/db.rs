@@ -1,7 +1,8 @@
-use crate::StoreError;
-use crate::dialect::{BEGIN_WRITE, Connection, Db, MIGRATIONS, Pools, Transaction, connect};
+use crate::days::Days;
+use crate::dialect::{Bus, Database, Scope};
 use crate::signals::{Owed, Signals};
-use sqlx::Pool;
+use crate::sql::{Connection, query};
+use crate::{DatabaseUrl, StoreError, schema};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -12,16 +13,20 @@ pub struct Store {
 }
 
 struct Inner {
-    pools: Pools,
-    signals: Signals,
+    database: Database,
+    signals: Arc<Signals>,
+    days: Days,
+    _bus: Option<Bus>,
 }
 
 impl Store {
-    /// Opens `sqlite://path` (created when missing) or `sqlite::memory:` and brings the schema up to date.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let pools = connect(url).await.map_err(StoreError::Open)?;
-        MIGRATIONS.run(&pools.writer).await.map_err(StoreError::Migrate)?;
-        Ok(Self { inner: Arc::new(Inner { pools, signals: Signals::default() }) })
+    /// Opens the database (a missing SQLite file is created) and brings its schema up to date.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let database = Database::connect(url).await?;
+        schema::bring_up_to_date(&database).await?;
+        let signals = Arc::default();
+        let bus = database.bus(&signals);
+        Ok(Self { inner: Arc::new(Inner { database, signals, days: Days::default(), _bus: bus }) })
     }
 
     pub fn signals(&self) -> &Signals {
@@ -30,29 +35,35 @@ impl Store {
 
     /// Waits for what is under way and closes the connections; clones fail from then on.
     pub async fn close(self) {
-        self.inner.pools.readers.close().await;
-        self.inner.pools.writer.close().await;
+        self.inner.database.close().await;
     }
 
-    pub(crate) fn read(&self) -> &Pool<Db> {
-        &self.inner.pools.readers
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
     }
 
-    /// Outside of any transaction.
-    pub(crate) async fn on_writer(&self, sql: &'static str) -> Result<(), StoreError> {
-        sqlx::query(sql).execute(&self.inner.pools.writer).await?;
-        Ok(())
+    pub(crate) fn days(&self) -> &Days {
+        &self.inner.days
     }
 
-    pub(crate) async fn write(&self) -> Result<Write, StoreError> {
-        let transaction = self.inner.pools.writer.begin_with(BEGIN_WRITE).await?;
-        Ok(Write { transaction, owed: Owed::default(), store: self.clone() })
+    pub(crate) async fn read(&self, scope: impl Into<Scope>) -> Result<Connection, StoreError> {
+        Ok(self.inner.database.read(scope.into()).await?)
+    }
+
+    /// Reads that must see one state.
+    pub(crate) async fn read_snapshot(&self, scope: impl Into<Scope>) -> Result<Connection, StoreError> {
+        Ok(self.inner.database.read_snapshot(scope.into()).await?)
+    }
+
+    pub(crate) async fn write(&self, scope: impl Into<Scope>) -> Result<Write, StoreError> {
+        let conn = self.inner.database.write(scope.into()).await?;
+        Ok(Write { conn, owed: Owed::default(), store: self.clone() })
     }
 }
 
-/// A transaction on the writer connection; rolled back when dropped.
+/// A transaction that may write; rolled back when dropped.
 pub(crate) struct Write {
-    transaction: Transaction,
+    conn: Connection,
     pub owed: Owed,
     store: Store,
 }
@@ -60,13 +71,13 @@ pub(crate) struct Write {
 impl Write {
     /// Every catalog write makes a new snapshot due.
     pub async fn commit_catalog(mut self) -> Result<(), StoreError> {
-        sqlx::query("UPDATE catalog_version SET version = version + 1").execute(&mut *self).await?;
+        query("UPDATE catalog_version SET version = version + 1").execute(&mut self).await?;
         self.owed.catalog = true;
         self.commit().await
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await?;
+        self.conn.commit().await?;
         self.store.signals().pay(self.owed);
         Ok(())
     }
@@ -75,12 +86,12 @@ impl Write {
 impl Deref for Write {
     type Target = Connection;
     fn deref(&self) -> &Connection {
-        &self.transaction
+        &self.conn
     }
 }
 
 impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.transaction
+        &mut self.conn
     }
 }

@@ -1,7 +1,9 @@
 //! Erasing a person: the values go, the chain and the replay stay.
 
-use crate::dialect::{self, Connection};
+use crate::dialect;
+use crate::dialect::Scope;
 use crate::row::{Columns, Id};
+use crate::sql::{Connection, locking, query};
 use crate::{Store, StoreError};
 use proto_model::TenantId;
 use serde_json::json;
@@ -34,7 +36,7 @@ async fn events_of(
     tenant: TenantId,
     customer: &[u8],
 ) -> Result<Vec<(i64, i64)>, StoreError> {
-    let rows = sqlx::query(EVENTS).bind(tenant.column()).bind(customer).fetch_all(conn).await?;
+    let rows = query(EVENTS).bind(tenant.column()).bind(customer).fetch_all(conn).await?;
     rows.iter().map(|row| Ok((row.col("stream")?, row.col("ordinal")?))).collect()
 }
 
@@ -47,28 +49,32 @@ impl Store {
         tenant: TenantId,
         customer_id: &str,
     ) -> Result<ErasedCounts, StoreError> {
-        let mut tx = self.write().await?;
-        let row = sqlx::query("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2")
+        // The projection under way ends first, and the next one waits: it must see which events are erased.
+        // Its checkpoint is not a tenant's.
+        let mut tx = self.write(Scope::Deployment).await?;
+        query(locking!("SELECT seq FROM journal_checkpoints WHERE name = 'projector'"))
+            .fetch_one(&mut tx)
+            .await?;
+        let row = query("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
             .bind(customer_id)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let Some(row) = row else { return Ok(ErasedCounts::default()) };
         let customer: [u8; 16] = row.bytes("customer")?;
         let events = events_of(&mut tx, tenant, &customer).await?;
         let addresses = json!(events).to_string();
-        let query = sqlx::query(dialect::INSERT_ERASED).bind(tenant.column()).bind(&addresses);
-        query.execute(&mut *tx).await?;
-        let query = sqlx::query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses);
-        let values = query.execute(&mut *tx).await?.rows_affected();
-        let customers = sqlx::query("DELETE FROM customers WHERE tenant_id = $1 AND customer_id = $2")
+        let erased = query(dialect::INSERT_ERASED).bind(tenant.column()).bind(&addresses);
+        erased.execute(&mut tx).await?;
+        let values = query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses);
+        let values = values.execute(&mut tx).await?;
+        let customers = query("DELETE FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
             .bind(customer_id)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+            .execute(&mut tx)
+            .await?;
         tx.commit().await?;
-        self.on_writer(dialect::FORGET_LOG).await?;
+        self.database().forget_log().await?;
         Ok(ErasedCounts { customers, values, events: u64::try_from(events.len()).unwrap_or(u64::MAX) })
     }
 }

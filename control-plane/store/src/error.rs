@@ -1,4 +1,4 @@
-use sqlx::error::ErrorKind;
+use crate::dialect::{Failure, failure};
 
 /// What a store operation can fail with. The server maps these to HTTP and gRPC in one place.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +21,23 @@ pub enum StoreError {
     /// A stored row cannot be read back; restore it from a backup or rebuild it by replay.
     #[error("stored {what} cannot be read: {detail}")]
     Corrupt { what: &'static str, detail: String },
-    #[error("the database cannot be opened; check that the path exists and is writable")]
-    Open(#[source] sqlx::Error),
-    #[error("the database schema cannot be brought up to date; run the version that created it or newer")]
+    #[error("the database {database} cannot be opened; check its name, that it is there, and your rights")]
+    Open { database: String, source: sqlx::Error },
+    #[error(
+        "the database has schema {found}, which versions below schema {oldest} cannot work with, and this one \
+         knows schema {known}: run a newer Tributary"
+    )]
+    NewerSchema { found: i64, oldest: i64, known: i64 },
+    #[error("the database schema cannot be brought up to date; the database user must own its tables")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// Rolled back, nothing has changed; the same call may succeed.
+    #[error("the database gave way to another transaction; try again")]
+    Busy(#[source] sqlx::Error),
+    /// What was not committed has not happened; of a commit under way nobody knows.
+    #[error("the database cannot be reached; check that it is up and takes connections")]
+    Unavailable(#[source] sqlx::Error),
+    #[error("the database cannot be written; check its free space and the rights of its user")]
+    CannotWrite(#[source] sqlx::Error),
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
 }
@@ -33,23 +46,25 @@ impl StoreError {
     pub(crate) fn corrupt(what: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::Corrupt { what, detail: detail.to_string() }
     }
+
+    /// Whether the same call may succeed later, with nothing changed by hand.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Unavailable(_) | Self::CannotWrite(_) | Self::Fenced)
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let Some(database) = error.as_database_error() else {
-            return match error {
-                sqlx::Error::RowNotFound => Self::NotFound,
-                other => Self::Database(other),
-            };
-        };
-        match database.kind() {
-            ErrorKind::UniqueViolation => Self::Conflict("already_exists"),
-            ErrorKind::ForeignKeyViolation => Self::MissingReference,
-            _ => match crate::dialect::trigger_refusal(database) {
-                Some(why) => Self::Refused(why),
-                None => Self::Database(error),
-            },
+        match failure(&error) {
+            Failure::NotFound => Self::NotFound,
+            Failure::AlreadyExists => Self::Conflict("already_exists"),
+            Failure::MissingReference => Self::MissingReference,
+            Failure::Refused(why) => Self::Refused(why),
+            Failure::InvalidText => Self::Conflict("invalid_text"),
+            Failure::Busy => Self::Busy(error),
+            Failure::Unavailable => Self::Unavailable(error),
+            Failure::CannotWrite => Self::CannotWrite(error),
+            Failure::Other => Self::Database(error),
         }
     }
 }

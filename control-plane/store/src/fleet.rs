@@ -1,7 +1,8 @@
 //! Edges: how they join, which streams they write, which session is theirs.
 
-use crate::dialect::{Connection, Row};
+use crate::dialect::Scope;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
+use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
 use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
 
@@ -104,16 +105,8 @@ pub(crate) fn read_head(row: &Row) -> Result<LaneHead, StoreError> {
     })
 }
 
-async fn usable_token(
-    conn: &mut Connection,
-    token_sha256: &[u8; 32],
-    now: UnixMicros,
-) -> Result<JoinToken, StoreError> {
-    let row = sqlx::query("SELECT * FROM join_tokens WHERE token_sha256 = $1")
-        .bind(&token_sha256[..])
-        .fetch_one(conn)
-        .await?;
-    let token = read_token(&row)?;
+fn usable_token(row: &Row, now: UnixMicros) -> Result<JoinToken, StoreError> {
+    let token = read_token(row)?;
     if token.used_at.is_some() {
         return Err(StoreError::Conflict("join_token_used"));
     }
@@ -132,9 +125,9 @@ async fn insert_epoch(
     // The session rises too: whoever still publishes on the old epoch is fenced.
     let sql = "UPDATE edges SET epoch = epoch + 1, session = session + 1 WHERE id = $1 AND revoked = $2 \
         RETURNING epoch";
-    let row = sqlx::query(sql).bind(edge.column()).bind(false).fetch_one(&mut *conn).await?;
+    let row = query(sql).bind(edge.column()).bind(false).fetch_one(&mut *conn).await?;
     let epoch: u32 = row.number("epoch")?;
-    sqlx::query("INSERT INTO edge_epochs (edge_id, epoch, reason, opened_at) VALUES ($1, $2, $3, $4)")
+    query("INSERT INTO edge_epochs (edge_id, epoch, reason, opened_at) VALUES ($1, $2, $3, $4)")
         .bind(edge.column())
         .bind(i64::from(epoch))
         .bind(reason)
@@ -154,7 +147,7 @@ async fn insert_stream(
 ) -> Result<StreamNo, StoreError> {
     let stream = take_seq(conn, DEPLOYMENT, "streams", 1).await?;
     let sql = "INSERT INTO streams (stream, edge_id, epoch, lane, head_hash) VALUES ($1, $2, $3, $4, $5)";
-    sqlx::query(sql)
+    query(sql)
         .bind(stream)
         .bind(edge.column())
         .bind(i64::from(epoch))
@@ -174,7 +167,7 @@ async fn insert_edge(
     let seq = take_seq(conn, DEPLOYMENT, "edges", 1).await?;
     let sql = "INSERT INTO edges (id, seq, name, batch_public_key, certificate_serial, version, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *";
-    let row = sqlx::query(sql)
+    let row = query(sql)
         .bind(edge.id.column())
         .bind(seq)
         .bind(name)
@@ -189,15 +182,15 @@ async fn insert_edge(
 
 impl Store {
     pub async fn create_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql =
             "INSERT INTO join_tokens (token_sha256, name, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-        sqlx::query(sql)
+        query(sql)
             .bind(&token.token_sha256[..])
             .bind(&token.name)
             .bind(token.created_at.0)
             .bind(token.expires_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await
     }
@@ -208,8 +201,9 @@ impl Store {
         token_sha256: &[u8; 32],
         now: UnixMicros,
     ) -> Result<JoinToken, StoreError> {
-        let mut conn = self.read().acquire().await?;
-        usable_token(&mut conn, token_sha256, now).await
+        let mut conn = self.read(Scope::Deployment).await?;
+        let row = query("SELECT * FROM join_tokens WHERE token_sha256 = $1").bind(&token_sha256[..]);
+        usable_token(&row.fetch_one(&mut conn).await?, now)
     }
 
     /// Uses the token up, creates the edge and opens its first epoch, in one transaction. `NotFound` for an
@@ -220,13 +214,15 @@ impl Store {
         edge: &NewEdge,
         now: UnixMicros,
     ) -> Result<(Edge, EdgeEpoch), StoreError> {
-        let mut tx = self.write().await?;
-        let token = usable_token(&mut tx, token_sha256, now).await?;
-        sqlx::query("UPDATE join_tokens SET used_at = $2, edge_id = $3 WHERE token_sha256 = $1")
+        let mut tx = self.write(Scope::Deployment).await?;
+        let row =
+            query(locking!("SELECT * FROM join_tokens WHERE token_sha256 = $1")).bind(&token_sha256[..]);
+        let token = usable_token(&row.fetch_one(&mut tx).await?, now)?;
+        query("UPDATE join_tokens SET used_at = $2, edge_id = $3 WHERE token_sha256 = $1")
             .bind(&token_sha256[..])
             .bind(now.0)
             .bind(edge.id.column())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let edge = insert_edge(&mut tx, edge, &token.name, now).await?;
         let epoch = insert_epoch(&mut tx, edge.id, "enrolled", now).await?;
@@ -235,16 +231,16 @@ impl Store {
     }
 
     pub async fn get_edge(&self, id: EdgeId) -> Result<Edge, StoreError> {
-        let row = sqlx::query("SELECT * FROM edges WHERE id = $1").bind(id.column());
-        read_edge(&row.fetch_one(self.read()).await?)
+        let row = query("SELECT * FROM edges WHERE id = $1").bind(id.column());
+        read_edge(&row.fetch_one(&mut self.read(Scope::Deployment).await?).await?)
     }
 
     pub async fn list_edges(&self, after: Option<i64>, limit: u32) -> Result<Page<Edge>, StoreError> {
         let (before, rows) = Page::<Edge>::bounds(after, limit);
-        let rows = sqlx::query("SELECT * FROM edges WHERE seq < $1 ORDER BY seq DESC LIMIT $2")
+        let rows = query("SELECT * FROM edges WHERE seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before)
             .bind(rows)
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         page(&rows, limit, read_edge)
     }
@@ -256,36 +252,36 @@ impl Store {
         serial: &str,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql =
             "UPDATE edges SET certificate_serial = $2, last_seen_at = $3 WHERE id = $1 AND revoked = $4";
-        let query = sqlx::query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
-        found(query.execute(&mut *tx).await?.rows_affected())?;
+        let query = query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
+        found(query.execute(&mut tx).await?)?;
         tx.commit().await
     }
 
     /// Its session is fenced in the same moment.
     pub async fn revoke_edge(&self, id: EdgeId) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
-        let query = sqlx::query(sql).bind(id.column()).bind(true);
-        found(query.execute(&mut *tx).await?.rows_affected())?;
+        let query = query(sql).bind(id.column()).bind(true);
+        found(query.execute(&mut tx).await?)?;
         tx.commit().await
     }
 
     /// Lifts the quarantine of the edge's streams; gives them as they were. `NotFound` for an unknown edge,
     /// `Conflict("edge_revoked")` for one that may not send anyway.
     pub async fn release_edge(&self, id: EdgeId) -> Result<Vec<LaneHead>, StoreError> {
-        let mut tx = self.write().await?;
-        let row = sqlx::query("SELECT * FROM edges WHERE id = $1").bind(id.column());
-        if read_edge(&row.fetch_one(&mut *tx).await?)?.revoked {
+        let mut tx = self.write(Scope::Deployment).await?;
+        let row = query(locking!("SELECT * FROM edges WHERE id = $1")).bind(id.column());
+        if read_edge(&row.fetch_one(&mut tx).await?)?.revoked {
             return Err(StoreError::Conflict("edge_revoked"));
         }
         let sql = "SELECT * FROM streams WHERE edge_id = $1 AND status = 'quarantined' ORDER BY stream";
-        let rows = sqlx::query(sql).bind(id.column()).fetch_all(&mut *tx).await?;
+        let rows = query(sql).bind(id.column()).fetch_all(&mut tx).await?;
         let held = rows.iter().map(read_head).collect::<Result<_, _>>()?;
         let sql = "UPDATE streams SET status = 'open', reason = NULL WHERE edge_id = $1";
-        sqlx::query(sql).bind(id.column()).execute(&mut *tx).await?;
+        query(sql).bind(id.column()).execute(&mut tx).await?;
         tx.commit().await?;
         Ok(held)
     }
@@ -298,7 +294,7 @@ impl Store {
         reason: &str,
         now: UnixMicros,
     ) -> Result<EdgeEpoch, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let epoch = insert_epoch(&mut tx, edge, reason, now).await?;
         tx.commit().await?;
         Ok(epoch)
@@ -311,18 +307,18 @@ impl Store {
         epoch: u32,
         now: UnixMicros,
     ) -> Result<OpenedSession, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql = "UPDATE edges SET session = session + 1, last_seen_at = $2 WHERE id = $1 AND revoked = $3 \
             RETURNING epoch, session";
-        let row = sqlx::query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut *tx).await?;
+        let row = query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut tx).await?;
         if row.number::<u32>("epoch")? != epoch {
             return Err(StoreError::Fenced);
         }
         let session = row.number("session")?;
-        let rows = sqlx::query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
+        let rows = query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
             .bind(edge.column())
             .bind(i64::from(epoch))
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
         let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
         tx.commit().await?;

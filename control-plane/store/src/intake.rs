@@ -1,8 +1,11 @@
 //! The intake: per shard, one ordered log of what the business must decide, insert-only.
 
 use crate::codec::{hex, input_from_json, input_to_json};
-use crate::dialect::{self, Connection, Row};
+use crate::dialect;
+use crate::dialect::Scope;
+use crate::retry::retrying;
 use crate::row::{Columns, Id, big};
+use crate::sql::{Connection, Row, query};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{ClickCredit, CustomerRef, Input, IntakeItem, ShardKey, Source};
 use control_plane_domain::terms::OfferTerms;
@@ -21,12 +24,12 @@ pub(crate) fn read_shard(row: &Row) -> Result<ShardKey, StoreError> {
 
 /// A shard exists from the moment its tenant or advertiser does; inputs for any other are refused.
 pub(crate) async fn create_shard(conn: &mut Connection, shard: ShardKey) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO intake_heads (tenant_id, advertiser_id) VALUES ($1, $2)")
+    query("INSERT INTO intake_heads (tenant_id, advertiser_id) VALUES ($1, $2)")
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .execute(&mut *conn)
         .await?;
-    sqlx::query("INSERT INTO money_checkpoints (tenant_id, advertiser_id, ledger_hash) VALUES ($1, $2, $3)")
+    query("INSERT INTO money_checkpoints (tenant_id, advertiser_id, ledger_hash) VALUES ($1, $2, $3)")
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(&[0u8; 32][..])
@@ -113,7 +116,7 @@ pub(crate) async fn append_inputs(
         let sql = "UPDATE intake_heads SET head = head + $3, \
             last_recorded_at = CASE WHEN last_recorded_at > $4 THEN last_recorded_at ELSE $4 END \
             WHERE tenant_id = $1 AND advertiser_id = $2 RETURNING head, last_recorded_at";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
             .bind(count)
@@ -131,10 +134,7 @@ pub(crate) async fn append_inputs(
         ordinals.push(ordinal.unsigned_abs());
         *ordinal += 1;
     }
-    sqlx::query(dialect::INSERT_INTAKE)
-        .bind(serde_json::Value::Array(rows).to_string())
-        .execute(conn)
-        .await?;
+    query(dialect::INSERT_INTAKE).bind(serde_json::Value::Array(rows).to_string()).execute(conn).await?;
     Ok(ordinals)
 }
 
@@ -154,7 +154,7 @@ pub(crate) async fn items_after(
 ) -> Result<Vec<IntakeItem>, StoreError> {
     let sql = "SELECT ordinal, recorded_at, input FROM intake \
         WHERE tenant_id = $1 AND advertiser_id = $2 AND ordinal > $3 ORDER BY ordinal LIMIT $4";
-    let rows = sqlx::query(sql)
+    let rows = query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(big(after))
@@ -172,7 +172,16 @@ impl Store {
         input: &Input,
         now: UnixMicros,
     ) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
+        retrying!(self.try_append_intake(shard, input, now))
+    }
+
+    async fn try_append_intake(
+        &self,
+        shard: ShardKey,
+        input: &Input,
+        now: UnixMicros,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.write(shard).await?;
         let ordinals = append_inputs(&mut tx, &[(shard, input)], now).await?;
         tx.owed.intake = true;
         tx.commit().await?;
@@ -186,7 +195,7 @@ impl Store {
         after: u64,
         limit: u32,
     ) -> Result<Vec<IntakeItem>, StoreError> {
-        let mut conn = self.read().acquire().await?;
+        let mut conn = self.read(shard).await?;
         items_after(&mut conn, shard, after, limit).await
     }
 
@@ -195,7 +204,8 @@ impl Store {
         let sql = "SELECT h.tenant_id, h.advertiser_id FROM intake_heads h \
             JOIN money_checkpoints c ON c.tenant_id = h.tenant_id AND c.advertiser_id = h.advertiser_id \
             WHERE h.head > c.ordinal ORDER BY h.last_recorded_at, h.tenant_id, h.advertiser_id LIMIT $1";
-        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let rows =
+            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         rows.iter().map(read_shard).collect()
     }
 
@@ -203,7 +213,7 @@ impl Store {
     pub async fn shards(&self, tenant: TenantId) -> Result<Vec<ShardKey>, StoreError> {
         let sql =
             "SELECT tenant_id, advertiser_id FROM intake_heads WHERE tenant_id = $1 ORDER BY advertiser_id";
-        let rows = sqlx::query(sql).bind(tenant.column()).fetch_all(self.read()).await?;
+        let rows = query(sql).bind(tenant.column()).fetch_all(&mut self.read(tenant).await?).await?;
         rows.iter().map(read_shard).collect()
     }
 
@@ -217,11 +227,11 @@ impl Store {
     ) -> Result<Vec<OfferTerms>, StoreError> {
         let sql = "SELECT ordinal, recorded_at, input FROM intake \
             WHERE tenant_id = $1 AND advertiser_id = $2 AND subject = $3 AND kind = 'terms' ORDER BY ordinal";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(tenant.column())
             .bind(advertiser.column())
             .bind(offer.to_string())
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         let terms = |row| match read_item(row)?.input {
             Input::Terms(terms) => Ok(terms),

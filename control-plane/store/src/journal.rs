@@ -1,8 +1,11 @@
 //! The journal: sealed batches byte for byte as the edges signed them, insert-only.
 
-use crate::dialect::{Connection, Row};
+use crate::days::DayTable;
+use crate::dialect::Scope;
 use crate::fleet::{LaneHead, read_head, read_lane};
-use crate::row::{Columns, DEPLOYMENT, Id, big, found, take_seq};
+use crate::retry::retrying;
+use crate::row::{Columns, Id, big, found};
+use crate::sql::{Connection, Row, locking, query};
 use crate::{Store, StoreError};
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
@@ -105,10 +108,12 @@ pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
 /// The stream as it stands, if this edge may write to it under this session.
 async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
     let header = &batch.header;
-    let sql = "SELECT s.*, e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
-        JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 \
-        AND s.lane = $4";
-    let row = sqlx::query(sql)
+    let sql = locking!(
+        "SELECT s.*, e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
+         JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 \
+         AND s.lane = $4"
+    );
+    let row = query(sql)
         .bind(i64::from(header.stream.0))
         .bind(batch.edge.column())
         .bind(i64::from(header.epoch))
@@ -139,7 +144,7 @@ async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Resu
         return Ok(if continues { Place::Next } else { Place::Fork("the chain does not continue") });
     }
     let sql = "SELECT head_hash FROM journal WHERE stream = $1 AND first_ordinal = $2 AND last_ordinal = $3";
-    let known = sqlx::query(sql)
+    let known = query(sql)
         .bind(i64::from(header.stream.0))
         .bind(big(header.first_ordinal))
         .bind(big(header.last_ordinal))
@@ -152,12 +157,39 @@ async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Resu
     Ok(if same { Place::Covered } else { Place::Fork("other bytes at ordinals that are taken") })
 }
 
-async fn insert(conn: &mut Connection, batch: &NewBatch) -> Result<u64, StoreError> {
+/// The next number, and the time it is received: not before that of the batch before it.
+async fn take_place(conn: &mut Connection, now: UnixMicros) -> Result<(i64, UnixMicros), StoreError> {
+    let sql = "UPDATE journal_head SET seq = seq + 1, \
+        received_at = CASE WHEN received_at > $1 THEN received_at ELSE $1 END RETURNING seq, received_at";
+    let row = query(sql).bind(now.0).fetch_one(conn).await?;
+    Ok((row.col("seq")?, row.time("received_at")?))
+}
+
+async fn move_head(conn: &mut Connection, batch: &NewBatch) -> Result<(), StoreError> {
     let header = &batch.header;
-    let seq = take_seq(conn, DEPLOYMENT, "journal", 1).await?;
+    query("UPDATE streams SET last_ordinal = $2, head_hash = $3 WHERE stream = $1")
+        .bind(i64::from(header.stream.0))
+        .bind(big(header.last_ordinal))
+        .bind(&batch.head_hash[..])
+        .execute(conn)
+        .await?;
+    query("UPDATE edges SET last_seen_at = $2 WHERE id = $1")
+        .bind(batch.edge.column())
+        .bind(batch.received_at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn insert(
+    conn: &mut Connection,
+    batch: &NewBatch,
+    (seq, received_at): (i64, UnixMicros),
+) -> Result<(), StoreError> {
+    let header = &batch.header;
     let sql = "INSERT INTO journal (seq, stream, lane, first_ordinal, last_ordinal, events, header, \
         signature, payload, head_hash, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    sqlx::query(sql)
+    query(sql)
         .bind(seq)
         .bind(i64::from(header.stream.0))
         .bind(i64::from(header.lane.code()))
@@ -168,34 +200,23 @@ async fn insert(conn: &mut Connection, batch: &NewBatch) -> Result<u64, StoreErr
         .bind(&batch.signature[..])
         .bind(&batch.payload)
         .bind(&batch.head_hash[..])
-        .bind(batch.received_at.0)
-        .execute(&mut *conn)
-        .await?;
-    if !batch.sidecar.is_empty() {
-        sqlx::query("INSERT INTO journal_sidecars (seq, sidecar) VALUES ($1, $2)")
-            .bind(seq)
-            .bind(&batch.sidecar)
-            .execute(&mut *conn)
-            .await?;
-    }
-    sqlx::query("UPDATE streams SET last_ordinal = $2, head_hash = $3 WHERE stream = $1")
-        .bind(i64::from(header.stream.0))
-        .bind(big(header.last_ordinal))
-        .bind(&batch.head_hash[..])
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("UPDATE edges SET last_seen_at = $2 WHERE id = $1")
-        .bind(batch.edge.column())
-        .bind(batch.received_at.0)
+        .bind(received_at.0)
         .execute(conn)
         .await?;
-    Ok(seq.unsigned_abs())
+    if !batch.sidecar.is_empty() {
+        query("INSERT INTO journal_sidecars (seq, sidecar) VALUES ($1, $2)")
+            .bind(seq)
+            .bind(&batch.sidecar)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn set_quarantine(conn: &mut Connection, stream: StreamNo, why: &str) -> Result<(), StoreError> {
     let sql = "UPDATE streams SET status = 'quarantined', reason = coalesce(reason, $2) WHERE stream = $1";
-    let done = sqlx::query(sql).bind(i64::from(stream.0)).bind(why).execute(conn).await?;
-    found(done.rows_affected())
+    let done = query(sql).bind(i64::from(stream.0)).bind(why).execute(conn).await?;
+    found(done)
 }
 
 impl Store {
@@ -209,17 +230,27 @@ impl Store {
         {
             return Err(StoreError::Conflict("header"));
         }
-        let mut tx = self.write().await?;
+        retrying!(self.try_append(batch))
+    }
+
+    async fn try_append(&self, batch: &NewBatch) -> Result<AppendOutcome, StoreError> {
+        let header = &batch.header;
+        let mut tx = self.write(Scope::Deployment).await?;
         let Some(head) = open_head(&mut tx, batch).await? else { return Ok(AppendOutcome::Fenced) };
         if let Some(why) = head.quarantined {
             return Ok(AppendOutcome::Fork { why });
         }
         match place(&mut tx, batch, &head).await? {
             Place::Next => {
-                let seq = insert(&mut tx, batch).await?;
+                move_head(&mut tx, batch).await?;
+                // Last, since all edges wait for it until the commit.
+                let place = take_place(&mut tx, batch.received_at).await?;
+                let days = self.days().make(&mut tx, &[DayTable::Journal], [place.1]).await?;
+                insert(&mut tx, batch, place).await?;
                 tx.owed.journal = true;
                 tx.commit().await?;
-                Ok(AppendOutcome::Appended { seq })
+                self.days().made(days);
+                Ok(AppendOutcome::Appended { seq: place.0.unsigned_abs() })
             }
             Place::Covered => {
                 let LaneHead { last_ordinal, head_hash, .. } = head;
@@ -236,14 +267,14 @@ impl Store {
 
     /// Takes nothing more from the stream until an operator has looked. The first reason stays.
     pub async fn quarantine(&self, stream: StreamNo, why: &str) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         set_quarantine(&mut tx, stream, why).await?;
         tx.commit().await
     }
 
     pub async fn journal_batch(&self, seq: u64) -> Result<JournalRow, StoreError> {
-        let query = sqlx::query(select_journal!("WHERE j.seq = $1")).bind(big(seq));
-        read_journal(&query.fetch_one(self.read()).await?)
+        let query = query(select_journal!("WHERE j.seq = $1")).bind(big(seq));
+        read_journal(&query.fetch_one(&mut self.read(Scope::Deployment).await?).await?)
     }
 
     /// A stream's batches that end after `ordinal`, in order.
@@ -259,11 +290,11 @@ impl Store {
                  WHERE b.stream = $1 AND b.first_ordinal <= $2 + 1), 0) \
              ORDER BY j.first_ordinal LIMIT $3"
         );
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(i64::from(stream.0))
             .bind(big(after_ordinal))
             .bind(i64::from(limit))
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         rows.iter().map(read_journal).collect()
     }
@@ -273,10 +304,10 @@ impl Store {
         let sql = select_journal!(
             "WHERE j.stream = $1 AND j.first_ordinal <= $2 ORDER BY j.first_ordinal DESC LIMIT 1"
         );
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(i64::from(address.stream.0))
             .bind(big(address.ordinal))
-            .fetch_optional(self.read())
+            .fetch_optional(&mut self.read(Scope::Deployment).await?)
             .await?;
         let batch = row.as_ref().map(read_journal).transpose()?;
         Ok(batch.filter(|batch| batch.last_ordinal >= address.ordinal))
@@ -284,9 +315,9 @@ impl Store {
 
     /// The streams of an edge's every epoch, oldest first.
     pub async fn edge_streams(&self, edge: EdgeId) -> Result<Vec<LaneHead>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM streams WHERE edge_id = $1 ORDER BY stream")
+        let rows = query("SELECT * FROM streams WHERE edge_id = $1 ORDER BY stream")
             .bind(edge.column())
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         rows.iter().map(read_head).collect()
     }

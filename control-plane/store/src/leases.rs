@@ -1,7 +1,8 @@
 //! Leases with fence numbers, for what only one process may do at a time.
 
-use crate::dialect::{Connection, Row};
+use crate::dialect::Scope;
 use crate::row::{Columns, big};
+use crate::sql::{Connection, Row, query, sharing};
 use crate::{Store, StoreError};
 use proto_model::UnixMicros;
 use std::time::Duration;
@@ -29,9 +30,10 @@ fn expiry(now: UnixMicros, ttl: Duration) -> i64 {
     now.0.saturating_add(i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// `Fenced` unless the lease is still the newest. Called inside the transaction that it guards.
+/// `Fenced` unless the lease is still the newest. Called inside the transaction that it guards, and until
+/// that ends nobody takes the lease over.
 pub(crate) async fn check_fence(conn: &mut Connection, lease: &Lease) -> Result<(), StoreError> {
-    let held = sqlx::query("SELECT 1 FROM leases WHERE name = $1 AND fence = $2")
+    let held = query(sharing!("SELECT 1 FROM leases WHERE name = $1 AND fence = $2"))
         .bind(&lease.name)
         .bind(big(lease.fence))
         .fetch_optional(conn)
@@ -48,17 +50,17 @@ impl Store {
         ttl: Duration,
         now: UnixMicros,
     ) -> Result<Lease, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql = "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 1, $3) \
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = leases.fence + 1, \
             expires_at = excluded.expires_at \
             WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 RETURNING *";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(name)
             .bind(holder)
             .bind(expiry(now, ttl))
             .bind(now.0)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let lease = read(&row.ok_or(StoreError::Conflict("lease_held"))?)?;
         tx.commit().await?;
@@ -72,13 +74,13 @@ impl Store {
         ttl: Duration,
         now: UnixMicros,
     ) -> Result<Lease, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql = "UPDATE leases SET expires_at = $3 WHERE name = $1 AND fence = $2 RETURNING *";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(&lease.name)
             .bind(big(lease.fence))
             .bind(expiry(now, ttl))
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let lease = read(&row.ok_or(StoreError::Fenced)?)?;
         tx.commit().await?;
@@ -87,12 +89,12 @@ impl Store {
 
     /// Lets others in at once. Nothing happens when the lease was lost before.
     pub async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         // The row stays: fences must never start again.
-        sqlx::query("UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE name = $1 AND fence = $2")
+        query("UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE name = $1 AND fence = $2")
             .bind(&lease.name)
             .bind(big(lease.fence))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await
     }

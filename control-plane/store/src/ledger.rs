@@ -1,9 +1,11 @@
 //! Reads of the ledger, and the checks that it is sound.
 
 use crate::codec::hex;
-use crate::dialect::{self, Connection, Row};
+use crate::dialect;
+use crate::dialect::Scope;
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id, big, page};
+use crate::sql::{Connection, Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::ShardKey;
 use control_plane_domain::ledger::{
@@ -71,11 +73,8 @@ async fn fill_entries<'a>(
     let mut by_id: BTreeMap<DerivedId, &mut LedgerTransaction> =
         transactions.map(|transaction| (transaction.id, transaction)).collect();
     let ids: Vec<String> = by_id.keys().map(|id| hex(&id.0)).collect();
-    let rows = sqlx::query(dialect::ENTRIES_OF)
-        .bind(tenant.column())
-        .bind(json!(ids).to_string())
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        query(dialect::ENTRIES_OF).bind(tenant.column()).bind(json!(ids).to_string()).fetch_all(conn).await?;
     for row in &rows {
         let entry = LedgerEntry { account: row.word("account", Account::parse)?, minor: row.col("minor")? };
         if let Some(transaction) = by_id.get_mut(&row.derived("transaction_id")?) {
@@ -105,8 +104,8 @@ impl Store {
         limit: u32,
     ) -> Result<Page<LedgerRow>, StoreError> {
         let (before, rows) = Page::<LedgerRow>::bounds(after, limit);
-        let mut conn = self.read().acquire().await?;
-        let mut query = sqlx::query(if filter.subject.is_some() { LIST_OF_SUBJECT } else { LIST })
+        let mut conn = self.read(tenant).await?;
+        let mut query = query(if filter.subject.is_some() { LIST_OF_SUBJECT } else { LIST })
             .bind(tenant.column())
             .bind(before)
             .bind(rows)
@@ -114,7 +113,7 @@ impl Store {
         if let Some(subject) = filter.subject {
             query = query.bind(subject.0.to_vec());
         }
-        let rows = query.fetch_all(&mut *conn).await?;
+        let rows = query.fetch_all(&mut conn).await?;
         let mut page = page(&rows, limit, read_row)?;
         let transactions = page.items.iter_mut().map(|row| &mut row.transaction);
         fill_entries(&mut conn, tenant, transactions).await?;
@@ -128,15 +127,15 @@ impl Store {
         after_sequence: u64,
         limit: u32,
     ) -> Result<Vec<LedgerTransaction>, StoreError> {
-        let mut conn = self.read().acquire().await?;
+        let mut conn = self.read(shard).await?;
         let sql = "SELECT * FROM ledger_transactions WHERE tenant_id = $1 AND advertiser_id = $2 \
             AND sequence > $3 ORDER BY sequence LIMIT $4";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
             .bind(big(after_sequence))
             .bind(i64::from(limit))
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await?;
         let mut transactions = rows.iter().map(read_transaction).collect::<Result<Vec<_>, _>>()?;
         fill_entries(&mut conn, shard.tenant, transactions.iter_mut()).await?;
@@ -145,9 +144,9 @@ impl Store {
 
     /// The sum of each account in each currency, over all of the tenant's shards; zeros are left out.
     pub async fn balances(&self, tenant: TenantId) -> Result<Vec<Balance>, StoreError> {
-        let sql = "SELECT account, currency, sum(minor) AS minor FROM ledger_entries WHERE tenant_id = $1 \
+        let sql = "SELECT account, currency, CAST(sum(minor) AS BIGINT) AS minor FROM ledger_entries WHERE tenant_id = $1 \
             GROUP BY account, currency HAVING sum(minor) <> 0 ORDER BY account, currency";
-        let rows = sqlx::query(sql).bind(tenant.column()).fetch_all(self.read()).await?;
+        let rows = query(sql).bind(tenant.column()).fetch_all(&mut self.read(tenant).await?).await?;
         let balance = |row: &Row| {
             let account = row.word("account", Account::parse)?;
             Ok(Balance { account, amount: row.amount("minor", "currency")? })
@@ -182,10 +181,10 @@ impl Store {
     async fn ledger_head(&self, shard: ShardKey) -> Result<LedgerHead, StoreError> {
         let sql = "SELECT ledger_sequence, ledger_hash FROM money_checkpoints \
             WHERE tenant_id = $1 AND advertiser_id = $2";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(shard).await?)
             .await?;
         Ok(LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? })
     }
@@ -194,7 +193,8 @@ impl Store {
     pub async fn unbalanced(&self, limit: u32) -> Result<Vec<(TenantId, DerivedId)>, StoreError> {
         let sql = "SELECT tenant_id, transaction_id FROM ledger_entries \
             GROUP BY tenant_id, transaction_id HAVING sum(minor) <> 0 LIMIT $1";
-        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let rows =
+            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         rows.iter().map(|row| Ok((row.id("tenant_id")?, row.derived("transaction_id")?))).collect()
     }
 }

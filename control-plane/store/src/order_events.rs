@@ -1,8 +1,8 @@
 //! The events of an order as they were taken, straight from the intake: also those that changed nothing.
 
-use crate::dialect::Row;
 use crate::intake::read_item;
 use crate::row::{Columns, Id};
+use crate::sql::{Row, query};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, OrderEvent};
 use proto_model::{AdvertiserId, TenantId, UnixMicros};
@@ -40,13 +40,13 @@ impl Store {
         skip: i64,
         limit: u32,
     ) -> Result<Vec<OrderEventRow>, StoreError> {
-        let rows = sqlx::query(LIST)
+        let rows = query(LIST)
             .bind(tenant.column())
             .bind(order_id)
             .bind(advertiser.map(Id::column))
             .bind(i64::from(limit))
             .bind(skip)
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         rows.iter().map(read_row).collect()
     }

@@ -1,7 +1,7 @@
 //! Reads of the outbox: what partners and operators are to be told.
 
-use crate::dialect::Row;
 use crate::row::{Columns, Id, page};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use proto_model::{AdvertiserId, Amount, DerivedId, PartnerId, TenantId, UnixMicros};
 
@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<Page<OutboxRow>, StoreError> {
         let (before, rows) = Page::<OutboxRow>::bounds(after, limit);
         let sql = "SELECT * FROM outbox WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        page(&query.fetch_all(self.read()).await?, limit, read_row)
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_row)
     }
 }

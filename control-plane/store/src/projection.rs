@@ -1,14 +1,19 @@
 //! What the projector writes for one batch: roll-ups, intake, personal values, and its checkpoint.
 
 use crate::codec::hex;
-use crate::dialect::{self, Connection, Row};
+use crate::days::DayTable;
+use crate::dialect;
+use crate::dialect::Scope;
 use crate::intake::{advertiser_column, append_inputs, read_shard};
 use crate::journal::{JournalRow, read_journal, select_journal};
 use crate::leases::{Lease, check_fence};
+use crate::retry::retrying;
 use crate::row::{Columns, Id, big, page, take_seq};
+use crate::sql::{Connection, Row, Sql, locking, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::{CustomerRef, Input, ShardKey};
 use proto_model::event::PersonalClass;
+use proto_model::time::DAY_US;
 use proto_model::{
     Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, OfferId, PartnerId, ProgramId, Reason,
     TenantId, UnixMicros, VerdictKind,
@@ -95,6 +100,21 @@ pub struct Projection {
     pub signals: Vec<FraudSignal>,
 }
 
+/// Roll-ups of hits that are older, or later than the clock of this machine, do not get a part of their day:
+/// an edge whose clock is far off must not make a thousand of them.
+const DAYS_BACK: i64 = 60;
+const DAYS_AHEAD: i64 = 2;
+
+impl Projection {
+    /// Times of its roll-ups, as far as their days get parts of their own.
+    fn days(&self, now: UnixMicros) -> impl Iterator<Item = UnixMicros> {
+        let near = (now.0 - DAYS_BACK * DAY_US)..(now.0 + DAYS_AHEAD * DAY_US);
+        let rollups = self.rollups.keys().map(|key| key.hour);
+        let refused = self.refused.keys().map(|key| key.hour);
+        rollups.chain(refused).filter(move |hour| near.contains(&hour.0))
+    }
+}
+
 /// A customer id as an advertiser sent it, and the pseudonym it gets if it has none yet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CustomerKey {
@@ -111,9 +131,9 @@ pub struct LinkTarget {
     pub program: ProgramId,
     pub advertiser: AdvertiserId,
 }
-async fn bulk(conn: &mut Connection, sql: &'static str, rows: Vec<Value>) -> Result<(), StoreError> {
+async fn bulk(conn: &mut Connection, sql: Sql, rows: Vec<Value>) -> Result<(), StoreError> {
     if !rows.is_empty() {
-        sqlx::query(sql).bind(Value::Array(rows).to_string()).execute(conn).await?;
+        query(sql).bind(Value::Array(rows).to_string()).execute(conn).await?;
     }
     Ok(())
 }
@@ -154,9 +174,9 @@ async fn fold_rollups(conn: &mut Connection, seq: u64, projection: &Projection) 
     if !projection.rollups.is_empty() {
         let rows = Value::Array(projection.rollups.iter().map(rollup_row).collect()).to_string();
         for sql in dialect::FOLD_ROLLUPS {
-            sqlx::query(sql).bind(&rows).execute(&mut *conn).await?;
+            query(sql).bind(&rows).execute(&mut *conn).await?;
         }
-        sqlx::query(dialect::INSERT_CLICK_BATCHES).bind(&rows).bind(big(seq)).execute(&mut *conn).await?;
+        query(dialect::INSERT_CLICK_BATCHES).bind(&rows).bind(big(seq)).execute(&mut *conn).await?;
     }
     let refused = projection.refused.iter().map(|(key, hits)| {
         json!([key.tenant.column(), key.hour.0, key.advertiser.column(), key.reason.code(), hits])
@@ -172,7 +192,7 @@ async fn append_known(
 ) -> Result<usize, StoreError> {
     let asked: BTreeSet<ShardKey> = inputs.iter().map(|(shard, _)| *shard).collect();
     let rows = asked.iter().map(|shard| json!([shard.tenant.column(), advertiser_column(*shard)]));
-    let known = sqlx::query(dialect::KNOWN_SHARDS)
+    let known = query(dialect::KNOWN_SHARDS)
         .bind(Value::Array(rows.collect()).to_string())
         .fetch_all(&mut *conn)
         .await?;
@@ -190,14 +210,14 @@ async fn insert_signal(conn: &mut Connection, signal: &FraudSignal) -> Result<()
     let tenant = signal.tenant.column();
     let sql = "SELECT 1 FROM tenants WHERE id = $1 AND NOT EXISTS \
         (SELECT 1 FROM fraud_signals WHERE tenant_id = $1 AND id = $2)";
-    let wanted = sqlx::query(sql).bind(tenant).bind(&signal.id.0[..]).fetch_optional(&mut *conn).await?;
+    let wanted = query(sql).bind(tenant).bind(&signal.id.0[..]).fetch_optional(&mut *conn).await?;
     if wanted.is_none() {
         return Ok(());
     }
     let seq = take_seq(conn, tenant, "fraud_signals", 1).await?;
     let sql = "INSERT INTO fraud_signals (tenant_id, id, seq, kind, stream, ordinal, detail, at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant)
         .bind(&signal.id.0[..])
         .bind(seq)
@@ -234,22 +254,28 @@ pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
     })
 }
 
-const PROJECTED: &str = "SELECT seq FROM journal_checkpoints WHERE name = 'projector'";
+macro_rules! projected {
+    () => {
+        "SELECT seq, received_at FROM journal_checkpoints WHERE name = 'projector'"
+    };
+}
 
 impl Store {
     /// The next batches to project, in journal order, with their sidecars.
     pub async fn unprojected(&self, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
         let sql = select_journal!(
             "WHERE j.seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') \
+             AND j.received_at >= (SELECT received_at FROM journal_checkpoints WHERE name = 'projector') \
              ORDER BY j.seq LIMIT $1"
         );
-        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let rows =
+            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         rows.iter().map(read_journal).collect()
     }
 
     /// The journal seq up to which everything is projected.
     pub async fn projected_through(&self) -> Result<u64, StoreError> {
-        sqlx::query(PROJECTED).fetch_one(self.read()).await?.number("seq")
+        query(projected!()).fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("seq")
     }
 
     /// Everything that one batch brings about, with the checkpoint, in one transaction. `false` = it was
@@ -262,29 +288,43 @@ impl Store {
         projection: &Projection,
         now: UnixMicros,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.write().await?;
+        retrying!(self.try_commit(lease, seq, projection, now))
+    }
+
+    async fn try_commit(
+        &self,
+        lease: &Lease,
+        seq: u64,
+        projection: &Projection,
+        now: UnixMicros,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write(Scope::Deployment).await?;
         check_fence(&mut tx, lease).await?;
-        let done: u64 = sqlx::query(PROJECTED).fetch_one(&mut *tx).await?.number("seq")?;
+        let row = query(locking!(projected!())).fetch_one(&mut tx).await?;
+        let (done, done_at): (u64, i64) = (row.number("seq")?, row.col("received_at")?);
         if seq <= done {
             return Ok(false);
         }
         if seq != done + 1 {
             return Err(StoreError::Conflict("projection_order"));
         }
+        let days = self.days().make(&mut tx, &DayTable::ROLLUPS, projection.days(now)).await?;
         fold_rollups(&mut tx, seq, projection).await?;
         let left_out = append_known(&mut tx, &projection.intake, now).await?;
         bulk(&mut tx, dialect::INSERT_SIDECAR, projection.sidecar.iter().map(sidecar_row).collect()).await?;
         for signal in &projection.signals {
             insert_signal(&mut tx, signal).await?;
         }
-        sqlx::query("DELETE FROM journal_sidecars WHERE seq = $1").bind(big(seq)).execute(&mut *tx).await?;
-        sqlx::query("UPDATE journal_checkpoints SET seq = $1 WHERE name = 'projector'")
-            .bind(big(seq))
-            .execute(&mut *tx)
-            .await?;
+        query("DELETE FROM journal_sidecars WHERE seq = $1").bind(big(seq)).execute(&mut tx).await?;
+        let sql = "UPDATE journal_checkpoints SET seq = $1, \
+            received_at = coalesce((SELECT j.received_at FROM journal j \
+                WHERE j.seq = $1 AND j.received_at >= $2), received_at) \
+            WHERE name = 'projector'";
+        query(sql).bind(big(seq)).bind(done_at).execute(&mut tx).await?;
         tx.owed.projection = true;
         tx.owed.intake = !projection.intake.is_empty();
         tx.commit().await?;
+        self.days().made(days);
         if left_out > 0 {
             tracing::warn!(seq, left_out, "a batch named advertisers that do not exist; see the journal");
         }
@@ -296,23 +336,24 @@ impl Store {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut tx = self.write().await?;
-        let mut customers = Vec::with_capacity(keys.len());
-        for key in keys {
+        let mut tx = self.write(Scope::Deployment).await?;
+        // In one order, whoever asks, so that two who ask at once do not wait for each other.
+        let mut customers = BTreeMap::new();
+        for key in keys.iter().collect::<BTreeSet<_>>() {
             // The update changes nothing: it makes RETURNING give the row that was there.
             let sql = "INSERT INTO customers (tenant_id, customer_id, customer) VALUES ($1, $2, $3) \
                 ON CONFLICT (tenant_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id \
                 RETURNING customer";
-            let row = sqlx::query(sql)
+            let row = query(sql)
                 .bind(key.tenant.column())
                 .bind(&key.customer_id)
                 .bind(&key.candidate.0[..])
-                .fetch_one(&mut *tx)
+                .fetch_one(&mut tx)
                 .await?;
-            customers.push(CustomerRef(row.bytes("customer")?));
+            customers.insert((key.tenant, &key.customer_id), CustomerRef(row.bytes("customer")?));
         }
         tx.commit().await?;
-        Ok(customers)
+        Ok(keys.iter().filter_map(|key| customers.get(&(key.tenant, &key.customer_id)).copied()).collect())
     }
 
     /// What links of known tenants stand for; those that do not exist are left out.
@@ -321,8 +362,10 @@ impl Store {
         links: &[(TenantId, LinkId)],
     ) -> Result<BTreeMap<(TenantId, LinkId), LinkTarget>, StoreError> {
         let asked: BTreeSet<(i64, i64)> = links.iter().map(|(t, l)| (t.column(), l.column())).collect();
-        let rows =
-            sqlx::query(dialect::LINK_TARGETS).bind(json!(asked).to_string()).fetch_all(self.read()).await?;
+        let rows = query(dialect::LINK_TARGETS)
+            .bind(json!(asked).to_string())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
+            .await?;
         let target = |row: &Row| {
             let target = LinkTarget {
                 offer: row.id("offer_id")?,
@@ -343,11 +386,11 @@ impl Store {
     ) -> Result<Vec<SidecarRow>, StoreError> {
         let sql =
             "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3 ORDER BY class";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(tenant.column())
             .bind(i64::from(address.stream.0))
             .bind(big(address.ordinal))
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         rows.iter().map(read_sidecar).collect()
     }
@@ -360,7 +403,7 @@ impl Store {
     ) -> Result<Page<FraudSignal>, StoreError> {
         let (before, rows) = Page::<FraudSignal>::bounds(after, limit);
         let sql = "SELECT * FROM fraud_signals WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        page(&query.fetch_all(self.read()).await?, limit, read_signal)
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_signal)
     }
 }

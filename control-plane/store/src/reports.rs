@@ -1,8 +1,8 @@
 //! Reports over the roll-ups and the decided conversions.
 
-use crate::dialect::{Db, Row};
 use crate::projection::HitKind;
 use crate::row::{Columns, Id};
+use crate::sql::{Query, Row, query};
 use crate::{Store, StoreError};
 use proto_model::{
     AdvertiserId, Amount, LinkId, OfferId, PartnerId, Reason, TenantId, UnixMicros, VerdictKind,
@@ -112,23 +112,23 @@ impl Key {
 
 /// The first rows of the report are among the first of each part, so each part is cut at the limit.
 const CLICKS: &str = "SELECT hour, link_id, offer_id, partner_id, advertiser_id, \
-    sum(CASE WHEN verdict <> 2 THEN hits ELSE 0 END) AS clicks, \
-    sum(CASE WHEN verdict = 1 THEN hits ELSE 0 END) AS flagged, \
-    sum(CASE WHEN verdict = 2 THEN hits ELSE 0 END) AS blocked \
+    CAST(sum(CASE WHEN verdict <> 2 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
+    CAST(sum(CASE WHEN verdict = 1 THEN hits ELSE 0 END) AS BIGINT) AS flagged, \
+    CAST(sum(CASE WHEN verdict = 2 THEN hits ELSE 0 END) AS BIGINT) AS blocked \
     FROM rollup_links WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $9 AND link_id <> 0 \
     AND ($4 IS NULL OR advertiser_id = $4) AND ($5 IS NULL OR offer_id = $5) \
     AND ($6 IS NULL OR partner_id = $6) AND ($7 IS NULL OR link_id = $7) \
     GROUP BY hour, link_id, offer_id, partner_id, advertiser_id ORDER BY hour DESC, link_id LIMIT $8";
 
 const CONVERSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
-    count(*) AS conversions, c.currency AS currency, sum(c.amount_minor) AS minor \
+    count(*) AS conversions, c.currency AS currency, CAST(sum(c.amount_minor) AS BIGINT) AS minor \
     FROM conversions c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
     AND c.link_id IS NOT NULL AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
     AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
     GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, c.currency";
 
 const COMMISSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
-    m.currency AS currency, sum(m.amount_minor) AS minor \
+    m.currency AS currency, CAST(sum(m.amount_minor) AS BIGINT) AS minor \
     FROM conversions c JOIN commissions m ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id \
     WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
     AND m.status IN ('pending', 'approved') AND m.amount_minor <> 0 \
@@ -137,16 +137,14 @@ const COMMISSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c
     GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, m.currency";
 
 const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id, verdict, \
-    sum(CASE WHEN kind = $5 THEN hits ELSE 0 END) AS clicks, \
-    sum(CASE WHEN kind = $6 THEN hits ELSE 0 END) AS conversions \
+    CAST(sum(CASE WHEN kind = $5 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
+    CAST(sum(CASE WHEN kind = $6 THEN hits ELSE 0 END) AS BIGINT) AS conversions \
     FROM rollup_rules WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 \
     GROUP BY start, rule_set_version, rule_id, verdict \
     ORDER BY start DESC, rule_set_version DESC, rule_id, verdict LIMIT $7 OFFSET $8";
 
-type Query<'q> = sqlx::query::Query<'q, Db, <Db as sqlx::Database>::Arguments>;
-
 fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant.column())
         .bind(filter.from.0)
         .bind(filter.until.0)
@@ -171,14 +169,14 @@ impl Store {
     ) -> Result<Vec<LinkHour>, StoreError> {
         let mut report: BTreeMap<Key, LinkHour> = BTreeMap::new();
         let clicks = bind_filter(CLICKS, tenant, filter).bind(i64::from(limit)).bind(HitKind::Click.code());
-        for row in &clicks.fetch_all(self.read()).await? {
+        for row in &clicks.fetch_all(&mut self.read(tenant).await?).await? {
             let key = Key::read(row)?;
             let line = report.entry(key).or_insert_with(|| key.empty());
             line.clicks = row.number("clicks")?;
             line.flagged = row.number("flagged")?;
             line.blocked = row.number("blocked")?;
         }
-        for row in &bind_filter(CONVERSIONS, tenant, filter).fetch_all(self.read()).await? {
+        for row in &bind_filter(CONVERSIONS, tenant, filter).fetch_all(&mut self.read(tenant).await?).await? {
             let key = Key::read(row)?;
             let line = report.entry(key).or_insert_with(|| key.empty());
             line.conversions += row.number::<u64>("conversions")?;
@@ -186,7 +184,7 @@ impl Store {
                 line.sales.push(row.amount("minor", "currency")?);
             }
         }
-        for row in &bind_filter(COMMISSIONS, tenant, filter).fetch_all(self.read()).await? {
+        for row in &bind_filter(COMMISSIONS, tenant, filter).fetch_all(&mut self.read(tenant).await?).await? {
             let key = Key::read(row)?;
             let line = report.entry(key).or_insert_with(|| key.empty());
             line.commissions.push(row.amount("minor", "currency")?);
@@ -202,7 +200,7 @@ impl Store {
         skip: i64,
         limit: u32,
     ) -> Result<Vec<RuleHits>, StoreError> {
-        let rows = sqlx::query(RULES)
+        let rows = query(RULES)
             .bind(tenant.column())
             .bind(filter.from.0)
             .bind(filter.until.0)
@@ -211,7 +209,7 @@ impl Store {
             .bind(HitKind::Conversion.code())
             .bind(i64::from(limit))
             .bind(skip)
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         let hits = |row: &Row| {
             let rule: String = row.col("rule_id")?;
@@ -235,7 +233,7 @@ impl Store {
     ) -> Result<Vec<RefusedHits>, StoreError> {
         let sql = "SELECT hour, advertiser_id, reason, hits FROM rollup_refused \
             WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 ORDER BY hour DESC, advertiser_id, reason";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
+        let query = query(sql).bind(tenant.column()).bind(from.0).bind(until.0);
         let hits = |row: &Row| {
             Ok(RefusedHits {
                 hour: row.time("hour")?,
@@ -244,6 +242,6 @@ impl Store {
                 hits: row.number("hits")?,
             })
         };
-        query.fetch_all(self.read()).await?.iter().map(hits).collect()
+        query.fetch_all(&mut self.read(tenant).await?).await?.iter().map(hits).collect()
     }
 }

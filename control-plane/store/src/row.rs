@@ -1,17 +1,14 @@
 //! Reading columns: numbers become ids, blobs become hashes, and what does not fit is `Corrupt`.
 
-use crate::dialect::{Connection, Db, Row as DbRow};
+use crate::sql::{Connection, Readable, Row, query};
 use crate::{Page, StoreError};
 use proto_model::{
     AdvertiserId, Amount, Currency, DerivedId, EdgeId, LinkId, OfferId, PartnerId, ProgramId, StreamNo,
     TenantId, UnixMicros,
 };
-use sqlx::{ColumnIndex, Decode, Row as _, Type};
 
 pub(crate) trait Columns {
-    fn col<'r, T>(&'r self, name: &'static str) -> Result<T, StoreError>
-    where
-        T: Decode<'r, Db> + Type<Db>;
+    fn col<'r, T: Readable<'r>>(&'r self, name: &'static str) -> Result<T, StoreError>;
 
     fn number<T: TryFrom<i64>>(&self, name: &'static str) -> Result<T, StoreError> {
         T::try_from(self.col::<i64>(name)?).map_err(|_| StoreError::corrupt(name, "out of range"))
@@ -68,13 +65,9 @@ pub(crate) trait Columns {
     }
 }
 
-impl Columns for DbRow {
-    fn col<'r, T>(&'r self, name: &'static str) -> Result<T, StoreError>
-    where
-        T: Decode<'r, Db> + Type<Db>,
-        &'static str: ColumnIndex<Self>,
-    {
-        self.try_get(name).map_err(|error| StoreError::corrupt(name, error))
+impl Columns for Row {
+    fn col<'r, T: Readable<'r>>(&'r self, name: &'static str) -> Result<T, StoreError> {
+        self.get(name).map_err(|error| StoreError::corrupt(name, error))
     }
 }
 
@@ -116,7 +109,7 @@ pub(crate) async fn take_seq(
 ) -> Result<i64, StoreError> {
     let sql = "INSERT INTO sequences (tenant_id, name, last) VALUES ($1, $2, $3) \
         ON CONFLICT (tenant_id, name) DO UPDATE SET last = sequences.last + excluded.last RETURNING last";
-    Ok(sqlx::query_scalar(sql).bind(tenant).bind(name).bind(count).fetch_one(conn).await?)
+    query(sql).bind(tenant).bind(name).bind(count).fetch_one(conn).await?.col("last")
 }
 
 /// The lists of the deployment are numbered under this tenant, which no real one has.
@@ -124,9 +117,9 @@ pub(crate) const DEPLOYMENT: i64 = 0;
 
 /// Rows that were read with [`Page::bounds`] and have a `seq`.
 pub(crate) fn page<T>(
-    rows: &[DbRow],
+    rows: &[Row],
     limit: u32,
-    read: impl Fn(&DbRow) -> Result<T, StoreError>,
+    read: impl Fn(&Row) -> Result<T, StoreError>,
 ) -> Result<Page<T>, StoreError> {
     let items =
         rows.iter().map(|row| Ok((row.col("seq")?, read(row)?))).collect::<Result<_, StoreError>>()?;

@@ -1,4 +1,5 @@
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::{Notify, watch};
 
 /// "Something was committed": a counter that rises, for tasks that wait for work.
 #[derive(Debug)]
@@ -16,13 +17,13 @@ impl Signal {
         self.0.subscribe()
     }
 
-    pub(crate) fn fire(&self) {
+    fn fire(&self) {
         self.0.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
-/// Fired after the commit, never before. Local to this process: a job that must see other nodes' work
-/// also looks now and then by itself.
+/// Fired after the commit, never before; on PostgreSQL also after those of other processes, within
+/// milliseconds. A process that dies in between says nothing, so whoever waits also looks now and then.
 #[derive(Debug, Default)]
 pub struct Signals {
     /// The catalog (hence the snapshot) has a new version.
@@ -35,10 +36,11 @@ pub struct Signals {
     pub money: Signal,
     /// The roll-ups have moved on.
     pub projection: Signal,
+    untold: Untold,
 }
 
 /// Which signals a transaction owes once it is committed.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Owed {
     pub catalog: bool,
     pub journal: bool,
@@ -47,8 +49,44 @@ pub(crate) struct Owed {
     pub projection: bool,
 }
 
+impl Owed {
+    pub const ALL: Self = Self { catalog: true, journal: true, intake: true, money: true, projection: true };
+
+    pub fn bits(self) -> u8 {
+        let flags = [self.catalog, self.journal, self.intake, self.money, self.projection];
+        flags.into_iter().enumerate().fold(0, |bits, (place, due)| bits | u8::from(due) << place)
+    }
+
+    pub fn from_bits(bits: u8) -> Self {
+        let is_set = |place: u8| bits >> place & 1 == 1;
+        Self {
+            catalog: is_set(0),
+            journal: is_set(1),
+            intake: is_set(2),
+            money: is_set(3),
+            projection: is_set(4),
+        }
+    }
+}
+
+/// What other processes have not been told yet; many commits become one message.
+#[derive(Debug, Default)]
+struct Untold {
+    bits: AtomicU8,
+    some: Notify,
+}
+
 impl Signals {
+    /// Of this process's own commit.
     pub(crate) fn pay(&self, owed: Owed) {
+        self.fire(owed);
+        if owed != Owed::default() {
+            self.untold.bits.fetch_or(owed.bits(), Ordering::AcqRel);
+            self.untold.some.notify_one();
+        }
+    }
+
+    pub(crate) fn fire(&self, owed: Owed) {
         let all = [
             (owed.catalog, &self.catalog),
             (owed.journal, &self.journal),
@@ -57,5 +95,29 @@ impl Signals {
             (owed.money, &self.money),
         ];
         all.into_iter().filter(|(due, _)| *due).for_each(|(_, signal)| signal.fire());
+    }
+
+    /// What to tell the others; waits until there is something.
+    pub(crate) async fn untold(&self) -> Owed {
+        loop {
+            let bits = self.untold.bits.swap(0, Ordering::AcqRel);
+            if bits != 0 {
+                return Owed::from_bits(bits);
+            }
+            self.untold.some.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_survives_the_wire() {
+        for bits in 0..32 {
+            assert_eq!(Owed::from_bits(bits).bits(), bits);
+        }
+        assert_eq!(Owed::from_bits(Owed::ALL.bits()), Owed::ALL);
     }
 }

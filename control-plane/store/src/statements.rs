@@ -1,9 +1,9 @@
 //! Reads of statements and payouts.
 
 use crate::codec::reason;
-use crate::dialect::Row;
 use crate::money::{read_open_credit, select_credits};
 use crate::row::{Columns, Id, page};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::settlement::{OpenCredit, Payout, PayoutStatus, Statement};
 use proto_model::{DerivedId, PartnerId, TenantId, UnixMicros};
@@ -51,10 +51,10 @@ fn read_payout(row: &Row) -> Result<PayoutRow, StoreError> {
 
 impl Store {
     pub async fn get_statement(&self, tenant: TenantId, id: DerivedId) -> Result<StatementRow, StoreError> {
-        let row = sqlx::query("SELECT * FROM statements WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM statements WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(&id.0[..])
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         let mut row = read_statement(&row)?;
         row.statement.lines = self.statement_lines(tenant, id).await?;
@@ -66,7 +66,8 @@ impl Store {
             "JOIN statement_lines l ON l.tenant_id = r.tenant_id AND l.credit_id = r.id \
              WHERE l.tenant_id = $1 AND l.statement_id = $2 ORDER BY l.line"
         );
-        let rows = sqlx::query(sql).bind(tenant.column()).bind(&id.0[..]).fetch_all(self.read()).await?;
+        let rows =
+            query(sql).bind(tenant.column()).bind(&id.0[..]).fetch_all(&mut self.read(tenant).await?).await?;
         rows.iter().map(read_open_credit).collect()
     }
 
@@ -80,8 +81,8 @@ impl Store {
         let (before, rows) = Page::<StatementRow>::bounds(after, limit);
         let sql = "SELECT * FROM statements WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR partner_id = $4) ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        let rows = query.bind(partner.map(Id::column)).fetch_all(self.read()).await?;
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(partner.map(Id::column)).fetch_all(&mut self.read(tenant).await?).await?;
         let mut page = page(&rows, limit, read_statement)?;
         for row in &mut page.items {
             row.statement.lines = self.statement_lines(tenant, row.statement.id).await?;
@@ -90,10 +91,10 @@ impl Store {
     }
 
     pub async fn get_payout(&self, tenant: TenantId, id: DerivedId) -> Result<PayoutRow, StoreError> {
-        let row = sqlx::query("SELECT * FROM payouts WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM payouts WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(&id.0[..])
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_payout(&row)
     }
@@ -108,7 +109,11 @@ impl Store {
         let (before, rows) = Page::<PayoutRow>::bounds(after, limit);
         let sql = "SELECT * FROM payouts WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR partner_id = $4) ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        page(&query.bind(partner.map(Id::column)).fetch_all(self.read()).await?, limit, read_payout)
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(
+            &query.bind(partner.map(Id::column)).fetch_all(&mut self.read(tenant).await?).await?,
+            limit,
+            read_payout,
+        )
     }
 }

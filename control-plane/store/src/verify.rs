@@ -1,9 +1,10 @@
 //! What a verification of the whole journal reads: each stream in its order, whoever wrote what into it.
 
-use crate::dialect::Row;
+use crate::dialect::Scope;
 use crate::journal::{JournalRow, read_journal, select_journal};
 use crate::projection::{SidecarRow, read_sidecar};
 use crate::row::{Columns, big};
+use crate::sql::{Row, query};
 use crate::{Store, StoreError};
 use proto_model::{Address, EdgeId, Lane, StreamNo};
 
@@ -45,14 +46,15 @@ impl Store {
     ) -> Result<Vec<SignedStream>, StoreError> {
         let sql = "SELECT s.stream, s.edge_id, s.epoch, s.lane, e.batch_public_key FROM streams s \
             JOIN edges e ON e.id = s.edge_id WHERE s.stream > $1 ORDER BY s.stream LIMIT $2";
-        let query = sqlx::query(sql).bind(i64::from(stream.0)).bind(i64::from(limit));
-        query.fetch_all(self.read()).await?.iter().map(read_stream).collect()
+        let query = query(sql).bind(i64::from(stream.0)).bind(i64::from(limit));
+        query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_stream).collect()
     }
 
     /// The last ordinal and the head hash of a stream, as acks have named them.
     pub async fn stream_head(&self, stream: StreamNo) -> Result<(u64, [u8; 32]), StoreError> {
         let sql = "SELECT last_ordinal, head_hash FROM streams WHERE stream = $1";
-        let row = sqlx::query(sql).bind(i64::from(stream.0)).fetch_one(self.read()).await?;
+        let row =
+            query(sql).bind(i64::from(stream.0)).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
         Ok((row.number("last_ordinal")?, row.bytes("head_hash")?))
     }
 
@@ -65,20 +67,17 @@ impl Store {
     ) -> Result<Vec<JournalRow>, StoreError> {
         let sql =
             select_journal!("WHERE j.stream = $1 AND j.first_ordinal > $2 ORDER BY j.first_ordinal LIMIT $3");
-        let query =
-            sqlx::query(sql).bind(i64::from(stream.0)).bind(big(first_ordinal)).bind(i64::from(limit));
-        query.fetch_all(self.read()).await?.iter().map(read_journal).collect()
+        let query = query(sql).bind(i64::from(stream.0)).bind(big(first_ordinal)).bind(i64::from(limit));
+        query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_journal).collect()
     }
 
     /// The personal values that are left of a batch, whichever tenant they are filed under.
     pub async fn sidecar_of_batch(&self, row: &JournalRow) -> Result<Vec<SidecarRow>, StoreError> {
         let sql = "SELECT * FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) AND stream = $1 \
             AND ordinal BETWEEN $2 AND $3";
-        let query = sqlx::query(sql)
-            .bind(i64::from(row.stream.0))
-            .bind(big(row.first_ordinal))
-            .bind(big(row.last_ordinal));
-        query.fetch_all(self.read()).await?.iter().map(read_sidecar).collect()
+        let query =
+            query(sql).bind(i64::from(row.stream.0)).bind(big(row.first_ordinal)).bind(big(row.last_ordinal));
+        query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_sidecar).collect()
     }
 
     /// Personal values of events that no batch holds.
@@ -86,7 +85,8 @@ impl Store {
         let sql = "SELECT s.stream, s.ordinal FROM sidecar s WHERE coalesce((SELECT j.last_ordinal \
             FROM journal j WHERE j.stream = s.stream AND j.first_ordinal <= s.ordinal \
             ORDER BY j.first_ordinal DESC LIMIT 1), 0) < s.ordinal LIMIT $1";
-        let rows = sqlx::query(sql).bind(i64::from(limit)).fetch_all(self.read()).await?;
+        let rows =
+            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         let address =
             |row: &Row| Ok(Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? });
         rows.iter().map(address).collect()
@@ -94,9 +94,9 @@ impl Store {
 
     pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
         let sql = "SELECT count(*) AS batches, coalesce(max(seq), 0) AS highest, \
-            coalesce((SELECT last FROM sequences WHERE tenant_id = 0 AND name = 'journal'), 0) AS given \
+            (SELECT seq FROM journal_head) AS given \
             FROM journal";
-        let row = sqlx::query(sql).fetch_one(self.read()).await?;
+        let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
         Ok(JournalCount {
             batches: row.number("batches")?,
             highest_seq: row.number("highest")?,

@@ -4,7 +4,7 @@ use crate::error::{BoxError, Failure};
 use crate::output::{self, Format};
 use crate::signal::Stop;
 use clap::{Args, Subcommand};
-use control_plane_server::app;
+use control_plane_server::{DatabaseUrl, app};
 use proto_wire::join::JoinBundle;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -61,6 +61,10 @@ pub struct ControlPlaneOptions {
     /// Keys and database; a second start goes on where the first one stopped.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// `sqlite://FILE` or `postgres://USER@HOST/DATABASE`; without one, a file in the data directory. A password
+    /// belongs in PGPASSWORD, in a PGPASSFILE, or in this variable, not in the process list.
+    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<DatabaseUrl>,
     /// REST interface and live page; put TLS in front of it beyond this machine.
     #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
     listen: SocketAddr,
@@ -149,10 +153,10 @@ pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
     let ControlPlane::Run(options) = command;
     let config = control_plane_server::Config {
         data_dir: options.data_dir,
+        database: options.database,
         api_listen: options.listen,
         grpc_listen: options.grpc_listen,
         grpc_public_url: options.grpc_public_url,
-        ..control_plane_server::Config::default()
     };
     let stop = Stop::listen()?;
     let control_plane = control_plane_server::start(config).await?;

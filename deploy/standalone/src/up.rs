@@ -7,7 +7,7 @@ use crate::http_client::{HttpClient, request};
 use crate::local::{LocalState, lock_directory};
 use crate::output::{self, Format, Ready};
 use crate::{seed, signal};
-use control_plane_server::{ControlPlane, app};
+use control_plane_server::{ControlPlane, DatabaseUrl, app};
 use edge::EdgeHandle;
 use http::Method;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,6 +23,10 @@ pub struct Options {
     /// Port 0 lets the system choose all four.
     #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// `sqlite://FILE` or `postgres://USER@HOST/DATABASE`; without one, a file in the data directory. A password
+    /// belongs in PGPASSWORD, in a PGPASSFILE, or in this variable, not in the process list.
+    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub database: Option<DatabaseUrl>,
     /// Seed a demo program and serve its shop (the default).
     #[arg(long, overrides_with = "no_demo")]
     pub demo: bool,
@@ -174,6 +178,7 @@ async fn wait_for_link(edge_url: &str, link: &str, demo_url: &str) -> Result<(),
 fn control_plane_config(options: &Options, addresses: &Addresses) -> control_plane_server::Config {
     control_plane_server::Config {
         data_dir: options.data_dir.join("control-plane"),
+        database: options.database.clone(),
         api_listen: addresses.api,
         grpc_listen: addresses.grpc,
         ..control_plane_server::Config::default()

@@ -24,7 +24,7 @@ impl Held {
     pub async fn acquire(app: &App, name: &'static str, stop: &mut Stop) -> Result<Option<Self>, AppError> {
         loop {
             let now = clock::now();
-            match app.store.acquire_lease(name, &app.holder, TTL, now).await {
+            match app.store.acquire_lease(name, &app.node, TTL, now).await {
                 Ok(lease) => return Ok(Some(Self { lease, renew_at: now.plus_secs(HALF_TTL_SECS) })),
                 Err(StoreError::Conflict(_)) => app.health.set(name, Status::Ok),
                 Err(error) => return Err(error.into()),

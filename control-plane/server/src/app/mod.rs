@@ -38,5 +38,5 @@ pub struct App {
     pub stop: Stop,
     pub(crate) logins: keys::Logins,
     /// Names this process in leases.
-    pub(crate) holder: String,
+    pub(crate) node: String,
 }

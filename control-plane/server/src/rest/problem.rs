@@ -218,6 +218,10 @@ impl From<StoreError> for Problem {
                 "The request names something that does not exist.",
             ),
             StoreError::Fenced => Self::from(AppError::Unavailable("another process has taken over")),
+            other if other.is_temporary() => {
+                tracing::warn!(error = chain(&other), "the store cannot do it now");
+                Self::from(AppError::Unavailable("the database is busy or cannot be reached"))
+            }
             other => {
                 tracing::error!(error = chain(&other), "the store failed");
                 Self::internal()

@@ -3,33 +3,51 @@
 use control_plane_domain::terms::{GoalPlan, Hold, Plan};
 use control_plane_server::app::catalog::{self, NewOffer, TermsDraft};
 use control_plane_server::app::health::Status;
-use control_plane_server::{App, Config, ControlPlane, start};
+use control_plane_server::{App, Config, ControlPlane, DatabaseUrl, start};
+use control_plane_store::Store;
 use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, Rate, TenantId};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 /// Far beyond anything healthy; only a test that fails waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub struct Plane {
     dir: TempDir,
+    database: Option<DatabaseUrl>,
     control: ControlPlane,
+}
+
+/// A PostgreSQL database of its own with the whole schema, if the tests were started for that.
+async fn database() -> Option<DatabaseUrl> {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let server = control_plane_testing::chosen()?;
+    let template = TEMPLATE.get_or_init(async || {
+        let empty = server.create_database();
+        Store::open(&empty.url.parse().unwrap()).await.unwrap().close().await;
+        empty.name
+    });
+    Some(server.clone_database(template.await).url.parse().unwrap())
 }
 
 impl Plane {
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let control = start(Config::local(dir.path())).await.unwrap();
-        Self { dir, control }
+        let database = database().await;
+        let config = Config { database: database.clone(), ..Config::local(dir.path()) };
+        let control = start(config).await.unwrap();
+        Self { dir, database, control }
     }
 
     /// Down and up again on the same directory. Ports change.
     pub async fn restart(self) -> Self {
-        let Self { dir, control } = self;
+        let Self { dir, database, control } = self;
         control.shutdown().await;
-        let control = start(Config::local(dir.path())).await.unwrap();
-        Self { dir, control }
+        let config = Config { database: database.clone(), ..Config::local(dir.path()) };
+        let control = start(config).await.unwrap();
+        Self { dir, database, control }
     }
 
     pub fn app(&self) -> &Arc<App> {

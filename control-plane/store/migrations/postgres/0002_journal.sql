@@ -55,10 +55,11 @@ CREATE TABLE streams (
 
 -- One partition per UTC day of arrival, so that a day can be dropped whole; ensure_day makes them ahead, and
 -- there is none for what falls beside them. A key of a partitioned table must hold the day, so these do not
--- reach over all days: seq is handed out under its row in `sequences`, ordinals under the stream's row.
+-- reach over all days: seq is handed out under the journal's head row (0008), ordinals under the stream's row.
 CREATE TABLE journal (
     seq BIGINT NOT NULL,
-    stream BIGINT NOT NULL REFERENCES streams (stream),
+    -- No reference to streams: making a day would lock that table. Its row is locked when a batch comes.
+    stream BIGINT NOT NULL,
     lane BIGINT NOT NULL,
     first_ordinal BIGINT NOT NULL,
     last_ordinal BIGINT NOT NULL CHECK (last_ordinal >= first_ordinal),
@@ -115,9 +116,8 @@ CREATE FUNCTION has_day(daily REGCLASS, name TEXT) RETURNS BOOLEAN LANGUAGE sql
         WHERE i.inhparent = daily AND c.relname = name);
 
 -- Makes the partition of the day that begins at day_start, if it is missing. Readers and writers of the
--- table go on meanwhile; rows of the day that fell into <parent>_other move over. Run it in a transaction of
--- its own: it waits for those that write the tables which parent refers to. Who was writing such a row to
--- <parent>_other just then is refused (23514), and may do it again.
+-- table go on meanwhile; rows of the day that fell into <parent>_other move over. Who was writing such a row
+-- to <parent>_other just then is refused (23514), and may do it again.
 CREATE FUNCTION ensure_day(parent TEXT, day_start BIGINT) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     daily CONSTANT REGCLASS := daily_table(parent);

@@ -63,7 +63,7 @@ CREATE TABLE erased_events (
 -- One partition per UTC day, made ahead by ensure_day; what an edge with a clock far off reports goes to
 -- _other.
 CREATE TABLE rollup_links (
-    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    tenant_id BIGINT NOT NULL,
     hour BIGINT NOT NULL,
     kind BIGINT NOT NULL,
     link_id BIGINT NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE rollup_links (
 CREATE TABLE rollup_links_other PARTITION OF rollup_links DEFAULT;
 
 CREATE TABLE rollup_facts (
-    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    tenant_id BIGINT NOT NULL,
     hour BIGINT NOT NULL,
     kind BIGINT NOT NULL,
     country TEXT COLLATE "C" NOT NULL,
@@ -89,7 +89,7 @@ CREATE TABLE rollup_facts (
 CREATE TABLE rollup_facts_other PARTITION OF rollup_facts DEFAULT;
 
 CREATE TABLE rollup_rules (
-    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    tenant_id BIGINT NOT NULL,
     hour BIGINT NOT NULL,
     kind BIGINT NOT NULL,
     rule_set_version BIGINT NOT NULL,
@@ -101,7 +101,7 @@ CREATE TABLE rollup_rules (
 CREATE TABLE rollup_rules_other PARTITION OF rollup_rules DEFAULT;
 
 CREATE TABLE rollup_refused (
-    tenant_id BIGINT NOT NULL REFERENCES tenants (id),
+    tenant_id BIGINT NOT NULL,
     hour BIGINT NOT NULL,
     advertiser_id BIGINT NOT NULL,
     reason BIGINT NOT NULL,

@@ -1,7 +1,7 @@
 use super::{Advertiser, Program};
-use crate::dialect::Row;
 use crate::intake::create_shard;
 use crate::row::{Columns, Id, page, take_seq};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::ShardKey;
 use proto_model::{AdvertiserId, ProgramId, TenantId};
@@ -29,28 +29,28 @@ fn read_program(row: &Row) -> Result<Program, StoreError> {
 impl Store {
     /// The advertiser and its shard of the intake.
     pub async fn create_advertiser(&self, advertiser: &Advertiser) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(advertiser.tenant).await?;
         let seq = take_seq(&mut tx, advertiser.tenant.column(), "advertisers", 1).await?;
         let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
-        sqlx::query(sql)
+        query(sql)
             .bind(advertiser.tenant.column())
             .bind(advertiser.id.column())
             .bind(seq)
             .bind(&advertiser.name)
             .bind(advertiser.postback_token_sha256.as_ref().map(|hash| &hash[..]))
             .bind(advertiser.created_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         create_shard(&mut tx, ShardKey::advertiser(advertiser.tenant, advertiser.id)).await?;
         tx.commit_catalog().await
     }
 
     pub async fn get_advertiser(&self, tenant: TenantId, id: AdvertiserId) -> Result<Advertiser, StoreError> {
-        let row = sqlx::query("SELECT * FROM advertisers WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM advertisers WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(id.column())
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_advertiser(&row)
     }
@@ -63,8 +63,8 @@ impl Store {
     ) -> Result<Page<Advertiser>, StoreError> {
         let (before, rows) = Page::<Advertiser>::bounds(after, limit);
         let sql = "SELECT * FROM advertisers WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        page(&query.fetch_all(self.read()).await?, limit, read_advertiser)
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_advertiser)
     }
 
     pub async fn set_postback_token(
@@ -73,14 +73,14 @@ impl Store {
         id: AdvertiserId,
         token_sha256: Option<[u8; 32]>,
     ) -> Result<Advertiser, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(tenant).await?;
         let sql =
             "UPDATE advertisers SET postback_token_sha256 = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(tenant.column())
             .bind(id.column())
             .bind(token_sha256.as_ref().map(|hash| &hash[..]))
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let advertiser = read_advertiser(&row)?;
         tx.commit_catalog().await?;
@@ -88,27 +88,27 @@ impl Store {
     }
 
     pub async fn create_program(&self, program: &Program) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(program.tenant).await?;
         let seq = take_seq(&mut tx, program.tenant.column(), "programs", 1).await?;
         let sql = "INSERT INTO programs (tenant_id, id, seq, advertiser_id, name, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
-        sqlx::query(sql)
+        query(sql)
             .bind(program.tenant.column())
             .bind(program.id.column())
             .bind(seq)
             .bind(program.advertiser.column())
             .bind(&program.name)
             .bind(program.created_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit_catalog().await
     }
 
     pub async fn get_program(&self, tenant: TenantId, id: ProgramId) -> Result<Program, StoreError> {
-        let row = sqlx::query("SELECT * FROM programs WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM programs WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(id.column())
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_program(&row)
     }
@@ -123,8 +123,8 @@ impl Store {
         let (before, rows) = Page::<Program>::bounds(after, limit);
         let sql = "SELECT * FROM programs WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR advertiser_id = $4) ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        let rows = query.bind(advertiser.map(Id::column)).fetch_all(self.read()).await?;
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(advertiser.map(Id::column)).fetch_all(&mut self.read(tenant).await?).await?;
         page(&rows, limit, read_program)
     }
 }

@@ -1,6 +1,7 @@
 use super::{ApiKey, NewApiKey};
-use crate::dialect::Row;
+use crate::dialect::Scope;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use proto_model::TenantId;
 
@@ -17,17 +18,17 @@ fn read(row: &Row) -> Result<ApiKey, StoreError> {
 
 impl Store {
     pub async fn create_api_key(&self, key: &NewApiKey) -> Result<ApiKey, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let id = take_seq(&mut tx, DEPLOYMENT, "api_keys", 1).await?;
         let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_sha256, created_at) \
             VALUES ($1, $2, $3, $4, $5) RETURNING *";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(id)
             .bind(key.tenant.map(Id::column))
             .bind(&key.name)
             .bind(&key.secret_sha256[..])
             .bind(key.created_at.0)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let key = read(&row)?;
         tx.commit().await?;
@@ -36,10 +37,10 @@ impl Store {
 
     /// The key with this secret, if it is not revoked.
     pub async fn find_api_key(&self, secret_sha256: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        let row = sqlx::query("SELECT * FROM api_keys WHERE secret_sha256 = $1 AND revoked = $2")
+        let row = query("SELECT * FROM api_keys WHERE secret_sha256 = $1 AND revoked = $2")
             .bind(&secret_sha256[..])
             .bind(false)
-            .fetch_optional(self.read())
+            .fetch_optional(&mut self.read(Scope::Deployment).await?)
             .await?;
         row.as_ref().map(read).transpose()
     }
@@ -54,25 +55,25 @@ impl Store {
         let (before, rows) = Page::<ApiKey>::bounds(after, limit);
         let sql = "SELECT api_keys.*, id AS seq FROM api_keys \
             WHERE coalesce(tenant_id, 0) = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(tenant.map_or(DEPLOYMENT, Id::column))
             .bind(before)
             .bind(rows)
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         page(&rows, limit, read)
     }
 
     pub async fn revoke_api_key(&self, tenant: Option<TenantId>, id: i64) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let sql = "UPDATE api_keys SET revoked = $3 WHERE coalesce(tenant_id, 0) = $1 AND id = $2";
-        let done = sqlx::query(sql)
+        let done = query(sql)
             .bind(tenant.map_or(DEPLOYMENT, Id::column))
             .bind(id)
             .bind(true)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        found(done.rows_affected())?;
+        found(done)?;
         tx.commit().await
     }
 }

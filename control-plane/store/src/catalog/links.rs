@@ -1,6 +1,6 @@
 use super::{Link, Partner};
-use crate::dialect::Row;
 use crate::row::{Columns, Id, page, take_seq};
+use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use proto_model::{LinkId, OfferId, PartnerId, TenantId};
 
@@ -32,25 +32,25 @@ fn read_partner(row: &Row) -> Result<Partner, StoreError> {
 
 impl Store {
     pub async fn create_partner(&self, partner: &Partner) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(partner.tenant).await?;
         let seq = take_seq(&mut tx, partner.tenant.column(), "partners", 1).await?;
         let sql = "INSERT INTO partners (tenant_id, id, seq, name, created_at) VALUES ($1, $2, $3, $4, $5)";
-        sqlx::query(sql)
+        query(sql)
             .bind(partner.tenant.column())
             .bind(partner.id.column())
             .bind(seq)
             .bind(&partner.name)
             .bind(partner.created_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit_catalog().await
     }
 
     pub async fn get_partner(&self, tenant: TenantId, id: PartnerId) -> Result<Partner, StoreError> {
-        let row = sqlx::query("SELECT * FROM partners WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM partners WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(id.column())
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_partner(&row)
     }
@@ -63,16 +63,16 @@ impl Store {
     ) -> Result<Page<Partner>, StoreError> {
         let (before, rows) = Page::<Partner>::bounds(after, limit);
         let sql = "SELECT * FROM partners WHERE tenant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        page(&query.fetch_all(self.read()).await?, limit, read_partner)
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_partner)
     }
 
     pub async fn create_link(&self, link: &Link) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(link.tenant).await?;
         let seq = take_seq(&mut tx, link.tenant.column(), "links", 1).await?;
         let sql = "INSERT INTO links (tenant_id, id, seq, offer_id, partner_id, active, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        sqlx::query(sql)
+        query(sql)
             .bind(link.tenant.column())
             .bind(link.id.column())
             .bind(seq)
@@ -80,16 +80,16 @@ impl Store {
             .bind(link.partner.column())
             .bind(link.active)
             .bind(link.created_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit_catalog().await
     }
 
     pub async fn get_link(&self, tenant: TenantId, id: LinkId) -> Result<Link, StoreError> {
-        let row = sqlx::query("SELECT * FROM links WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM links WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(id.column())
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_link(&row)
     }
@@ -104,13 +104,13 @@ impl Store {
         let (before, rows) = Page::<Link>::bounds(after, limit);
         let sql = "SELECT * FROM links WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR offer_id = $4) AND ($5 IS NULL OR partner_id = $5) ORDER BY seq DESC LIMIT $3";
-        let rows = sqlx::query(sql)
+        let rows = query(sql)
             .bind(tenant.column())
             .bind(before)
             .bind(rows)
             .bind(filter.offer.map(Id::column))
             .bind(filter.partner.map(Id::column))
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         page(&rows, limit, read_link)
     }
@@ -121,12 +121,12 @@ impl Store {
         id: LinkId,
         active: bool,
     ) -> Result<Link, StoreError> {
-        let mut tx = self.write().await?;
-        let row = sqlx::query("UPDATE links SET active = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *")
+        let mut tx = self.write(tenant).await?;
+        let row = query("UPDATE links SET active = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *")
             .bind(tenant.column())
             .bind(id.column())
             .bind(active)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let link = read_link(&row)?;
         tx.commit_catalog().await?;

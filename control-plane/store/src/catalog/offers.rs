@@ -1,7 +1,7 @@
 use super::{Offer, OfferChange};
-use crate::dialect::{Connection, Row};
 use crate::intake::append_inputs;
 use crate::row::{Columns, Id, page, take_seq};
+use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::terms::OfferTerms;
 use control_plane_domain::{Input, ShardKey};
@@ -26,7 +26,7 @@ async fn insert(conn: &mut Connection, offer: &Offer, seq: i64) -> Result<(), St
     let sql = "INSERT INTO offers (tenant_id, id, seq, program_id, advertiser_id, name, destination, \
         click_id_parameter, active, terms_version, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    sqlx::query(sql)
+    query(sql)
         .bind(offer.tenant.column())
         .bind(offer.id.column())
         .bind(seq)
@@ -52,7 +52,7 @@ impl Store {
         if terms.version != 1 || offer.terms_version != 1 {
             return Err(StoreError::Conflict("terms_version"));
         }
-        let mut tx = self.write().await?;
+        let mut tx = self.write(offer.tenant).await?;
         let seq = take_seq(&mut tx, offer.tenant.column(), "offers", 1).await?;
         insert(&mut tx, offer, seq).await?;
         let shard = ShardKey::advertiser(offer.tenant, offer.advertiser);
@@ -62,10 +62,10 @@ impl Store {
     }
 
     pub async fn get_offer(&self, tenant: TenantId, id: OfferId) -> Result<Offer, StoreError> {
-        let row = sqlx::query("SELECT * FROM offers WHERE tenant_id = $1 AND id = $2")
+        let row = query("SELECT * FROM offers WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(id.column())
-            .fetch_one(self.read())
+            .fetch_one(&mut self.read(tenant).await?)
             .await?;
         read_offer(&row)
     }
@@ -80,8 +80,8 @@ impl Store {
         let (before, rows) = Page::<Offer>::bounds(after, limit);
         let sql = "SELECT * FROM offers WHERE tenant_id = $1 AND seq < $2 \
             AND ($4 IS NULL OR program_id = $4) ORDER BY seq DESC LIMIT $3";
-        let query = sqlx::query(sql).bind(tenant.column()).bind(before).bind(rows);
-        let rows = query.bind(program.map(Id::column)).fetch_all(self.read()).await?;
+        let query = query(sql).bind(tenant.column()).bind(before).bind(rows);
+        let rows = query.bind(program.map(Id::column)).fetch_all(&mut self.read(tenant).await?).await?;
         page(&rows, limit, read_offer)
     }
 
@@ -91,18 +91,18 @@ impl Store {
         id: OfferId,
         change: &OfferChange,
     ) -> Result<Offer, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(tenant).await?;
         let sql = "UPDATE offers SET name = coalesce($3, name), destination = coalesce($4, destination), \
             click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active) \
             WHERE tenant_id = $1 AND id = $2 RETURNING *";
-        let row = sqlx::query(sql)
+        let row = query(sql)
             .bind(tenant.column())
             .bind(id.column())
             .bind(change.name.as_deref())
             .bind(change.destination.as_deref())
             .bind(change.click_id_parameter.as_deref())
             .bind(change.active)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let offer = read_offer(&row)?;
         tx.commit_catalog().await?;
@@ -117,24 +117,25 @@ impl Store {
         terms: &OfferTerms,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let sql = "SELECT * FROM offers \
-            WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4";
-        let row = sqlx::query(sql)
+        let mut tx = self.write(tenant).await?;
+        let sql = locking!(
+            "SELECT * FROM offers WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4"
+        );
+        let row = query(sql)
             .bind(tenant.column())
             .bind(terms.offer.column())
             .bind(advertiser.column())
             .bind(terms.program.column())
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         if read_offer(&row)?.terms_version.checked_add(1) != Some(terms.version) {
             return Err(StoreError::Conflict("terms_version"));
         }
-        sqlx::query("UPDATE offers SET terms_version = $3 WHERE tenant_id = $1 AND id = $2")
+        query("UPDATE offers SET terms_version = $3 WHERE tenant_id = $1 AND id = $2")
             .bind(tenant.column())
             .bind(terms.offer.column())
             .bind(i64::from(terms.version))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let shard = ShardKey::advertiser(tenant, advertiser);
         append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], now).await?;

@@ -4,8 +4,9 @@ use super::offers::read_offer;
 use super::rules::read_rule_set;
 use super::tenants::{read_click_key, read_tenant};
 use super::{Advertiser, ClickKeyRecord, Link, Offer, RuleSetRecord, Tenant};
-use crate::dialect::{Connection, Row};
+use crate::dialect::Scope;
 use crate::row::Columns;
+use crate::sql::{Connection, Row, query};
 use crate::{Store, StoreError};
 
 /// The whole catalog at one version, read in one transaction; each list is ordered by tenant and id.
@@ -30,19 +31,19 @@ async fn all<T>(
     sql: &'static str,
     read: impl Fn(&Row) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    sqlx::query(sql).fetch_all(conn).await?.iter().map(read).collect()
+    query(sql).fetch_all(conn).await?.iter().map(read).collect()
 }
 
 impl Store {
     /// Rises with every catalog write, over all tenants: the version of the snapshot.
     pub async fn catalog_version(&self) -> Result<u64, StoreError> {
-        sqlx::query(VERSION).fetch_one(self.read()).await?.number("version")
+        query(VERSION).fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("version")
     }
 
     pub async fn catalog_snapshot(&self) -> Result<CatalogSnapshot, StoreError> {
-        let mut tx = self.read().begin().await?;
+        let mut tx = self.read_snapshot(Scope::Deployment).await?;
         let snapshot = CatalogSnapshot {
-            version: sqlx::query(VERSION).fetch_one(&mut *tx).await?.number("version")?,
+            version: query(VERSION).fetch_one(&mut tx).await?.number("version")?,
             tenants: all(&mut tx, "SELECT * FROM tenants ORDER BY id", read_tenant).await?,
             click_keys: all(&mut tx, "SELECT * FROM click_keys ORDER BY tenant_id, key_id", read_click_key)
                 .await?,
@@ -52,7 +53,6 @@ impl Store {
             links: all(&mut tx, "SELECT * FROM links ORDER BY tenant_id, id", read_link).await?,
             rule_sets: all(&mut tx, CURRENT_RULE_SETS, read_rule_set).await?,
         };
-        tx.rollback().await?;
         Ok(snapshot)
     }
 }

@@ -1,7 +1,8 @@
 use super::{ClickKeyRecord, Tenant};
-use crate::dialect::{Connection, Row};
+use crate::dialect::Scope;
 use crate::intake::create_shard;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
+use crate::sql::{Connection, Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::ShardKey;
 use proto_model::TenantId;
@@ -28,7 +29,7 @@ pub(super) fn read_click_key(row: &Row) -> Result<ClickKeyRecord, StoreError> {
 async fn insert_click_key(conn: &mut Connection, key: &ClickKeyRecord) -> Result<(), StoreError> {
     let sql =
         "INSERT INTO click_keys (tenant_id, key_id, key, active, created_at) VALUES ($1, $2, $3, $4, $5)";
-    sqlx::query(sql)
+    query(sql)
         .bind(key.tenant.column())
         .bind(i64::from(key.key_id))
         .bind(&key.key[..])
@@ -45,16 +46,16 @@ impl Store {
         if key.tenant != tenant.id || !key.active {
             return Err(StoreError::Conflict("click_key"));
         }
-        let mut tx = self.write().await?;
+        let mut tx = self.write(Scope::Deployment).await?;
         let seq = take_seq(&mut tx, DEPLOYMENT, "tenants", 1).await?;
         let sql = "INSERT INTO tenants (id, seq, name, fallback_url, created_at) VALUES ($1, $2, $3, $4, $5)";
-        sqlx::query(sql)
+        query(sql)
             .bind(tenant.id.column())
             .bind(seq)
             .bind(&tenant.name)
             .bind(tenant.fallback_url.as_deref())
             .bind(tenant.created_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         insert_click_key(&mut tx, key).await?;
         create_shard(&mut tx, ShardKey::settlement(tenant.id)).await?;
@@ -62,26 +63,26 @@ impl Store {
     }
 
     pub async fn get_tenant(&self, id: TenantId) -> Result<Tenant, StoreError> {
-        let row = sqlx::query("SELECT * FROM tenants WHERE id = $1").bind(id.column());
-        read_tenant(&row.fetch_one(self.read()).await?)
+        let row = query("SELECT * FROM tenants WHERE id = $1").bind(id.column());
+        read_tenant(&row.fetch_one(&mut self.read(Scope::Deployment).await?).await?)
     }
 
     pub async fn list_tenants(&self, after: Option<i64>, limit: u32) -> Result<Page<Tenant>, StoreError> {
         let (before, rows) = Page::<Tenant>::bounds(after, limit);
-        let rows = sqlx::query("SELECT * FROM tenants WHERE seq < $1 ORDER BY seq DESC LIMIT $2")
+        let rows = query("SELECT * FROM tenants WHERE seq < $1 ORDER BY seq DESC LIMIT $2")
             .bind(before)
             .bind(rows)
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
             .await?;
         page(&rows, limit, read_tenant)
     }
 
     pub async fn set_fallback_url(&self, id: TenantId, url: Option<&str>) -> Result<Tenant, StoreError> {
-        let mut tx = self.write().await?;
-        let row = sqlx::query("UPDATE tenants SET fallback_url = $2 WHERE id = $1 RETURNING *")
+        let mut tx = self.write(Scope::Deployment).await?;
+        let row = query("UPDATE tenants SET fallback_url = $2 WHERE id = $1 RETURNING *")
             .bind(id.column())
             .bind(url)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let tenant = read_tenant(&row)?;
         tx.commit_catalog().await?;
@@ -90,22 +91,22 @@ impl Store {
 
     /// A new active key; those before it only open from now on.
     pub async fn rotate_click_key(&self, key: &ClickKeyRecord) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let retired = sqlx::query("UPDATE click_keys SET active = $2 WHERE tenant_id = $1 AND active = $3")
+        let mut tx = self.write(key.tenant).await?;
+        let retired = query("UPDATE click_keys SET active = $2 WHERE tenant_id = $1 AND active = $3")
             .bind(key.tenant.column())
             .bind(false)
             .bind(true)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        found(retired.rows_affected())?;
+        found(retired)?;
         insert_click_key(&mut tx, &ClickKeyRecord { active: true, ..key.clone() }).await?;
         tx.commit_catalog().await
     }
 
     pub async fn click_keys(&self, tenant: TenantId) -> Result<Vec<ClickKeyRecord>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM click_keys WHERE tenant_id = $1 ORDER BY key_id")
+        let rows = query("SELECT * FROM click_keys WHERE tenant_id = $1 ORDER BY key_id")
             .bind(tenant.column())
-            .fetch_all(self.read())
+            .fetch_all(&mut self.read(tenant).await?)
             .await?;
         rows.iter().map(read_click_key).collect()
     }

@@ -3,9 +3,9 @@
 use crate::StoreError;
 use crate::aggregate::load_order;
 use crate::codec::{click_from_json, terms_from_json};
-use crate::dialect::{Connection, Row};
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id};
+use crate::sql::{Connection, Row, query};
 use control_plane_domain::intake::{CustomerRef, PartnerCredit, ShardKey, Touch};
 use control_plane_domain::settlement::OpenCredit;
 use control_plane_domain::state::{Needs, ShardState};
@@ -57,10 +57,10 @@ async fn terms(
     let (tenant, advertiser) = (shard.tenant.column(), advertiser_column(shard));
     let mut rows = Vec::new();
     if needs.all_terms {
-        rows = sqlx::query(ALL).bind(tenant).bind(advertiser).fetch_all(conn).await?;
+        rows = query(ALL).bind(tenant).bind(advertiser).fetch_all(conn).await?;
     } else {
         for offer in &needs.offers {
-            let query = sqlx::query(OF_OFFER).bind(tenant).bind(advertiser).bind(offer.column());
+            let query = query(OF_OFFER).bind(tenant).bind(advertiser).bind(offer.column());
             rows.extend(query.fetch_all(&mut *conn).await?);
         }
     }
@@ -79,7 +79,7 @@ async fn touches(
 ) -> Result<Vec<Touch>, StoreError> {
     let sql = "SELECT click, bound_at FROM touches \
         WHERE tenant_id = $1 AND advertiser_id = $2 AND customer = $3 ORDER BY position";
-    let rows = sqlx::query(sql)
+    let rows = query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(&customer.0[..])
@@ -92,7 +92,7 @@ async fn touches(
 }
 
 async fn knows_credit(conn: &mut Connection, tenant: TenantId, id: DerivedId) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT 1 FROM credits WHERE tenant_id = $1 AND id = $2")
+    let row = query("SELECT 1 FROM credits WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.column())
         .bind(&id.0[..])
         .fetch_optional(conn)
@@ -128,7 +128,7 @@ async fn open_credits(
     conn: &mut Connection,
     tenant: TenantId,
 ) -> Result<BTreeMap<DerivedId, OpenCredit>, StoreError> {
-    let rows = sqlx::query(select_credits!("WHERE r.tenant_id = $1 AND r.statement_id IS NULL"))
+    let rows = query(select_credits!("WHERE r.tenant_id = $1 AND r.statement_id IS NULL"))
         .bind(tenant.column())
         .fetch_all(conn)
         .await?;
@@ -139,7 +139,7 @@ async fn carried(
     conn: &mut Connection,
     tenant: TenantId,
 ) -> Result<BTreeMap<(PartnerId, Currency), i64>, StoreError> {
-    let rows = sqlx::query("SELECT partner_id, currency, minor FROM carried WHERE tenant_id = $1")
+    let rows = query("SELECT partner_id, currency, minor FROM carried WHERE tenant_id = $1")
         .bind(tenant.column())
         .fetch_all(conn)
         .await?;
@@ -152,7 +152,7 @@ async fn statements_through(
     tenant: TenantId,
     through: UnixMicros,
 ) -> Result<BTreeSet<DerivedId>, StoreError> {
-    let rows = sqlx::query("SELECT id FROM statements WHERE tenant_id = $1 AND through = $2")
+    let rows = query("SELECT id FROM statements WHERE tenant_id = $1 AND through = $2")
         .bind(tenant.column())
         .bind(through.0)
         .fetch_all(conn)

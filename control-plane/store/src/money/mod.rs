@@ -11,13 +11,18 @@ use crate::db::Write;
 use crate::intake::{advertiser_column, append_inputs, items_after};
 use crate::leases::{Lease, check_fence};
 use crate::row::{Columns, Id, big};
+use crate::sql::{locking, query};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
 use control_plane_domain::ledger::LedgerHead;
 use control_plane_domain::order::Order;
 use control_plane_domain::state::{Effect, Needs, ShardState};
 
-const CHECKPOINT: &str = "SELECT * FROM money_checkpoints WHERE tenant_id = $1 AND advertiser_id = $2";
+macro_rules! checkpoint {
+    () => {
+        "SELECT * FROM money_checkpoints WHERE tenant_id = $1 AND advertiser_id = $2"
+    };
+}
 
 /// One writer transaction over one shard. Dropped without `commit`, it leaves no trace. While it is open
 /// nothing else can write, and on an in-memory database nothing else can read.
@@ -39,12 +44,13 @@ pub struct MoneyTx {
 impl Store {
     /// `Fenced` when the lease is no longer the newest; `NotFound` when there is no such shard.
     pub async fn begin_money(&self, shard: ShardKey, lease: &Lease) -> Result<MoneyTx, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(shard).await?;
         check_fence(&mut tx, lease).await?;
-        let row = sqlx::query(CHECKPOINT)
+        // Whoever takes over waits here until what was begun before has ended, and then sees its checkpoint.
+        let row = query(locking!(checkpoint!()))
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let checkpoint = row.number("ordinal")?;
         let head = LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? };
@@ -62,10 +68,10 @@ impl Store {
 
     /// The intake ordinal up to which everything in the shard has had its effect; 0 = nothing yet.
     pub async fn applied_through(&self, shard: ShardKey) -> Result<u64, StoreError> {
-        let row = sqlx::query(CHECKPOINT)
+        let row = query(checkpoint!())
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
-            .fetch_optional(self.read())
+            .fetch_optional(&mut self.read(shard).await?)
             .await?;
         row.map_or(Ok(0), |row| row.number("ordinal"))
     }
@@ -158,7 +164,7 @@ impl MoneyTx {
         let sql = "UPDATE money_checkpoints SET ordinal = $4, ledger_sequence = $5, ledger_hash = $6 \
             WHERE tenant_id = $1 AND advertiser_id = $2 AND ordinal = $3 \
             AND EXISTS (SELECT 1 FROM leases WHERE name = $7 AND fence = $8)";
-        let moved = sqlx::query(sql)
+        let moved = query(sql)
             .bind(self.shard.tenant.column())
             .bind(advertiser_column(self.shard))
             .bind(big(self.began_at))
@@ -167,9 +173,9 @@ impl MoneyTx {
             .bind(&self.head.hash[..])
             .bind(&self.lease.name)
             .bind(big(self.lease.fence))
-            .execute(&mut *self.tx)
+            .execute(&mut self.tx)
             .await?;
-        if moved.rows_affected() != 1 {
+        if moved != 1 {
             return Err(StoreError::Fenced);
         }
         self.tx.owed.money = true;

@@ -2,9 +2,10 @@
 
 use crate::StoreError;
 use crate::codec::{click_to_json, hex, terms_to_json};
-use crate::dialect::{self, Connection};
+use crate::dialect;
 use crate::intake::advertiser_column;
 use crate::row::{Id, big, take_seq};
+use crate::sql::{Connection, query};
 use control_plane_domain::intake::{IntakeItem, ShardKey, Touch};
 use control_plane_domain::ledger::LedgerTransaction;
 use control_plane_domain::reason;
@@ -21,7 +22,7 @@ pub(super) async fn terms(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO terms (tenant_id, advertiser_id, offer_id, version, valid_from, body) \
         VALUES ($1, $2, $3, $4, $5, $6)";
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(terms.offer.column())
@@ -37,7 +38,7 @@ pub(super) async fn touch(conn: &mut Connection, shard: ShardKey, touch: &Touch)
     let sql = "INSERT INTO touches (tenant_id, advertiser_id, customer, position, click, bound_at) \
         SELECT $1, $2, $3, coalesce(max(position), 0) + 1, $4, $5 FROM touches \
         WHERE tenant_id = $1 AND advertiser_id = $2 AND customer = $3";
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(&touch.customer.0[..])
@@ -56,7 +57,7 @@ pub(super) async fn credit(
     let credit = &open.credit;
     let sql = "INSERT INTO credits (tenant_id, id, commission_id, advertiser_id, order_id, partner_id, \
         amount_minor, currency, credited_at, ordinal) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(&credit.id.0[..])
         .bind(&credit.commission.0[..])
@@ -83,7 +84,7 @@ pub(super) async fn transaction(
     }
     let tenant = shard.tenant.column();
     let entries = transaction.entries.iter().map(|entry| json!([entry.account.to_string(), entry.minor]));
-    sqlx::query(dialect::INSERT_ENTRIES)
+    query(dialect::INSERT_ENTRIES)
         .bind(tenant)
         .bind(&transaction.id.0[..])
         .bind(transaction.currency.code())
@@ -94,7 +95,7 @@ pub(super) async fn transaction(
     let sql = "INSERT INTO ledger_transactions (tenant_id, id, seq, advertiser_id, sequence, kind, currency, \
         posted_at, intake_ordinal, subject, prev_hash, hash) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant)
         .bind(&transaction.id.0[..])
         .bind(seq)
@@ -123,7 +124,7 @@ pub(super) async fn statement(
     let seq = take_seq(conn, tenant, "statements", 1).await?;
     let sql = "INSERT INTO statements (tenant_id, id, seq, partner_id, currency, through, opening_minor, \
         closing_minor, payout_id, hash, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant)
         .bind(&statement.id.0[..])
         .bind(seq)
@@ -139,16 +140,16 @@ pub(super) async fn statement(
         .await?;
     let credits: Vec<String> = statement.lines.iter().map(|line| hex(&line.credit.id.0)).collect();
     let credits = json!(credits).to_string();
-    let taken = sqlx::query(dialect::TAKE_CREDITS)
+    let taken = query(dialect::TAKE_CREDITS)
         .bind(tenant)
         .bind(&statement.id.0[..])
         .bind(&credits)
         .execute(&mut *conn)
         .await?;
-    if usize::try_from(taken.rows_affected()) != Ok(statement.lines.len()) {
+    if usize::try_from(taken) != Ok(statement.lines.len()) {
         return Err(StoreError::Conflict("credit_not_open"));
     }
-    let query = sqlx::query(dialect::INSERT_LINES).bind(tenant).bind(&statement.id.0[..]);
+    let query = query(dialect::INSERT_LINES).bind(tenant).bind(&statement.id.0[..]);
     query.bind(&credits).execute(conn).await?;
     Ok(())
 }
@@ -163,7 +164,7 @@ pub(super) async fn payout(
     let seq = take_seq(conn, tenant, "payouts", 1).await?;
     let sql = "INSERT INTO payouts (tenant_id, id, seq, statement_id, partner_id, amount_minor, currency, \
         status, reason, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant)
         .bind(&payout.id.0[..])
         .bind(seq)
@@ -189,7 +190,7 @@ pub(super) async fn carried(
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO carried (tenant_id, partner_id, currency, minor) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (tenant_id, partner_id, currency) DO UPDATE SET minor = excluded.minor";
-    sqlx::query(sql)
+    query(sql)
         .bind(shard.tenant.column())
         .bind(partner.column())
         .bind(currency.code())
@@ -209,7 +210,7 @@ pub(super) async fn outbox(
     let seq = take_seq(conn, tenant, "outbox", 1).await?;
     let sql = "INSERT INTO outbox (tenant_id, id, seq, advertiser_id, kind, partner_id, subject, \
         amount_minor, currency, order_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    sqlx::query(sql)
+    query(sql)
         .bind(tenant)
         .bind(&notification.id.0[..])
         .bind(seq)

@@ -15,7 +15,7 @@ fn hold(order_id: &str) -> Input {
 async fn ordinals_are_dense_under_concurrent_appends() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("tributary.db").display());
-    let store = Store::open(&url).await.unwrap();
+    let store = Store::open(&url.parse().unwrap()).await.unwrap();
     let world = World::create(&store, 1).await;
     let mut signal = store.signals().intake.subscribe();
     signal.mark_unchanged();

@@ -5,17 +5,18 @@ use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, Input, OrderEvent, OrderEventKind, ShardKey, Source,
 };
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
-use control_plane_store::Store;
 use control_plane_store::catalog::{Advertiser, ClickKeyRecord, Link, Offer, Partner, Program, Tenant};
 use control_plane_store::fleet::{EdgeEpoch, JoinToken, NewEdge};
 use control_plane_store::journal::{BatchHeader, NewBatch};
 use control_plane_store::leases::Lease;
+use control_plane_store::{DatabaseUrl, Store};
 use proto_model::event::Authority;
 use proto_model::{
     Address, AdvertiserId, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane,
     LinkId, OfferId, PartnerId, ProgramId, Rate, StreamNo, TenantId, UnixMicros, VerdictKind,
 };
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 pub const NOW: UnixMicros = UnixMicros(1_800_000_000_000_000);
 
@@ -162,8 +163,28 @@ impl World {
     }
 }
 
+/// An empty one, on the database that the tests were started for.
 pub async fn store() -> Store {
-    Store::open("sqlite::memory:").await.unwrap()
+    match database().await {
+        Some(url) => Store::open(&url).await.unwrap(),
+        None => memory().await,
+    }
+}
+
+/// A PostgreSQL database of its own with the whole schema, if the tests were started for that.
+pub async fn database() -> Option<DatabaseUrl> {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let server = control_plane_testing::chosen()?;
+    let template = TEMPLATE.get_or_init(async || {
+        let empty = server.create_database();
+        Store::open(&empty.url.parse().unwrap()).await.unwrap().close().await;
+        empty.name
+    });
+    Some(server.clone_database(template.await).url.parse().unwrap())
+}
+
+pub async fn memory() -> Store {
+    Store::open(&"sqlite::memory:".parse().unwrap()).await.unwrap()
 }
 
 pub async fn lease(store: &Store) -> Lease {

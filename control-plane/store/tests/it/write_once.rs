@@ -11,7 +11,7 @@ use tempfile::TempDir;
 async fn filled() -> (TempDir, Store, SqliteConnection) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tributary.db");
-    let store = Store::open(&format!("sqlite://{}", path.display())).await.unwrap();
+    let store = Store::open(&format!("sqlite://{}", path.display()).parse().unwrap()).await.unwrap();
     let world = World::create(&store, 1).await;
     store.publish_rule_set(world.tenant, "{}", None, NOW).await.unwrap();
     let edge = edge(&store, 1).await;

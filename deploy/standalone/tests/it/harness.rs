@@ -2,8 +2,10 @@
 
 use http::Method;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -56,6 +58,16 @@ impl Process {
     }
 }
 
+/// The PostgreSQL database that belongs to a data directory, if the tests were started for that: the same one
+/// after a restart.
+pub fn database_of(data_dir: &Path) -> Option<String> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let server = control_plane_testing::chosen()?;
+    let mut known = KNOWN.lock().expect("no test panics while it holds this");
+    let url = known.entry(data_dir.to_owned()).or_insert_with(|| server.create_database().url);
+    Some(url.clone())
+}
+
 /// `tributary up` with its demo.
 pub struct Up {
     pub process: Process,
@@ -71,6 +83,10 @@ impl Up {
         let dir = data_dir.to_str().expect("a UTF-8 path");
         let mut args = vec!["up", "--output", "json", "--listen", "127.0.0.1:0", "--data-dir", dir];
         args.extend(more);
+        let database = database_of(data_dir);
+        if let Some(url) = &database {
+            args.extend(["--database", url.as_str()]);
+        }
         Self { process: Process::start(&args).await, client: HttpClient::default() }
     }
 

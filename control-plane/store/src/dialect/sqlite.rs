@@ -1,0 +1,73 @@
+use crate::sql::Connection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+const READERS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(10);
+const ACQUIRE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Pools {
+    /// Exactly one connection: the pool's queue is the writers' mutex, and it is fair.
+    pub writer: SqlitePool,
+    pub readers: SqlitePool,
+}
+
+pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        // What is erased is overwritten in the file, not just unlinked.
+        .pragma("secure_delete", "ON")
+        .statement_cache_capacity(256);
+    let base = SqlitePoolOptions::new()
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    let writer = base.clone().min_connections(1).max_connections(1).connect_with(options.clone()).await?;
+    // An in-memory database is its connection: another one would see table locks instead of snapshots.
+    let readers = if is_memory(url) {
+        writer.clone()
+    } else {
+        base.max_connections(READERS).connect_with(options.read_only(true)).await?
+    };
+    Ok(Pools { writer, readers })
+}
+
+fn is_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+impl Pools {
+    pub async fn read(&self) -> Result<Connection, sqlx::Error> {
+        self.readers.acquire().await.map(Connection::Sqlite)
+    }
+
+    /// Several reads of one state.
+    pub async fn read_snapshot(&self) -> Result<Connection, sqlx::Error> {
+        self.readers.begin().await.map(Connection::SqliteTx)
+    }
+
+    /// A deferred transaction that turns into a writer fails at once when another writer was faster; an
+    /// immediate one waits its turn.
+    pub async fn write(&self) -> Result<Connection, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map(Connection::SqliteTx)
+    }
+
+    pub async fn forget_log(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await.map(|_| ())
+    }
+
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

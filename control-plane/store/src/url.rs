@@ -1,0 +1,87 @@
+//! Which database: the one switch between an embedded file and a server.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `sqlite://path`, `sqlite::memory:` or `postgres://user@host/database?sslmode=...`.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub enum DatabaseUrl {
+    Sqlite(String),
+    Postgres(String),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a database is named by sqlite://path/to/file or postgres://user@host/database")]
+pub struct NotADatabase;
+
+impl FromStr for DatabaseUrl {
+    type Err = NotADatabase;
+
+    fn from_str(text: &str) -> Result<Self, NotADatabase> {
+        let rest = |scheme: &str| text.strip_prefix(scheme).filter(|rest| !rest.is_empty());
+        if rest("postgres://").or(rest("postgresql://")).is_some() {
+            Ok(Self::Postgres(text.to_owned()))
+        } else if text == "sqlite::memory:" || rest("sqlite://").is_some() {
+            Ok(Self::Sqlite(text.to_owned()))
+        } else {
+            Err(NotADatabase)
+        }
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = NotADatabase;
+
+    fn try_from(text: String) -> Result<Self, NotADatabase> {
+        text.parse()
+    }
+}
+
+/// For people and logs: without user, password and parameters.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(url) => f.write_str(url),
+            Self::Postgres(url) => {
+                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                // A password may hold an @ and a slash.
+                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+                write!(f, "postgres://{place}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_which_database_and_never_tells_its_secrets() {
+        let cases = [
+            ("sqlite:///var/lib/tributary.db", Some("sqlite:///var/lib/tributary.db")),
+            ("sqlite::memory:", Some("sqlite::memory:")),
+            ("postgres://a:secret@db.example/t?sslmode=require", Some("postgres://db.example/t")),
+            ("postgres://a:se@cr/et@db.example:5433/t", Some("postgres://db.example:5433/t")),
+            ("postgresql://db.example/t?password=secret", Some("postgres://db.example/t")),
+            ("mysql://a@b/c", None),
+            ("tributary.db", None),
+            ("sqlite://", None),
+            ("postgres://", None),
+            ("", None),
+        ];
+        for (text, shown) in cases {
+            let url = text.parse::<DatabaseUrl>().ok();
+            assert_eq!(url.as_ref().map(ToString::to_string).as_deref(), shown, "{text}");
+            assert!(!format!("{url:?}").contains("secret"));
+        }
+    }
+}
