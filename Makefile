@@ -20,9 +20,11 @@ up: .ci-needs-cargo ## Run it all here: control plane, one edge, a demo shop (da
 	$(CARGO) build -p tributary
 	exec $(CARGO) run -q -p tributary -- up $(ARGS)
 
-test: .ci-needs-cargo ## Every test, with a real browser (installs Chromium and curl through apt-get when missing)
+test: .ci-needs-cargo ## Every test, on SQLite and on PostgreSQL, with a real browser (apt-get installs what is missing)
 	@.ci/needs.sh
 	$(CARGO) test --workspace --locked
+	echo "Once more on PostgreSQL: whatever has a database ..." >&2
+	TRIBUTARY_TEST_DATABASE=postgres $(CARGO) test --locked -p control-plane-store -p control-plane-server -p tributary --test it
 
 lint: .ci-needs-cargo ## Formatting, clippy, who depends on whom, licences and banned crates
 	@.ci/lint.sh

@@ -1,6 +1,6 @@
 //! The edge goes on without the control plane, and everything arrives after it returns, once.
 
-use crate::harness::{Api, Process, click, eventually, temp_dir};
+use crate::harness::{Api, Process, click, database_of, eventually, temp_dir};
 use http::Method;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -14,10 +14,14 @@ pub async fn clicks_in_reports(api: &Api) -> i64 {
 }
 
 async fn control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Process {
+    let database = database_of(dir);
     let dir = dir.to_str().expect("a UTF-8 path");
     let mut args = vec!["control-plane", "run", "--output", "json", "--data-dir", dir, "--listen", api];
     args.extend(["--grpc-listen", grpc]);
     args.extend(more);
+    if let Some(url) = &database {
+        args.extend(["--database", url.as_str()]);
+    }
     Process::start(&args).await
 }
 
