@@ -15,6 +15,7 @@ mod machine;
 mod money;
 mod opening;
 mod projection;
+mod raw;
 mod reports;
 mod tenants;
 mod world;

@@ -1,16 +1,15 @@
 //! Opening, migrating, closing.
 
+use crate::raw::Place;
 use crate::world;
-use control_plane_store::Store;
 
 #[tokio::test]
 async fn a_new_database_is_migrated_and_opens_again_as_it_was() {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", directory.path().join("tributary.db").display());
-    let store = Store::open(&url.parse().unwrap()).await.unwrap();
+    let place = Place::empty();
+    let store = place.open().await;
     assert_eq!(store.catalog_version().await.unwrap(), 1);
     store.close().await;
-    let again = Store::open(&url.parse().unwrap()).await.unwrap();
+    let again = place.open().await;
     assert_eq!(again.catalog_version().await.unwrap(), 1);
     assert_eq!(again.unbalanced(10).await.unwrap(), []);
     again.close().await;
