@@ -2,7 +2,7 @@ mod bus;
 
 pub(crate) use bus::Bus;
 
-use super::Scope;
+use super::{Failure, Scope, failure};
 use crate::row::Id;
 use crate::signals::Signals;
 use crate::sql::Connection;
@@ -16,11 +16,10 @@ use std::time::Duration;
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
-/// Apart, so that slow reports never keep an edge's batch waiting. Three processes stay far below the
-/// hundred connections that a server allows by default.
-const READERS: u32 = 8;
-const WRITERS: u32 = 8;
-const ACQUIRE: Duration = Duration::from_secs(10);
+/// Of each pool: one reads, one writes, so that slow reports never keep an edge's batch waiting. Three processes
+/// stay far below the hundred connections that a server allows by default.
+const CONNECTIONS: u32 = 8;
+const ACQUIRE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(3_600);
 
@@ -73,33 +72,43 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
         .idle_timeout(IDLE)
         .max_lifetime(LIFETIME)
         .test_before_acquire(false);
-    let writers = base.clone().max_connections(WRITERS).connect_with(options.clone()).await?;
-    let readers = base.max_connections(READERS).connect_lazy_with(options.clone());
+    let writers = base.clone().max_connections(CONNECTIONS).connect_with(options.clone()).await?;
+    let readers = base.max_connections(CONNECTIONS).connect_lazy_with(options.clone());
     Ok(Pools { readers, writers, options })
 }
 
-fn begin(scope: Scope, mode: &str) -> AssertSqlSafe<String> {
+async fn begin(pool: &PgPool, scope: Scope, mode: &str) -> Result<Connection, sqlx::Error> {
     let tenant = match scope {
         Scope::Tenant(tenant) => tenant.column(),
         Scope::Deployment => DEPLOYMENT,
     };
     // One round trip. What is formatted is a number.
-    AssertSqlSafe(format!("BEGIN {mode}; SET LOCAL tributary.tenant = '{tenant}'"))
+    let text = format!("BEGIN {mode}; SET LOCAL tributary.tenant = '{tenant}'");
+    let mut stale = 0;
+    loop {
+        match pool.begin_with(AssertSqlSafe(text.clone())).await {
+            Ok(transaction) => return Ok(Connection::PostgresTx(transaction)),
+            // Lost while it lay in the pool. Nothing has begun, so another one is as good.
+            Err(error) if stale < CONNECTIONS && is_lost(&error) => stale += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_lost(error: &sqlx::Error) -> bool {
+    !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+        && failure(error) == Failure::Unavailable
 }
 
 impl Pools {
     /// Several statements in it see one state.
     pub async fn read(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        let begin = begin(scope, "ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        self.readers.begin_with(begin).await.map(Connection::PostgresTx)
+        begin(&self.readers, scope, "ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
     /// Who reads in order to write locks what it has read.
     pub async fn write(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        self.writers
-            .begin_with(begin(scope, "ISOLATION LEVEL READ COMMITTED"))
-            .await
-            .map(Connection::PostgresTx)
+        begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await
     }
 
     pub fn bus(&self, signals: &Arc<Signals>) -> Bus {
