@@ -141,6 +141,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // No text that we keep has one, and PostgreSQL would not even compare with it.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::bad_request("invalid_query", "The query string holds a NUL character."));
+        }
         Query::<T>::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|rejection| {
             let text = rejection.body_text();
             let detail = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, why)| why);

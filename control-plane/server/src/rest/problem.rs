@@ -79,7 +79,7 @@ impl Problem {
     /// What the store or a use case refused; a reused key is the request's fault, not the state's.
     fn refused(code: &'static str, detail: String) -> Self {
         let status = match code {
-            "idempotency_key_reused" => StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused" | "invalid_text" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::CONFLICT,
         };
         Self::new(status, code, detail)

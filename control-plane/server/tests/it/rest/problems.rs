@@ -60,6 +60,7 @@ async fn bad_requests_say_what_is_wrong() {
         ("GET", "/v1/partners/%FF%FE", None, String::new(), 404, "not_found"),
         ("GET", "/v1/conversions?status=maybe", None, String::new(), 400, "invalid_query"),
         ("GET", "/v1/conversions?conflict=perhaps", None, String::new(), 400, "invalid_query"),
+        ("GET", "/v1/conversions?order_id=a%00b", None, String::new(), 400, "invalid_query"),
         ("GET", "/v1/commissions?partner_id=7", None, String::new(), 400, "invalid_query"),
         ("GET", "/v1/conversions/cnv_7", None, String::new(), 404, "not_found"),
         ("GET", "/v1/rule-sets/current", None, String::new(), 404, "not_found"),
