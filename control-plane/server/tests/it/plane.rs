@@ -58,6 +58,11 @@ impl Plane {
         self.dir.path()
     }
 
+    /// The PostgreSQL database, if it is not the file in [`Plane::dir`].
+    pub fn database(&self) -> Option<&DatabaseUrl> {
+        self.database.as_ref()
+    }
+
     pub async fn stop(self) {
         self.control.shutdown().await;
     }

@@ -1,8 +1,9 @@
-//! Somebody with the database file in their hands: what they change is found.
+//! Somebody with the database in their hands: what they change is found.
 
 use crate::money::World;
 use crate::plane::eventually;
 use control_plane_domain::order::CommissionStatus;
+use control_plane_server::DatabaseUrl;
 use control_plane_server::app::replay::replay_shard;
 use control_plane_server::app::verify::{Verification, verify_journal};
 use control_plane_server::app::{clock, settle};
@@ -27,12 +28,23 @@ impl World {
         world
     }
 
-    async fn database(&self) -> SqliteConnection {
+    /// Open to changes of what is written once.
+    async fn database(&self) -> Raw {
+        let mut raw = self.raw().await;
+        raw.disarm().await;
+        raw
+    }
+
+    async fn raw(&self) -> Raw {
+        if let Some(DatabaseUrl::Postgres(url)) = self.plane.database() {
+            let (_, name) = url.rsplit_once('/').unwrap();
+            return Raw::Postgres(name.to_owned());
+        }
         let path = self.plane.dir().join("tributary.db");
         assert!(path.is_file());
         // References are not looked at: whoever tampers does not ask for that.
         let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
-        SqliteConnection::connect_with(&options).await.unwrap()
+        Raw::Sqlite(SqliteConnection::connect_with(&options).await.unwrap())
     }
 
     async fn verify(&self) -> Verification {
@@ -50,49 +62,93 @@ impl World {
     }
 }
 
-async fn run(raw: &mut SqliteConnection, sql: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(raw).await;
-    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+/// The database in somebody's hands who may do everything.
+enum Raw {
+    Sqlite(SqliteConnection),
+    /// The name of a database on the tests' server.
+    Postgres(String),
 }
 
-/// Removes what protects rows that are written once.
-async fn disarm(raw: &mut SqliteConnection) {
-    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
-        .fetch_all(&mut *raw)
-        .await
-        .unwrap();
-    for name in names {
-        run(raw, &format!("DROP TRIGGER {name}")).await;
+impl Raw {
+    async fn run(&mut self, sql: &str) {
+        let done = match self {
+            Self::Sqlite(conn) => {
+                let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await;
+                done.map(|_| ()).map_err(|error| error.to_string())
+            }
+            Self::Postgres(name) => {
+                // Neither triggers nor references are looked at. Apart, since the control plane that runs in
+                // this thread may have to end a transaction first.
+                let (name, sql) = (name.clone(), format!("SET session_replication_role = replica; {sql}"));
+                let psql = move || control_plane_testing::server().superuser_psql(&name, &sql);
+                let done = tokio::task::spawn_blocking(psql).await.unwrap();
+                done.map(|_| ()).map_err(|error| error.to_string())
+            }
+        };
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
-}
 
-/// The blob with its byte at `at` (from 1) turned around.
-fn flipped(column: &str, at: u32) -> String {
-    let hex = format!("hex({column})");
-    let digit = 2 * at - 1;
-    format!(
-        "unhex(substr({hex}, 1, {digit} - 1) || CASE substr({hex}, {digit}, 2) WHEN '00' THEN 'FF' ELSE '00' END \
-         || substr({hex}, {digit} + 2))"
-    )
+    /// Removes what protects rows that are written once.
+    async fn disarm(&mut self) {
+        let Self::Sqlite(conn) = self else { return };
+        let names: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+            .fetch_all(conn)
+            .await
+            .unwrap();
+        for name in names {
+            self.run(&format!("DROP TRIGGER {name}")).await;
+        }
+    }
+
+    /// The blob with its byte at `at` (from 1) turned around.
+    fn flipped(&self, column: &str, at: u32) -> String {
+        match self {
+            Self::Sqlite(_) => {
+                let (hex, digit) = (format!("hex({column})"), 2 * at - 1);
+                format!(
+                    "unhex(substr({hex}, 1, {digit} - 1) || CASE substr({hex}, {digit}, 2) WHEN '00' THEN 'FF' \
+                     ELSE '00' END || substr({hex}, {digit} + 2))"
+                )
+            }
+            Self::Postgres(_) => {
+                let byte = at - 1;
+                format!(
+                    "set_byte({column}, {byte}, CASE get_byte({column}, {byte}) WHEN 0 THEN 255 ELSE 0 END)"
+                )
+            }
+        }
+    }
+
+    fn random_id(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "randomblob(16)",
+            Self::Postgres(_) => "decode(md5(random()::text), 'hex')",
+        }
+    }
 }
 
 #[tokio::test]
 async fn whatever_changes_in_the_journal_is_found() {
+    let world = World::settled().await;
+    let mut raw = world.database().await;
     let money = "journal WHERE lane = 1";
     let cases = [
         (
-            format!("UPDATE journal SET payload = {} WHERE lane = 1", flipped("payload", 5)),
+            format!("UPDATE journal SET payload = {} WHERE lane = 1", raw.flipped("payload", 5)),
             "not the one its signed",
         ),
         (
-            format!("UPDATE journal SET header = {} WHERE lane = 1", flipped("header", 20)),
+            format!("UPDATE journal SET header = {} WHERE lane = 1", raw.flipped("header", 20)),
             "not signed by this edge",
         ),
         (
-            format!("UPDATE journal SET signature = {} WHERE lane = 1", flipped("signature", 9)),
+            format!("UPDATE journal SET signature = {} WHERE lane = 1", raw.flipped("signature", 9)),
             "not signed by this edge",
         ),
-        (format!("UPDATE journal SET head_hash = {} WHERE lane = 1", flipped("head_hash", 1)), "head hash"),
+        (
+            format!("UPDATE journal SET head_hash = {} WHERE lane = 1", raw.flipped("head_hash", 1)),
+            "head hash",
+        ),
         ("UPDATE journal SET events = events + 1 WHERE lane = 1".into(), "counts other events"),
         ("UPDATE journal SET last_ordinal = 9 WHERE lane = 1".into(), "other ordinals"),
         ("UPDATE journal SET lane = 2 WHERE lane = 1".into(), "another lane"),
@@ -101,35 +157,32 @@ async fn whatever_changes_in_the_journal_is_found() {
         (format!("DELETE FROM {money}"), "1 batches"),
         ("UPDATE streams SET last_ordinal = 7 WHERE lane = 1".into(), "its head stands at 7"),
         (
-            format!("UPDATE edges SET batch_public_key = {}", flipped("batch_public_key", 3)),
+            format!("UPDATE edges SET batch_public_key = {}", raw.flipped("batch_public_key", 3)),
             "not signed by this edge",
         ),
-        (format!("UPDATE sidecar SET value = {}", flipped("value", 4)), "not the one committed to"),
-        (format!("UPDATE sidecar SET salt = {}", flipped("salt", 4)), "not the one committed to"),
+        (format!("UPDATE sidecar SET value = {}", raw.flipped("value", 4)), "not the one committed to"),
+        (format!("UPDATE sidecar SET salt = {}", raw.flipped("salt", 4)), "not the one committed to"),
         ("UPDATE sidecar SET ordinal = 8".into(), "no batch holds"),
     ];
-    let world = World::settled().await;
     let clean = world.verify().await;
     assert!(clean.ok(), "{clean:?}");
     assert_eq!((clean.streams, clean.batches, clean.events, clean.values), (2, 2, 2, 1));
-    let mut raw = world.database().await;
-    disarm(&mut raw).await;
     let tables = ["journal", "streams", "edges", "sidecar"];
     for table in tables {
-        run(&mut raw, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+        raw.run(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
     }
     for (sql, expected) in cases {
         // `stream = 2` collides unless the traffic batch makes room.
         if sql.contains("stream = 2") {
-            run(&mut raw, "UPDATE journal SET first_ordinal = 50, last_ordinal = 50 WHERE lane = 2").await;
+            raw.run("UPDATE journal SET first_ordinal = 50, last_ordinal = 50 WHERE lane = 2").await;
         }
-        run(&mut raw, &sql).await;
+        raw.run(&sql).await;
         let found = world.verify().await;
         assert!(!found.ok(), "{sql}");
         assert!(found.problems.iter().any(|problem| problem.what.contains(expected)), "{sql}: {found:?}");
         for table in tables {
-            run(&mut raw, &format!("DELETE FROM {table}")).await;
-            run(&mut raw, &format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+            raw.run(&format!("DELETE FROM {table}")).await;
+            raw.run(&format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
         }
         assert!(world.verify().await.ok());
     }
@@ -139,10 +192,13 @@ async fn whatever_changes_in_the_journal_is_found() {
 
 #[tokio::test]
 async fn a_replay_finds_what_is_extra_missing_or_changed() {
+    let world = World::settled().await;
+    let mut raw = world.database().await;
+    let random = raw.random_id();
     let extra = |table: &str, change: &str| {
         format!(
             "CREATE TEMP TABLE extra AS SELECT * FROM {table} LIMIT 1; \
-             UPDATE extra SET id = randomblob(16), seq = seq + 1000 {change}; \
+             UPDATE extra SET id = {random}, seq = seq + 1000 {change}; \
              INSERT INTO {table} SELECT * FROM extra; DROP TABLE extra"
         )
     };
@@ -165,22 +221,19 @@ async fn a_replay_finds_what_is_extra_missing_or_changed() {
         ("UPDATE ledger_entries SET minor = minor * 2", differs),
         ("UPDATE ledger_transactions SET intake_ordinal = intake_ordinal + 100", differs),
     ];
-    let world = World::settled().await;
     assert_eq!(world.differences().await, [None, None]);
-    let mut raw = world.database().await;
-    disarm(&mut raw).await;
     let tables = ["statements", "statement_lines", "payouts", "ledger_transactions", "ledger_entries"];
     for table in tables {
-        run(&mut raw, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+        raw.run(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
     }
     for (sql, expected) in cases {
-        run(&mut raw, sql).await;
+        raw.run(sql).await;
         let found = world.differences().await;
         let told = found.iter().flatten().any(|difference| difference.contains(expected));
         assert!(told, "{sql}: {found:?}");
         for table in tables {
-            run(&mut raw, &format!("DELETE FROM {table}")).await;
-            run(&mut raw, &format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+            raw.run(&format!("DELETE FROM {table}")).await;
+            raw.run(&format!("INSERT INTO {table} SELECT * FROM kept_{table}")).await;
         }
         assert_eq!(world.differences().await, [None, None], "{sql}");
     }
