@@ -29,6 +29,13 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { database, signals, days: Days::default(), _bus: bus }) })
     }
 
+    /// Opens the database to look at it, whatever its schema: makes nothing and changes nothing.
+    pub async fn look(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let database = Database::look(url).await?;
+        let (signals, days) = (Arc::default(), Days::default());
+        Ok(Self { inner: Arc::new(Inner { database, signals, days, _bus: None }) })
+    }
+
     pub fn signals(&self) -> &Signals {
         &self.inner.signals
     }

@@ -1,3 +1,4 @@
+use crate::Trouble;
 use crate::dialect::{Failure, failure};
 
 /// What a store operation can fail with. The server maps these to HTTP and gRPC in one place.
@@ -21,14 +22,14 @@ pub enum StoreError {
     /// A stored row cannot be read back; restore it from a backup or rebuild it by replay.
     #[error("stored {what} cannot be read: {detail}")]
     Corrupt { what: &'static str, detail: String },
-    #[error("the database {database} cannot be opened; check its name, that it is there, and your rights")]
+    #[error("{database}: {}", Trouble::of(.source))]
     Open { database: String, source: sqlx::Error },
     #[error(
         "the database has schema {found}, which versions below schema {oldest} cannot work with, and this one \
          knows schema {known}: run a newer Tributary"
     )]
     NewerSchema { found: i64, oldest: i64, known: i64 },
-    #[error("the database schema cannot be brought up to date; the database user must own its tables")]
+    #[error("the schema cannot be brought up to date: {}", Trouble::of_migration(.0))]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// Rolled back, nothing has changed; the same call may succeed.
     #[error("the database gave way to another transaction; try again")]

@@ -7,7 +7,7 @@ mod sqlite;
 
 pub(crate) use bulk::*;
 pub(crate) use failure::{Failure, failure};
-pub(crate) use postgres::Bus;
+pub(crate) use postgres::{Bus, PER_PROCESS};
 
 use crate::signals::Signals;
 use crate::sql::Connection;
@@ -49,6 +49,17 @@ impl Database {
             DatabaseUrl::Sqlite(url) => sqlite::connect(url).await.map(Self::Sqlite),
             DatabaseUrl::Postgres(url) => {
                 postgres::connect(url).await.map(|pools| Self::Postgres(Box::new(pools)))
+            }
+        };
+        connected.map_err(|source| StoreError::Open { database: url.to_string(), source })
+    }
+
+    /// To look at, as it is: makes nothing and changes nothing.
+    pub async fn look(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let connected = match url {
+            DatabaseUrl::Sqlite(url) => sqlite::look(url).await.map(Self::Sqlite),
+            DatabaseUrl::Postgres(url) => {
+                postgres::look(url).await.map(|pools| Self::Postgres(Box::new(pools)))
             }
         };
         connected.map_err(|source| StoreError::Open { database: url.to_string(), source })

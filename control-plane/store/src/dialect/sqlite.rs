@@ -42,6 +42,13 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
     Ok(Pools { writer, readers })
 }
 
+/// Reads alone, of a file that is there.
+pub(super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
+    let options = SqliteConnectOptions::from_str(url)?.read_only(true).busy_timeout(BUSY);
+    let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+    Ok(Pools { writer: readers.clone(), readers })
+}
+
 fn is_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }

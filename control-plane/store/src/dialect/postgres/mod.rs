@@ -1,6 +1,8 @@
 mod bus;
+mod look;
 
 pub(crate) use bus::Bus;
+pub(super) use look::look;
 
 use super::{Failure, Scope, failure};
 use crate::row::Id;
@@ -19,6 +21,8 @@ pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migratio
 /// Of each pool: one reads, one writes, so that slow reports never keep an edge's batch waiting. Three processes
 /// stay far below the hundred connections that a server allows by default.
 const CONNECTIONS: u32 = 8;
+/// What one process may hold: both pools, what it tells and hears, and a migration.
+pub(crate) const PER_PROCESS: u32 = 2 * CONNECTIONS + 3;
 const ACQUIRE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -72,7 +76,10 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
         .idle_timeout(IDLE)
         .max_lifetime(LIFETIME)
         .test_before_acquire(false);
-    let writers = base.clone().max_connections(CONNECTIONS).connect_with(options.clone()).await?;
+    let writers = match base.clone().max_connections(CONNECTIONS).connect_with(options.clone()).await {
+        Ok(writers) => writers,
+        Err(error) => return Err(look::why(&options, error).await),
+    };
     let readers = base.max_connections(CONNECTIONS).connect_lazy_with(options.clone());
     Ok(Pools { readers, writers, options })
 }
