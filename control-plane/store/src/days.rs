@@ -2,6 +2,7 @@
 //! 0003). A day's part is made when its first row comes. On SQLite there are no parts, and nothing to make.
 
 use crate::StoreError;
+use crate::row::Columns;
 use crate::sql::{Connection, query};
 use proto_model::UnixMicros;
 use proto_model::time::DAY_US;
@@ -31,6 +32,26 @@ impl DayTable {
     }
 }
 
+/// The start of the day in which `at` lies.
+pub(crate) const fn day_start(at: UnixMicros) -> UnixMicros {
+    UnixMicros(at.0 - at.0.rem_euclid(DAY_US))
+}
+
+/// Drops the parts of all days before, and says how many. Whoever uses the table then waits, and everybody who
+/// comes after us waits, too: rather than wait for a long report we give up (`Busy`).
+pub(crate) async fn drop_days(
+    conn: &mut Connection,
+    table: DayTable,
+    before: UnixMicros,
+) -> Result<u64, StoreError> {
+    if !matches!(conn, Connection::PostgresTx(_)) {
+        return Ok(0);
+    }
+    query("SELECT set_config('lock_timeout', '1s', true)").execute(conn).await?;
+    let drop = query("SELECT drop_days($1, $2) AS days").bind(table.name()).bind(before.0);
+    drop.fetch_one(conn).await?.number("days")
+}
+
 type Day = (DayTable, i64);
 
 /// Far more than a year of all tables; beyond it the database is asked again.
@@ -54,7 +75,7 @@ impl Days {
         if !matches!(conn, Connection::PostgresTx(_)) {
             return Ok(Vec::new());
         }
-        let starts: BTreeSet<i64> = times.into_iter().map(|at| at.0 - at.0.rem_euclid(DAY_US)).collect();
+        let starts: BTreeSet<i64> = times.into_iter().map(|at| day_start(at).0).collect();
         let wanted = tables.iter().flat_map(|table| starts.iter().map(|start| (*table, *start)));
         let missing: Vec<Day> = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

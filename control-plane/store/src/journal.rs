@@ -3,6 +3,7 @@
 use crate::days::DayTable;
 use crate::dialect::Scope;
 use crate::fleet::{LaneHead, read_head, read_lane};
+use crate::retention::anchor;
 use crate::retry::retrying;
 use crate::row::{Columns, Id, big, found};
 use crate::sql::{Connection, Row, locking, query};
@@ -43,7 +44,8 @@ pub struct NewBatch {
 pub enum AppendOutcome {
     /// Committed; ack up to the batch's last ordinal and its head hash.
     Appended { seq: u64 },
-    /// The same bytes were here before: ack again, up to where the stream stands now.
+    /// The same bytes were here before, or what was here was dropped since: ack again, up to where the stream
+    /// stands now.
     AlreadyCovered { last_ordinal: u64, head_hash: [u8; 32] },
     /// Something before it is missing.
     Gap { expected: u64 },
@@ -152,7 +154,8 @@ async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Resu
         .await?;
     let same = match known {
         Some(row) => row.bytes::<32>("head_hash")? == batch.head_hash,
-        None => false,
+        // Looked at after the journal: days are dropped together with the anchor's move.
+        None => header.last_ordinal <= anchor(conn, header.stream).await?.last_ordinal,
     };
     Ok(if same { Place::Covered } else { Place::Fork("other bytes at ordinals that are taken") })
 }

@@ -33,6 +33,7 @@ pub mod outbox;
 mod page;
 pub mod projection;
 pub mod reports;
+pub mod retention;
 mod retry;
 mod row;
 mod schema;

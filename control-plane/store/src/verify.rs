@@ -6,7 +6,7 @@ use crate::projection::{SidecarRow, read_sidecar};
 use crate::row::{Columns, big};
 use crate::sql::{Row, query};
 use crate::{Store, StoreError};
-use proto_model::{Address, EdgeId, Lane, StreamNo};
+use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
 
 /// A stream and the key that its batches must be signed with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +21,13 @@ pub struct SignedStream {
 /// How many batches there are, and how many there should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JournalCount {
+    /// Not those that were dropped.
     pub batches: u64,
     pub highest_seq: u64,
+    /// The last number that was dropped; all before it were, too.
+    pub dropped: u64,
+    /// What was received before this was dropped; `None` = nothing ever was.
+    pub dropped_before: Option<UnixMicros>,
     /// The last number given out.
     pub given: u64,
 }
@@ -80,11 +85,13 @@ impl Store {
         query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_sidecar).collect()
     }
 
-    /// Personal values of events that no batch holds.
+    /// Personal values of events that no batch holds. Those of dropped ones are on their way out.
     pub async fn stray_sidecar(&self, limit: u32) -> Result<Vec<Address>, StoreError> {
         let sql = "SELECT s.stream, s.ordinal FROM sidecar s WHERE coalesce((SELECT j.last_ordinal \
             FROM journal j WHERE j.stream = s.stream AND j.first_ordinal <= s.ordinal \
-            ORDER BY j.first_ordinal DESC LIMIT 1), 0) < s.ordinal LIMIT $1";
+            ORDER BY j.first_ordinal DESC LIMIT 1), 0) < s.ordinal \
+            AND coalesce((SELECT a.last_ordinal FROM journal_anchors a WHERE a.stream = s.stream), 0) \
+                < s.ordinal LIMIT $1";
         let rows =
             query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         let address =
@@ -93,13 +100,17 @@ impl Store {
     }
 
     pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
-        let sql = "SELECT count(*) AS batches, coalesce(max(seq), 0) AS highest, \
-            (SELECT seq FROM journal_head) AS given \
-            FROM journal";
+        let sql = "SELECT count(j.seq) AS batches, coalesce(max(j.seq), h.dropped_through) AS highest, \
+            h.seq AS given, h.dropped_through, h.dropped_before \
+            FROM journal_head h LEFT JOIN journal j ON j.seq > h.dropped_through \
+            GROUP BY h.seq, h.dropped_through, h.dropped_before";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
+        let dropped = row.number("dropped_through")?;
         Ok(JournalCount {
             batches: row.number("batches")?,
             highest_seq: row.number("highest")?,
+            dropped,
+            dropped_before: if dropped == 0 { None } else { Some(row.time("dropped_before")?) },
             given: row.number("given")?,
         })
     }

@@ -17,6 +17,7 @@ mod opening;
 mod projection;
 mod raw;
 mod reports;
+mod retention;
 mod tenants;
 mod world;
 mod write_once;
