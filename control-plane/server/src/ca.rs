@@ -5,6 +5,8 @@
 
 mod files;
 
+pub use files::{ALL as KEY_FILES, CA_CERTIFICATE};
+
 use aws_lc_rs::{constant_time, hmac, signature};
 use proto_model::{EdgeId, UnixMicros};
 use proto_wire::keys::SigningKey;

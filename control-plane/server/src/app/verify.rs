@@ -2,8 +2,8 @@
 //! signatures, the header fields, the chain, the ordinals, the head; and every personal value that is left
 //! against its commitment. A value that is missing is fine: it was erased.
 
-use super::App;
 use crate::error::{AppError, chain};
+use control_plane_store::Store;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::SidecarRow;
 use control_plane_store::verify::SignedStream;
@@ -55,22 +55,22 @@ impl Verification {
     }
 }
 
-pub async fn verify_journal(app: &App) -> Result<Verification, AppError> {
+pub async fn verify_journal(store: &Store) -> Result<Verification, AppError> {
     let mut report = Verification::default();
     let mut after = StreamNo(0);
     loop {
-        let streams = app.store.signed_streams(after, STREAMS).await?;
+        let streams = store.signed_streams(after, STREAMS).await?;
         let Some(last) = streams.last() else { break };
         after = last.stream;
         for stream in &streams {
-            walk(app, stream, &mut report).await?;
+            walk(store, stream, &mut report).await?;
             report.streams += 1;
         }
     }
-    for address in app.store.stray_sidecar(100).await? {
+    for address in store.stray_sidecar(100).await? {
         report.problem(None, Some(address), "a personal value of an event that no batch holds");
     }
-    let count = app.store.journal_count().await?;
+    let count = store.journal_count().await?;
     if count.batches != count.given || count.highest_seq != count.given {
         let what = format!(
             "the journal holds {} batches up to seq {}, {} were taken",
@@ -88,21 +88,21 @@ struct Walk {
     head_hash: [u8; 32],
 }
 
-async fn walk(app: &App, stream: &SignedStream, report: &mut Verification) -> Result<(), AppError> {
+async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -> Result<(), AppError> {
     let mut walk = Walk { first_ordinal: 0, last_ordinal: 0, head_hash: GENESIS_HEAD };
     let mut ended = false;
     loop {
-        let rows = app.store.batches_beginning_after(stream.stream, walk.first_ordinal, BATCHES).await?;
+        let rows = store.batches_beginning_after(stream.stream, walk.first_ordinal, BATCHES).await?;
         if !rows.is_empty() {
             ended = false;
             for row in rows {
-                walk = batch(app, stream, row, walk, report).await?;
+                walk = batch(store, stream, row, walk, report).await?;
             }
             continue;
         }
         // Batches may arrive while we walk: the head is read after the last of them, and when it says
         // otherwise, there must be more.
-        let head = app.store.stream_head(stream.stream).await?;
+        let head = store.stream_head(stream.stream).await?;
         if head == (walk.last_ordinal, walk.head_hash) {
             return Ok(());
         }
@@ -117,13 +117,13 @@ async fn walk(app: &App, stream: &SignedStream, report: &mut Verification) -> Re
 }
 
 async fn batch(
-    app: &App,
+    store: &Store,
     stream: &SignedStream,
     row: JournalRow,
     before: Walk,
     report: &mut Verification,
 ) -> Result<Walk, AppError> {
-    let values = app.store.sidecar_of_batch(&row).await?;
+    let values = store.sidecar_of_batch(&row).await?;
     let at = Some(Address { stream: stream.stream, ordinal: row.first_ordinal });
     let after =
         Walk { first_ordinal: row.first_ordinal, last_ordinal: row.last_ordinal, head_hash: row.head_hash };

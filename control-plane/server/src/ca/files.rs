@@ -9,7 +9,7 @@ pub const CA_CERTIFICATE: &str = "ca.der";
 pub const CA_KEY: &str = "ca.pk8";
 pub const CONTROL_KEY: &str = "control.pk8";
 pub const API_KEY: &str = "api.key";
-const ALL: [&str; 4] = [CA_KEY, CONTROL_KEY, API_KEY, CA_CERTIFICATE];
+pub const ALL: [&str; 4] = [CA_KEY, CONTROL_KEY, API_KEY, CA_CERTIFICATE];
 
 pub struct Material {
     pub ca_certificate: Vec<u8>,

@@ -1,13 +1,14 @@
 //! The journal as a whole.
 
-use super::ids::{EdgeRef, Id};
+use super::ids::{EdgeRef, Id, Time};
 use super::{Api, Reply};
 use crate::app::verify;
 use axum::Json;
 use axum::extract::State;
+use proto_model::Address;
 use utoipa::ToSchema;
 
-/// What walking every stream from its first batch has found.
+/// What walking every stream has found: from its first batch, or from the first that was not dropped.
 #[derive(serde::Serialize, ToSchema)]
 #[schema(as = JournalVerification)]
 pub struct VerificationView {
@@ -20,9 +21,31 @@ pub struct VerificationView {
     pub personal_values: u64,
     /// Batches that are signed but hold no readable events.
     pub set_aside: u64,
+    /// Batches of days that are not kept any more. They are not verified, and not a problem.
+    pub dropped_batches: u64,
+    /// All that was received before this was dropped; null = nothing was.
+    pub dropped_before: Option<Time>,
+    /// The streams that do not begin at ordinal 1 any more.
+    pub cut_streams: Vec<CutStreamView>,
     /// How many problems there are; `problems` tells the first hundred.
     pub problems_found: u64,
     pub problems: Vec<ProblemView>,
+}
+
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = CutStream)]
+pub struct CutStreamView {
+    pub stream: u32,
+    pub edge_id: EdgeRef,
+    /// The first event that is left; the batch that holds it is signed over the hash of the one before it.
+    pub verified_from_ordinal: u64,
+}
+
+impl From<verify::CutStream> for CutStreamView {
+    fn from(cut: verify::CutStream) -> Self {
+        let Address { stream, ordinal } = cut.from;
+        Self { stream: stream.0, edge_id: Id(cut.edge), verified_from_ordinal: ordinal }
+    }
 }
 
 #[derive(serde::Serialize, ToSchema)]
@@ -55,7 +78,7 @@ impl From<verify::Problem> for ProblemView {
 #[utoipa::path(post, path = "/v1/journal/verify", tag = "operator",
     responses((status = 200, description = "What was found", body = VerificationView)))]
 pub async fn verify_journal(State(api): State<Api>) -> Reply<Json<VerificationView>> {
-    let report = verify::verify_journal(api.app()).await?;
+    let report = verify::verify_journal(&api.app().store).await?;
     Ok(Json(VerificationView {
         ok: report.ok(),
         streams: report.streams,
@@ -63,6 +86,9 @@ pub async fn verify_journal(State(api): State<Api>) -> Reply<Json<VerificationVi
         events: report.events,
         personal_values: report.values,
         set_aside: report.set_aside,
+        dropped_batches: report.dropped,
+        dropped_before: report.dropped_before.map(Time),
+        cut_streams: report.cut.into_iter().map(CutStreamView::from).collect(),
         problems_found: report.found,
         problems: report.problems.into_iter().map(ProblemView::from).collect(),
     }))

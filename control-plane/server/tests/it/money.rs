@@ -204,7 +204,7 @@ async fn erasing_a_customer_leaves_chain_and_replay_intact() {
 
     erase::erase_customer(&app, tenant, "customer of A-1").await.unwrap();
     assert!(app.store.sidecar_at(tenant, converted).await.unwrap().is_empty());
-    let report = verify::verify_journal(&app).await.unwrap();
+    let report = verify::verify_journal(&app.store).await.unwrap();
     assert!(report.ok(), "{report:?}");
     assert_eq!((report.batches, report.events, report.values), (2, 2, 0));
     world.assert_books_balance().await;
@@ -228,6 +228,6 @@ async fn an_erasure_holds_for_every_batch_that_was_acked_before_it() {
         assert_eq!((counts.customers, counts.values), (1, 50));
         assert!(app.store.sidecar_at(world.catalog.tenant, first).await.unwrap().is_empty());
     }
-    assert_eq!(verify::verify_journal(&app).await.unwrap().values, 0);
+    assert_eq!(verify::verify_journal(&app.store).await.unwrap().values, 0);
     world.plane.stop().await;
 }

@@ -48,7 +48,7 @@ impl World {
     }
 
     async fn verify(&self) -> Verification {
-        verify_journal(self.plane.app()).await.unwrap()
+        verify_journal(&self.plane.app().store).await.unwrap()
     }
 
     /// The first difference of each shard: the advertiser's, the settlement's.
