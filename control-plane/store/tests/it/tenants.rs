@@ -1,219 +1,294 @@
 //! Two tenants in one database: whatever one has, the other cannot see, name or change.
 
+use crate::owned::{EVER, Owned, RULES, everything, own_everything};
 use crate::projection::{clicks, value};
-use crate::world::{NOW, World, append, edge, lease, run_money, store};
-use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, ShardKey};
+use crate::signatures;
+use crate::world::{NOW, World, lease, store};
+use control_plane_domain::intake::{ConversionKey, CustomerRef, ShardKey};
+use control_plane_domain::ledger::Account;
 use control_plane_domain::terms::OfferTerms;
-use control_plane_store::catalog::{Link, LinkFilter, NewApiKey, Offer, OfferChange, Program};
+use control_plane_store::catalog::{
+    Advertiser, ClickKeyRecord, Link, LinkFilter, NewApiKey, Offer, OfferChange, Partner, Program, Tenant,
+};
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::ledger::LedgerFilter;
-use control_plane_store::projection::{CustomerKey, FraudSignal, Projection};
-use control_plane_store::reports::{ReportFilter, RuleFilter};
+use control_plane_store::projection::{CustomerKey, Projection};
+use control_plane_store::reports::ReportFilter;
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::event::PersonalClass;
-use proto_model::{
-    Address, DerivedId, LinkId, OfferId, ProgramId, StreamNo, TenantId, UnixMicros, VerdictKind,
-};
-
-/// Everything that a tenant can own, down to a payout.
-struct Owned {
-    world: World,
-    api_key: i64,
-    conversion: DerivedId,
-    commission: DerivedId,
-    statement: DerivedId,
-    payout: DerivedId,
-}
-
-async fn own(store: &Store, n: u64) -> Owned {
-    let world = World::create(store, n).await;
-    let World { tenant, .. } = world;
-    let secret = [u8::try_from(n).unwrap(); 32];
-    let key = NewApiKey { tenant: Some(tenant), name: "key".into(), secret_sha256: secret, created_at: NOW };
-    let api_key = store.create_api_key(&key).await.unwrap().id;
-    store.publish_rule_set(tenant, "{}", None, NOW).await.unwrap();
-    let lease = lease(store).await;
-    append(store, world.shard(), &world.sale("A-1", 10_000)).await;
-    append(store, world.shard(), &world.order_event("A-1", OrderEventKind::Delivered)).await;
-    run_money(store, &lease).await;
-    append(store, world.settlement(), &Input::ClosePeriod { through: NOW }).await;
-    run_money(store, &lease).await;
-    let conversion =
-        store.list_conversions(tenant, &ConversionFilter::default(), None, 1).await.unwrap().items.remove(0);
-    Owned {
-        api_key,
-        conversion: conversion.conversion.id,
-        commission: conversion.conversion.commission.unwrap().id,
-        statement: store.list_statements(tenant, None, None, 1).await.unwrap().items[0].statement.id,
-        payout: store.list_payouts(tenant, None, None, 1).await.unwrap().items[0].payout.id,
-        world,
-    }
-}
-
-/// Projected once for each tenant: a click, a personal value, a fraud signal, and a customer.
-async fn project(store: &Store, one: &World) {
-    let edge = edge(store, 1).await;
-    store.append_batch(&edge.batch(1, 1, [0; 32], 1)).await.unwrap();
-    let signal = FraudSignal {
-        tenant: one.tenant,
-        id: DerivedId([1; 16]),
-        kind: "click_id_disagrees".into(),
-        address: Address { stream: StreamNo(2), ordinal: 1 },
-        detail: String::new(),
-        at: NOW,
-    };
-    let projection = Projection {
-        rollups: [(clicks(one, VerdictKind::Allow), 1)].into(),
-        sidecar: vec![value(one, 1, PersonalClass::Network, Some(CustomerRef([1; 16])))],
-        signals: vec![signal],
-        ..Projection::default()
-    };
-    let key = CustomerKey { tenant: one.tenant, customer_id: "ann".into(), candidate: CustomerRef([1; 16]) };
-    store.resolve_customers(&[key]).await.unwrap();
-    let lease = lease(store).await;
-    store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
-}
+use proto_model::{LinkId, OfferId, ProgramId, VerdictKind};
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 #[track_caller]
-fn hidden<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+fn hidden<T: Debug>(result: Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
 }
 
 #[track_caller]
-fn empty<T: std::fmt::Debug>(page: Result<Page<T>, StoreError>) {
-    let items = page.unwrap().items;
+fn refused<T: Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::MissingReference)), "{result:?}");
+}
+
+#[track_caller]
+fn taken<T: Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Conflict("already_exists"))), "{result:?}");
+}
+
+#[track_caller]
+fn empty<T: Debug>(page: Result<Page<T>, StoreError>) {
+    none(page.map(|page| page.items));
+}
+
+#[track_caller]
+fn none<T: Debug>(items: Result<Vec<T>, StoreError>) {
+    let items = items.unwrap();
     assert!(items.is_empty(), "{items:?}");
 }
 
+/// The store, and which of its operations have been asked across tenants.
+struct Crossing {
+    store: Store,
+    asked: BTreeSet<&'static str>,
+}
+
+macro_rules! cross {
+    ($crossing:ident.$name:ident($($argument:expr),* $(,)?)) => {{
+        $crossing.asked.insert(stringify!($name));
+        $crossing.store.$name($($argument),*).await
+    }};
+}
+
 #[tokio::test]
-async fn ids_of_another_tenant_are_not_found() {
+async fn whatever_one_has_the_other_cannot_see_name_or_change() {
     let store = store().await;
-    let (mine, theirs) = (own(&store, 1).await, own(&store, 2).await);
+    let (mine, theirs) = (own_everything(&store, 1).await, own_everything(&store, 2).await);
+    // A tenant with nothing but itself.
+    let nobody = World::new(3);
+    store.create_tenant(&nobody.tenant_row(), &nobody.click_key(1)).await.unwrap();
+    let before = everything(&store, &theirs).await;
+    let mut crossing = Crossing { store, asked: BTreeSet::new() };
+    ids_are_not_found(&mut crossing, &mine, &theirs).await;
+    shards_are_not_found(&mut crossing, &mine, &theirs).await;
+    filters_find_nothing(&mut crossing, &mine, &theirs).await;
+    lists_are_empty(&mut crossing, &nobody, &theirs).await;
+    rows_are_not_changed(&mut crossing, &mine, &theirs).await;
+    ids_are_not_taken_over(&mut crossing, &mine, &theirs).await;
+    rows_do_not_point_across(&mut crossing, &mine, &theirs).await;
+    projections_stay_inside(&mut crossing, &mine, &theirs).await;
+    assert_eq!(everything(&crossing.store, &theirs).await, before, "nothing of theirs has changed");
+
+    let all = signatures::of_tenants();
+    assert!(all.len() > 60, "the sources are found: {all:?}");
+    let forgotten: Vec<_> = all.iter().filter(|name| !crossing.asked.contains(name.as_str())).collect();
+    assert!(forgotten.is_empty(), "ask these with one tenant's id for another's rows, here: {forgotten:?}");
+}
+
+async fn ids_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
     let me = mine.world.tenant;
     let World { advertiser, program, offer, partner, link, .. } = theirs.world;
-    hidden(store.get_advertiser(me, advertiser).await);
-    hidden(store.get_program(me, program).await);
-    hidden(store.get_offer(me, offer).await);
-    hidden(store.get_partner(me, partner).await);
-    hidden(store.get_link(me, link).await);
-    hidden(store.get_conversion(me, theirs.conversion).await);
-    hidden(store.get_commission(me, theirs.commission).await);
-    hidden(store.get_statement(me, theirs.statement).await);
-    hidden(store.get_payout(me, theirs.payout).await);
-    hidden(store.get_order(me, advertiser, "A-1").await);
-    assert_eq!(store.offer_terms(me, advertiser, offer).await.unwrap(), []);
-    assert_eq!(store.links_by_id(&[(me, link)]).await.unwrap().len(), 0);
-    hidden(store.verify_ledger(ShardKey::advertiser(me, advertiser)).await);
-    assert_eq!(store.intake_items(ShardKey::advertiser(me, advertiser), 0, 10).await.unwrap(), []);
-    assert_eq!(store.shard_ledger(ShardKey::advertiser(me, advertiser), 0, 10).await.unwrap(), []);
-    let lease = lease(&store).await;
-    assert!(store.begin_money(ShardKey::advertiser(me, advertiser), &lease).await.is_err());
-    // The same ids stand open to their own tenant.
-    store.get_payout(theirs.world.tenant, theirs.payout).await.unwrap();
-    store.get_order(theirs.world.tenant, advertiser, "A-1").await.unwrap();
+    hidden(cross!(crossing.get_advertiser(me, advertiser)));
+    hidden(cross!(crossing.get_program(me, program)));
+    hidden(cross!(crossing.get_offer(me, offer)));
+    hidden(cross!(crossing.get_partner(me, partner)));
+    hidden(cross!(crossing.get_link(me, link)));
+    hidden(cross!(crossing.get_conversion(me, theirs.conversion)));
+    hidden(cross!(crossing.get_commission(me, theirs.commission)));
+    hidden(cross!(crossing.get_statement(me, theirs.statement)));
+    hidden(cross!(crossing.get_payout(me, theirs.payout)));
+    hidden(cross!(crossing.get_order(me, advertiser, "A-1")));
+    none(cross!(crossing.offer_terms(me, advertiser, offer)));
+    none(cross!(crossing.sidecar_at(me, theirs.address)));
+    assert_eq!(cross!(crossing.links_by_id(&[(me, link)])).unwrap().len(), 0);
+    assert_eq!(cross!(crossing.get_tenant(me)).unwrap().id, me);
 }
 
-#[tokio::test]
-async fn rows_of_another_tenant_are_not_changed() {
-    let store = store().await;
-    let (mine, theirs) = (own(&store, 1).await, own(&store, 2).await);
+async fn shards_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
+    let shard = ShardKey::advertiser(mine.world.tenant, theirs.world.advertiser);
+    let key = ConversionKey { order_id: "A-1".into(), goal: "sale".into(), event_id: None };
+    assert_eq!(cross!(crossing.conversion_reports(theirs.world.shard(), &key, 10)).unwrap().count, 1);
+    assert_eq!(cross!(crossing.conversion_reports(shard, &key, 10)).unwrap().count, 0);
+    none(cross!(crossing.intake_items(shard, 0, 10)));
+    none(cross!(crossing.shard_ledger(shard, 0, 10)));
+    assert_eq!(cross!(crossing.applied_through(shard)).unwrap(), 0);
+    hidden(cross!(crossing.verify_ledger(shard)));
+    let lease = lease(&crossing.store).await;
+    hidden(cross!(crossing.begin_money(shard, &lease)).map(|_| ()));
+    let sale = mine.world.sale("A-1", 1);
+    hidden(cross!(crossing.append_intake(shard, &sale, NOW)));
+    hidden(cross!(crossing.append_intake_once(shard, &sale, "new", [1; 32], NOW)));
+}
+
+/// With rows of one's own, by the other's ids.
+async fn filters_find_nothing(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
     let me = mine.world.tenant;
-    let World { tenant, advertiser, offer, link, .. } = theirs.world;
-    let change = OfferChange { active: Some(false), ..OfferChange::default() };
-    hidden(store.update_offer(me, offer, &change).await);
-    hidden(store.set_link_active(me, link, false).await);
-    hidden(store.set_postback_token(me, advertiser, None).await);
-    hidden(store.revoke_api_key(Some(me), theirs.api_key).await);
-    hidden(store.put_terms(me, advertiser, &theirs.world.terms(2), NOW).await);
-    hidden(store.append_intake(ShardKey::advertiser(me, advertiser), &mine.world.sale("A-1", 1), NOW).await);
-    assert!(store.get_offer(tenant, offer).await.unwrap().active);
-    assert!(store.get_link(tenant, link).await.unwrap().active);
-    assert!(!store.list_api_keys(Some(tenant), None, 1).await.unwrap().items[0].revoked);
+    let World { advertiser, program, offer, partner, link, .. } = theirs.world;
+    empty(cross!(crossing.list_programs(me, Some(advertiser), None, 10)));
+    empty(cross!(crossing.list_offers(me, Some(program), None, 10)));
+    for filter in [
+        LinkFilter { offer: Some(offer), ..LinkFilter::default() },
+        LinkFilter { partner: Some(partner), ..LinkFilter::default() },
+    ] {
+        empty(cross!(crossing.list_links(me, &filter, None, 10)));
+    }
+    empty(cross!(crossing.list_orders(me, Some(advertiser), None, 10)));
+    for filter in [
+        ConversionFilter { advertiser: Some(advertiser), ..ConversionFilter::default() },
+        ConversionFilter { partner: Some(partner), ..ConversionFilter::default() },
+    ] {
+        empty(cross!(crossing.list_conversions(me, &filter, None, 10)));
+    }
+    for filter in [
+        CommissionFilter { advertiser: Some(advertiser), ..CommissionFilter::default() },
+        CommissionFilter { partner: Some(partner), ..CommissionFilter::default() },
+    ] {
+        empty(cross!(crossing.list_commissions(me, &filter, None, 10)));
+    }
+    for filter in [
+        LedgerFilter { subject: Some(theirs.commission), ..LedgerFilter::default() },
+        LedgerFilter { account: Some(Account::PartnerPayable(partner)), ..LedgerFilter::default() },
+    ] {
+        empty(cross!(crossing.list_transactions(me, &filter, None, 10)));
+    }
+    empty(cross!(crossing.list_statements(me, Some(partner), None, 10)));
+    empty(cross!(crossing.list_payouts(me, Some(partner), None, 10)));
+    none(cross!(crossing.list_order_events(me, "A-1", Some(advertiser), 0, 10)));
+    for filter in [
+        ReportFilter { advertiser: Some(advertiser), ..EVER },
+        ReportFilter { offer: Some(offer), ..EVER },
+        ReportFilter { partner: Some(partner), ..EVER },
+        ReportFilter { link: Some(link), ..EVER },
+    ] {
+        none(cross!(crossing.report_links(me, &filter, 10)));
+    }
 }
 
-#[tokio::test]
-async fn rows_cannot_point_into_another_tenant() {
-    let store = store().await;
-    let (mine, theirs) = (World::create(&store, 1).await, World::create(&store, 2).await);
-    let me = mine.tenant;
-    #[track_caller]
-    fn refused(result: Result<(), StoreError>) {
-        assert!(matches!(result, Err(StoreError::MissingReference)), "{result:?}");
-    }
-    let row = Program {
+async fn lists_are_empty(crossing: &mut Crossing, nobody: &World, theirs: &Owned) {
+    let me = nobody.tenant;
+    empty(cross!(crossing.list_advertisers(me, None, 10)));
+    empty(cross!(crossing.list_programs(me, None, None, 10)));
+    empty(cross!(crossing.list_offers(me, None, None, 10)));
+    empty(cross!(crossing.list_partners(me, None, 10)));
+    empty(cross!(crossing.list_links(me, &LinkFilter::default(), None, 10)));
+    empty(cross!(crossing.list_rule_sets(me, None, 10)));
+    empty(cross!(crossing.list_api_keys(Some(me), None, 10)));
+    empty(cross!(crossing.list_orders(me, None, None, 10)));
+    empty(cross!(crossing.list_conversions(me, &ConversionFilter::default(), None, 10)));
+    let filter = ConversionFilter { order_id: Some("A-1".into()), ..ConversionFilter::default() };
+    empty(cross!(crossing.list_conversions(me, &filter, None, 10)));
+    empty(cross!(crossing.list_commissions(me, &CommissionFilter::default(), None, 10)));
+    let filter = CommissionFilter { order_id: Some("A-1".into()), ..CommissionFilter::default() };
+    empty(cross!(crossing.list_commissions(me, &filter, None, 10)));
+    empty(cross!(crossing.list_transactions(me, &LedgerFilter::default(), None, 10)));
+    empty(cross!(crossing.list_statements(me, None, None, 10)));
+    empty(cross!(crossing.list_payouts(me, None, None, 10)));
+    empty(cross!(crossing.list_outbox(me, None, 10)));
+    empty(cross!(crossing.list_signals(me, None, 10)));
+    assert_eq!(cross!(crossing.current_rule_set(me)).unwrap(), None);
+    hidden(cross!(crossing.get_rule_set(me, 1)));
+    assert_eq!(cross!(crossing.click_keys(me)).unwrap().len(), 1);
+    assert_eq!(cross!(crossing.shards(me)).unwrap(), [nobody.settlement()]);
+    none(cross!(crossing.balances(me)));
+    none(cross!(crossing.report_links(me, &EVER, 10)));
+    none(cross!(crossing.report_rules(me, &RULES, 0, 10)));
+    none(cross!(crossing.report_refused(me, EVER.from, EVER.until)));
+    none(cross!(crossing.click_batches(me, None, u64::MAX, 10)));
+    none(cross!(crossing.list_order_events(me, "A-1", None, 0, 10)));
+    none(cross!(crossing.sidecar_at(me, theirs.address)));
+    assert_eq!(cross!(crossing.erase_customer(me, "ann")).unwrap().customers, 0);
+}
+
+async fn rows_are_not_changed(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
+    let me = mine.world.tenant;
+    let World { advertiser, offer, link, .. } = theirs.world;
+    let change = OfferChange { active: Some(false), ..OfferChange::default() };
+    hidden(cross!(crossing.update_offer(me, offer, &change)));
+    hidden(cross!(crossing.set_link_active(me, link, false)));
+    hidden(cross!(crossing.set_postback_token(me, advertiser, None)));
+    hidden(cross!(crossing.revoke_api_key(Some(me), theirs.api_key)));
+    hidden(cross!(crossing.revoke_api_key(None, theirs.api_key)));
+    hidden(cross!(crossing.put_terms(me, advertiser, &theirs.world.terms(2), NOW)));
+    hidden(cross!(crossing.put_terms(me, mine.world.advertiser, &theirs.world.terms(2), NOW)));
+    // What is told apart by the tenant alone: mine changes, theirs does not.
+    cross!(crossing.set_fallback_url(me, Some("https://mine.example/"))).unwrap();
+    cross!(crossing.publish_rule_set(me, "{}", Some(1), NOW)).unwrap();
+    cross!(crossing.rotate_click_key(&mine.world.click_key(2))).unwrap();
+    assert_eq!(cross!(crossing.erase_customer(me, "ann")).unwrap().customers, 1);
+}
+
+/// Ids that are unique in the deployment belong to who has them; others are each tenant's own.
+async fn ids_are_not_taken_over(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
+    let me = mine.world.tenant;
+    let World { tenant, advertiser, partner, link, .. } = theirs.world;
+    let row = Tenant { id: tenant, ..mine.world.tenant_row() };
+    taken(cross!(crossing.create_tenant(&row, &ClickKeyRecord { tenant, ..mine.world.click_key(1) })));
+    let row = Advertiser {
         tenant: me,
+        id: advertiser,
+        name: "Theirs".into(),
+        postback_token_sha256: None,
+        created_at: NOW,
+    };
+    taken(cross!(crossing.create_advertiser(&row)));
+    let World { offer, partner: own_partner, .. } = mine.world;
+    let row = Link { tenant: me, id: link, offer, partner: own_partner, active: true, created_at: NOW };
+    taken(cross!(crossing.create_link(&row)));
+    let key =
+        NewApiKey { tenant: Some(me), name: "key".into(), secret_sha256: theirs.secret, created_at: NOW };
+    taken(cross!(crossing.create_api_key(&key)));
+    let row = Partner { tenant: me, id: partner, name: "Namesake".into(), created_at: NOW };
+    cross!(crossing.create_partner(&row)).unwrap();
+    let key = CustomerKey { tenant: me, customer_id: "ann".into(), candidate: CustomerRef([77; 16]) };
+    assert_eq!(cross!(crossing.resolve_customers(&[key])).unwrap(), [CustomerRef([77; 16])]);
+    let close = control_plane_domain::intake::Input::ClosePeriod { through: NOW };
+    let again = cross!(crossing.append_intake_once(mine.world.settlement(), &close, "close", [1; 32], NOW));
+    assert!(again.is_ok(), "the same key in two tenants is two keys: {again:?}");
+}
+
+async fn rows_do_not_point_across(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
+    let (mine, theirs) = (&mine.world, &theirs.world);
+    let row = Program {
+        tenant: mine.tenant,
         id: ProgramId::from_random(7),
         advertiser: theirs.advertiser,
         name: String::new(),
         created_at: NOW,
     };
-    refused(store.create_program(&row).await);
-    let id = OfferId::from_random(7);
-    let program = theirs.program;
+    refused(cross!(crossing.create_program(&row)));
+    let (id, program) = (OfferId::from_random(7), theirs.program);
     let row = Offer { id, program, ..mine.offer_row() };
-    refused(store.create_offer(&row, &OfferTerms { offer: id, program, ..mine.terms(1) }).await);
+    let terms = OfferTerms { offer: id, program, ..mine.terms(1) };
+    refused(cross!(crossing.create_offer(&row, &terms)));
     let row = Link {
-        tenant: me,
+        tenant: mine.tenant,
         id: LinkId::from_random(7),
         offer: mine.offer,
         partner: theirs.partner,
         active: true,
         created_at: NOW,
     };
-    refused(store.create_link(&row).await);
-    refused(store.create_link(&Link { offer: theirs.offer, partner: mine.partner, ..row }).await);
+    // Their partner's id is by now also that of a namesake of ours; its offer is not.
+    refused(cross!(crossing.create_link(&Link { offer: theirs.offer, partner: mine.partner, ..row })));
 }
 
-#[tokio::test]
-async fn lists_and_reports_hold_only_their_own() {
-    let store = store().await;
-    let theirs = own(&store, 2).await;
-    project(&store, &theirs.world).await;
-    // A tenant with nothing but itself.
-    let mine = World::new(1);
-    store.create_tenant(&mine.tenant_row(), &mine.click_key(1)).await.unwrap();
-    let me: TenantId = mine.tenant;
-    empty(store.list_advertisers(me, None, 10).await);
-    empty(store.list_programs(me, None, None, 10).await);
-    empty(store.list_offers(me, None, None, 10).await);
-    empty(store.list_partners(me, None, 10).await);
-    empty(store.list_links(me, &LinkFilter::default(), None, 10).await);
-    empty(store.list_rule_sets(me, None, 10).await);
-    empty(store.list_api_keys(Some(me), None, 10).await);
-    empty(store.list_conversions(me, &ConversionFilter::default(), None, 10).await);
-    let filter = ConversionFilter { order_id: Some("A-1".into()), ..ConversionFilter::default() };
-    empty(store.list_conversions(me, &filter, None, 10).await);
-    empty(store.list_orders(me, Some(theirs.world.advertiser), None, 10).await);
-    empty(store.list_commissions(me, &CommissionFilter::default(), None, 10).await);
-    let filter = CommissionFilter { order_id: Some("A-1".into()), ..CommissionFilter::default() };
-    empty(store.list_commissions(me, &filter, None, 10).await);
-    empty(store.list_transactions(me, &LedgerFilter::default(), None, 10).await);
-    let filter = LedgerFilter { subject: Some(theirs.commission), ..LedgerFilter::default() };
-    empty(store.list_transactions(me, &filter, None, 10).await);
-    empty(store.list_statements(me, None, None, 10).await);
-    empty(store.list_payouts(me, Some(theirs.world.partner), None, 10).await);
-    empty(store.list_outbox(me, None, 10).await);
-    empty(store.list_signals(me, None, 10).await);
-    assert_eq!(store.current_rule_set(me).await.unwrap(), None);
-    hidden(store.get_rule_set(me, 1).await);
-    assert_eq!(store.click_keys(me).await.unwrap().len(), 1);
-    assert_eq!(store.shards(me).await.unwrap(), [mine.settlement()]);
-    assert_eq!(store.balances(me).await.unwrap(), []);
-    let (from, until) = (UnixMicros(0), UnixMicros(i64::MAX));
-    let filter = ReportFilter { from, until, advertiser: None, offer: None, partner: None, link: None };
-    assert_eq!(store.report_links(me, &filter, 10).await.unwrap(), []);
-    let rules = RuleFilter { from, until, period_us: 1 };
-    assert_eq!(store.report_rules(me, &rules, 0, 10).await.unwrap(), []);
-    assert_eq!(store.click_batches(me, None, u64::MAX, 10).await.unwrap(), [0; 0]);
-    assert_eq!(store.click_batches(theirs.world.tenant, None, u64::MAX, 10).await.unwrap(), [1]);
-    assert_eq!(store.list_order_events(me, "A-1", None, 0, 10).await.unwrap(), []);
-    let theirs_by_id = Some(theirs.world.advertiser);
-    assert_eq!(store.list_order_events(me, "A-1", theirs_by_id, 0, 10).await.unwrap(), []);
-    assert_eq!(store.report_refused(me, from, until).await.unwrap(), []);
-    let address = Address { stream: StreamNo(2), ordinal: 1 };
-    assert_eq!(store.sidecar_at(me, address).await.unwrap(), []);
-    assert_eq!(store.erase_customer(me, "ann").await.unwrap().customers, 0);
-    assert_eq!(store.sidecar_at(theirs.world.tenant, address).await.unwrap().len(), 1);
-    assert_eq!(store.erase_customer(theirs.world.tenant, "ann").await.unwrap().values, 1);
+/// An edge that says a tenant's event names another one's things.
+async fn projections_stay_inside(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
+    let me = mine.world.tenant;
+    let confused = World { tenant: me, ..theirs.world.clone() };
+    let key = CustomerKey { tenant: me, customer_id: "eve".into(), candidate: CustomerRef([78; 16]) };
+    let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[0];
+    let mut value = value(&confused, 1, PersonalClass::Network, Some(customer));
+    value.address = theirs.address;
+    let projection = Projection {
+        rollups: [(clicks(&confused, VerdictKind::Block), 1)].into(),
+        intake: vec![(confused.shard(), confused.sale("A-1", 1))],
+        sidecar: vec![value],
+        ..Projection::default()
+    };
+    let seq = crossing.store.projected_through().await.unwrap() + 1;
+    let lease = lease(&crossing.store).await;
+    assert!(cross!(crossing.commit_projection(&lease, seq, &projection, NOW)).unwrap());
+    // And erasing the one does not touch the other at the same address.
+    assert_eq!(cross!(crossing.erase_customer(me, "eve")).unwrap().values, 1);
 }
