@@ -28,6 +28,8 @@ pub struct JournalCount {
     pub dropped: u64,
     /// What was received before this was dropped; `None` = nothing ever was.
     pub dropped_before: Option<UnixMicros>,
+    /// Batches that were not dropped and yet lie where their stream was cut off: there are none.
+    pub cut_off: u64,
     /// The last number given out.
     pub given: u64,
 }
@@ -101,7 +103,9 @@ impl Store {
 
     pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
         let sql = "SELECT count(j.seq) AS batches, coalesce(max(j.seq), h.dropped_through) AS highest, \
-            h.seq AS given, h.dropped_through, h.dropped_before \
+            h.seq AS given, h.dropped_through, h.dropped_before, \
+            (SELECT count(*) FROM journal_anchors a JOIN journal b ON b.stream = a.stream \
+                AND b.first_ordinal <= a.last_ordinal WHERE b.seq > h.dropped_through) AS cut_off \
             FROM journal_head h LEFT JOIN journal j ON j.seq > h.dropped_through \
             GROUP BY h.seq, h.dropped_through, h.dropped_before";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
@@ -111,6 +115,7 @@ impl Store {
             highest_seq: row.number("highest")?,
             dropped,
             dropped_before: if dropped == 0 { None } else { Some(row.time("dropped_before")?) },
+            cut_off: row.number("cut_off")?,
             given: row.number("given")?,
         })
     }

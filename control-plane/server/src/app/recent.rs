@@ -2,8 +2,8 @@
 
 use super::App;
 use crate::error::AppError;
-use control_plane_store::Page;
 use control_plane_store::journal::JournalRow;
+use control_plane_store::{Page, StoreError};
 use proto_model::event::{Body, Click, RecordedFacts, RecordedVerdict};
 use proto_model::{Address, TenantId, UnixMicros, VerdictKind};
 use proto_wire::convert::{JournalEvent, event_from_wire};
@@ -37,7 +37,11 @@ pub async fn clicks(
     let budget = usize::try_from(BATCHES).unwrap_or(usize::MAX);
     let mut found: Vec<(u64, RecentClick)> = Vec::new();
     for seq in batches.iter().copied().take(budget) {
-        let row = app.store.journal_batch(seq).await?;
+        let row = match app.store.journal_batch(seq).await {
+            // Dropped since we listed it.
+            Err(StoreError::NotFound) => continue,
+            row => row?,
+        };
         // Decompressing is work for a thread that nobody waits on.
         let mut opened = tokio::task::spawn_blocking(move || batch_clicks(row, tenant, verdict))
             .await

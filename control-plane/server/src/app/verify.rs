@@ -1,15 +1,16 @@
-//! Does the journal still say what the edges signed? Every stream is walked from its first batch: the
-//! signatures, the header fields, the chain, the ordinals, the head; and every personal value that is left
+//! Does the journal still say what the edges signed? Every stream is walked from its first batch, or from where
+//! what is left of it begins: the signatures, the header fields, the chain, the ordinals, the head; and every personal value that is left
 //! against its commitment. A value that is missing is fine: it was erased.
 
 use crate::error::{AppError, chain};
 use control_plane_store::Store;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::SidecarRow;
+use control_plane_store::retention::Anchor;
 use control_plane_store::verify::SignedStream;
-use proto_model::{Address, EdgeId, StreamNo};
+use proto_model::{Address, EdgeId, StreamNo, UnixMicros};
 use proto_wire::edge_v1::{Event, SidecarEntry};
-use proto_wire::envelope::{GENESIS_HEAD, Header, SealedBatch};
+use proto_wire::envelope::{Header, SealedBatch};
 use proto_wire::keys::PublicKey;
 use proto_wire::personal::verify_entry;
 
@@ -28,6 +29,14 @@ pub struct Problem {
     pub what: String,
 }
 
+/// A stream of which the beginning was dropped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CutStream {
+    pub edge: EdgeId,
+    /// The first event that was verified.
+    pub from: Address,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Verification {
     pub streams: u64,
@@ -37,6 +46,10 @@ pub struct Verification {
     pub values: u64,
     /// Batches that are signed but hold no readable events; they count nowhere.
     pub set_aside: u64,
+    /// Batches that were dropped, as told by the operator, with all that was received before this time.
+    pub dropped: u64,
+    pub dropped_before: Option<UnixMicros>,
+    pub cut: Vec<CutStream>,
     pub found: u64,
     /// The first hundred.
     pub problems: Vec<Problem>,
@@ -71,11 +84,17 @@ pub async fn verify_journal(store: &Store) -> Result<Verification, AppError> {
         report.problem(None, Some(address), "a personal value of an event that no batch holds");
     }
     let count = store.journal_count().await?;
-    if count.batches != count.given || count.highest_seq != count.given {
+    (report.dropped, report.dropped_before) = (count.dropped, count.dropped_before);
+    if count.batches + count.dropped != count.given || count.highest_seq != count.given {
         let what = format!(
-            "the journal holds {} batches up to seq {}, {} were taken",
-            count.batches, count.highest_seq, count.given
+            "the journal holds {} batches up to seq {}, {} were taken and {} dropped",
+            count.batches, count.highest_seq, count.given, count.dropped
         );
+        report.problem(None, None, what);
+    }
+    if count.cut_off > 0 {
+        let what =
+            format!("{} batches that were not dropped lie before their stream's beginning", count.cut_off);
         report.problem(None, None, what);
     }
     Ok(report)
@@ -88,11 +107,28 @@ struct Walk {
     head_hash: [u8; 32],
 }
 
+impl Walk {
+    /// No batch that is left begins within what was dropped.
+    fn from(anchor: Anchor) -> Self {
+        let Anchor { last_ordinal, head_hash } = anchor;
+        Self { first_ordinal: last_ordinal, last_ordinal, head_hash }
+    }
+}
+
 async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -> Result<(), AppError> {
-    let mut walk = Walk { first_ordinal: 0, last_ordinal: 0, head_hash: GENESIS_HEAD };
+    let mut anchor = store.anchor(stream.stream).await?;
+    let mut walk = Walk::from(anchor);
     let mut ended = false;
     loop {
         let rows = store.batches_beginning_after(stream.stream, walk.first_ordinal, BATCHES).await?;
+        // Days may be dropped while we walk: then what follows does not continue, and begins later.
+        if rows.first().is_none_or(|row| row.first_ordinal > walk.last_ordinal + 1) {
+            let now = store.anchor(stream.stream).await?;
+            if now.last_ordinal > walk.last_ordinal {
+                (anchor, walk) = (now, Walk::from(now));
+                continue;
+            }
+        }
         if !rows.is_empty() {
             ended = false;
             for row in rows {
@@ -103,16 +139,19 @@ async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -
         // Batches may arrive while we walk: the head is read after the last of them, and when it says
         // otherwise, there must be more.
         let head = store.stream_head(stream.stream).await?;
-        if head == (walk.last_ordinal, walk.head_hash) {
-            return Ok(());
-        }
-        if ended {
+        let place = |ordinal| Address { stream: stream.stream, ordinal };
+        if head != (walk.last_ordinal, walk.head_hash) {
+            if !ended {
+                ended = true;
+                continue;
+            }
             let what = format!("the stream ends at {}, its head stands at {}", walk.last_ordinal, head.0);
-            let ordinal = walk.last_ordinal;
-            report.problem(Some(stream.edge), Some(Address { stream: stream.stream, ordinal }), what);
-            return Ok(());
+            report.problem(Some(stream.edge), Some(place(walk.last_ordinal)), what);
         }
-        ended = true;
+        if anchor != Anchor::START {
+            report.cut.push(CutStream { edge: stream.edge, from: place(anchor.last_ordinal + 1) });
+        }
+        return Ok(());
     }
 }
 
