@@ -3,7 +3,7 @@
 use crate::App;
 use crate::app::clock;
 use crate::app::health::Status;
-use crate::app::lease::Held;
+use crate::app::lease::{Held, unless_lost};
 use crate::error::AppError;
 use crate::supervise::Stop;
 use control_plane_domain::intake::{Input, ShardKey};
@@ -22,15 +22,25 @@ const ASK_AGAIN_SECS: i64 = 3_600;
 type Asked = BTreeMap<(ShardKey, String), UnixMicros>;
 
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
-    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
+    loop {
+        let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
+        let result = while_held(&app, &mut held, &mut stop).await;
+        if unless_lost(PART, result)?.is_some() {
+            return held.release(&app).await;
+        }
+    }
+}
+
+/// Until the process is asked to stop.
+async fn while_held(app: &App, held: &mut Held, stop: &mut Stop) -> Result<(), AppError> {
     let mut asked = Asked::new();
     while !stop.requested() {
-        held.keep(&app).await?;
-        release_holds(&app, &mut asked).await?;
+        held.keep(app).await?;
+        release_holds(app, &mut asked).await?;
         app.health.set(PART, Status::Ok);
         stop.sleep(EVERY).await;
     }
-    held.release(&app).await
+    Ok(())
 }
 
 /// The engine checks each of them again: one that comes twice, or too early, changes nothing.

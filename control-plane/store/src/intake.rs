@@ -6,7 +6,7 @@ use crate::dialect::Scope;
 use crate::retry::retrying;
 use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, Row, query};
-use crate::{Store, StoreError};
+use crate::{Slots, Store, StoreError};
 use control_plane_domain::intake::{ClickCredit, CustomerRef, Input, IntakeItem, ShardKey, Source};
 use control_plane_domain::terms::OfferTerms;
 use proto_model::{AdvertiserId, OfferId, TenantId, UnixMicros};
@@ -199,13 +199,18 @@ impl Store {
         items_after(&mut conn, shard, after, limit).await
     }
 
-    /// Shards whose intake is ahead of the money engine, the one waiting longest first.
-    pub async fn shards_with_work(&self, limit: u32) -> Result<Vec<ShardKey>, StoreError> {
+    /// Shards in these slots whose intake is ahead of the money engine, the one waiting longest first.
+    pub async fn shards_with_work(&self, slots: Slots, limit: u32) -> Result<Vec<ShardKey>, StoreError> {
         let sql = "SELECT h.tenant_id, h.advertiser_id FROM intake_heads h \
             JOIN money_checkpoints c ON c.tenant_id = h.tenant_id AND c.advertiser_id = h.advertiser_id \
-            WHERE h.head > c.ordinal ORDER BY h.last_recorded_at, h.tenant_id, h.advertiser_id LIMIT $1";
-        let rows =
-            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
+            WHERE h.head > c.ordinal AND ($1 >> CAST(h.tenant_id % $2 AS INTEGER)) & 1 = 1 \
+            ORDER BY h.last_recorded_at, h.tenant_id, h.advertiser_id LIMIT $3";
+        let rows = query(sql)
+            .bind(slots.bits())
+            .bind(i64::from(Slots::COUNT))
+            .bind(i64::from(limit))
+            .fetch_all(&mut self.read(Scope::Deployment).await?)
+            .await?;
         rows.iter().map(read_shard).collect()
     }
 

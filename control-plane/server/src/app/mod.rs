@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod keys;
 pub mod lease;
 pub mod money;
+pub mod nodes;
 pub mod orders;
 pub mod project;
 pub mod recent;
@@ -18,6 +19,7 @@ pub mod replay;
 pub mod rules;
 pub mod rules_json;
 pub mod settle;
+pub mod shares;
 pub mod snapshot;
 pub mod verify;
 

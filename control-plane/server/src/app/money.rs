@@ -1,28 +1,31 @@
 //! The money engine's shell: for each shard, in intake order, load what an input needs, let the domain
-//! decide, persist what it decided with the checkpoint. One process at a time, by lease and fence.
+//! decide, persist what it decided with the checkpoint. One process at a time on a slot, by lease and fence.
 
 use super::health::Status;
-use super::lease::Held;
+use super::shares::Shares;
 use super::{App, clock};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
 use control_plane_domain::DomainError;
 use control_plane_domain::engine;
 use control_plane_domain::intake::ShardKey;
-use control_plane_store::StoreError;
 use control_plane_store::leases::Lease;
+use control_plane_store::{Slots, StoreError};
 use proto_model::UnixMicros;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The part in the health report, and the lease.
+/// The part in the health report; the leases are named after it, too.
 pub const PART: &str = "money";
 /// Items in one transaction: while it is open nothing else writes, so it stays short.
 const ITEMS: u32 = 64;
 /// Catches what other nodes wrote; within this process the signal comes first.
 const FALLBACK: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE_SECS: i64 = 60;
+/// For a transaction that gave way to another one.
+const RETRIES: u32 = 4;
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a shard stands still.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,12 @@ enum ShardError {
         #[source]
         source: DomainError,
     },
+}
+
+impl ShardError {
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_temporary())
+    }
 }
 
 /// A shard that failed rests longer each time; the others go on.
@@ -52,6 +61,11 @@ impl Resting {
         let times = self.shards.get(&shard).map_or(0, |(times, ..)| *times);
         let pause = 1i64.checked_shl(times).unwrap_or(i64::MAX).min(LONGEST_PAUSE_SECS);
         self.shards.insert(shard, (times.saturating_add(1), now.plus_secs(pause), why));
+    }
+
+    /// Other processes say how those go that are theirs now.
+    fn keep_only(&mut self, slots: Slots) {
+        self.shards.retain(|shard, _| slots.contains(Slots::slot_of(shard.tenant)));
     }
 
     fn status(&self) -> Status {
@@ -75,48 +89,81 @@ fn name(shard: &ShardKey) -> String {
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
     // Subscribed before looking, so that nothing is missed in between.
     let mut intake = app.store.signals().intake.subscribe();
-    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
-    let mut resting = Resting::default();
+    let mut worker = Worker { app: &app, shares: Shares::default(), resting: Resting::default() };
     while !stop.requested() {
-        held.keep(&app).await?;
         intake.mark_unchanged();
-        let worked = sweep(&app, &held.lease, &mut resting).await?;
-        app.health.set(PART, resting.status());
-        if worked {
-            continue;
-        }
-        tokio::select! {
-            () = stop.wait() => {}
-            _ = intake.changed() => {}
-            () = tokio::time::sleep(FALLBACK) => {}
+        match worker.sweep().await {
+            Ok(true) => {}
+            Ok(false) => tokio::select! {
+                () = stop.wait() => {}
+                _ = intake.changed() => {}
+                () = tokio::time::sleep(FALLBACK) => {}
+            },
+            // No shard's fault: it goes on where it was, once the database is back.
+            Err(error) if error.is_temporary() => {
+                let why = chain(&error);
+                tracing::error!("the money engine waits: {why}");
+                app.health.set(PART, Status::Failed(why));
+                stop.sleep(FALLBACK).await;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    held.release(&app).await
+    Ok(worker.shares.end(&app).await?)
 }
 
-/// One transaction for each shard that has work; true when any of them moved.
-async fn sweep(app: &App, lease: &Lease, resting: &mut Resting) -> Result<bool, AppError> {
-    let mut worked = false;
-    for shard in app.store.shards_with_work(1_000).await? {
-        let now = clock::now();
-        if !resting.is_due(&shard, now) {
-            continue;
-        }
-        match advance(app, shard, lease).await {
-            Ok(applied) => {
-                worked |= applied > 0;
-                resting.shards.remove(&shard);
+struct Worker<'a> {
+    app: &'a App,
+    shares: Shares,
+    resting: Resting,
+}
+
+impl Worker<'_> {
+    /// One transaction for each shard that has work; true when any of them moved. What fails here concerns
+    /// all of them.
+    async fn sweep(&mut self) -> Result<bool, StoreError> {
+        self.shares.tend(self.app).await?;
+        self.resting.keep_only(self.shares.slots());
+        let mut worked = false;
+        for shard in self.app.store.shards_with_work(self.shares.slots(), 1_000).await? {
+            let now = clock::now();
+            if !self.resting.is_due(&shard, now) {
+                continue;
             }
-            // Not this shard's fault: another process has taken over.
-            Err(ShardError::Store(StoreError::Fenced)) => return Err(StoreError::Fenced.into()),
-            Err(error) => {
-                let why = chain(&error);
-                tracing::error!("{} stands still: {why}", name(&shard));
-                resting.failed(shard, why, now);
+            match self.turn(shard).await? {
+                Ok(applied) => {
+                    worked |= applied > 0;
+                    self.resting.shards.remove(&shard);
+                }
+                Err(error) => {
+                    let why = chain(&error);
+                    tracing::error!("{} stands still: {why}", name(&shard));
+                    self.resting.failed(shard, why, now);
+                }
+            }
+        }
+        self.app.health.set(PART, self.resting.status());
+        Ok(worked)
+    }
+
+    /// How many items were applied, or why this shard stands still.
+    async fn turn(&mut self, shard: ShardKey) -> Result<Result<usize, ShardError>, StoreError> {
+        let mut retries = 0;
+        loop {
+            // Between any two transactions, so that a long sweep loses no lease.
+            self.shares.tend(self.app).await?;
+            let Some(lease) = self.shares.lease_of(shard) else { return Ok(Ok(0)) };
+            match advance(self.app, shard, lease).await {
+                Err(ShardError::Store(StoreError::Fenced)) => self.shares.lost(shard),
+                Err(ShardError::Store(StoreError::Busy(_))) if retries < RETRIES => {
+                    tokio::time::sleep(RETRY_PAUSE * (1 << retries)).await;
+                    retries += 1;
+                }
+                Err(ShardError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
+                result => return Ok(result),
             }
         }
     }
-    Ok(worked)
 }
 
 /// Applies the next items of a shard in one transaction. When one of them fails, those before it are
@@ -124,8 +171,8 @@ async fn sweep(app: &App, lease: &Lease, resting: &mut Resting) -> Result<bool, 
 async fn advance(app: &App, shard: ShardKey, lease: &Lease) -> Result<usize, ShardError> {
     let failure = match apply_some(app, shard, lease, ITEMS).await {
         Ok(applied) => return Ok(applied),
-        Err((0, error)) => return Err(error),
-        Err((before, error)) => (before, error),
+        Err((before, error)) if before == 0 || error.is_temporary() => return Err(error),
+        Err(failure) => failure,
     };
     let (before, error) = failure;
     let limit = u32::try_from(before).unwrap_or(ITEMS);
@@ -198,5 +245,9 @@ mod tests {
         }
         assert!(resting.is_due(&shard, start.plus_secs(LONGEST_PAUSE_SECS)));
         assert!(matches!(resting.status(), Status::Degraded(why) if why.contains("again")));
+        resting.keep_only(Slots::ALL);
+        assert_ne!(resting.status(), Status::Ok);
+        resting.keep_only(Slots::ALL.without(Slots::NONE.with(7)));
+        assert_eq!(resting.status(), Status::Ok, "another process has it");
     }
 }

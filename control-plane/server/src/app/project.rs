@@ -6,7 +6,7 @@ mod fold;
 mod open;
 
 use super::health::Status;
-use super::lease::Held;
+use super::lease::{Held, unless_lost};
 use super::{App, clock};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
@@ -71,16 +71,27 @@ impl Memory {
 }
 
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
+    loop {
+        let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
+        let result = while_held(&app, &mut held, &mut stop).await;
+        if unless_lost(PART, result)?.is_some() {
+            return held.release(&app).await;
+        }
+    }
+}
+
+/// Until the process is asked to stop.
+async fn while_held(app: &App, held: &mut Held, stop: &mut Stop) -> Result<(), AppError> {
     let mut journal = app.store.signals().journal.subscribe();
-    let Some(mut held) = Held::acquire(&app, PART, &mut stop).await? else { return Ok(()) };
     let mut memory = Memory::default();
     while !stop.requested() {
-        held.keep(&app).await?;
+        held.keep(app).await?;
         journal.mark_unchanged();
         let rows = app.store.unprojected(BATCHES).await?;
         let worked = !rows.is_empty();
         for row in &rows {
-            project(&app, &held.lease, row, &mut memory).await?;
+            held.keep(app).await?;
+            project(app, &held.lease, row, &mut memory).await?;
         }
         app.health.set(PART, memory.status());
         if worked {
@@ -92,7 +103,18 @@ pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
             () = tokio::time::sleep(FALLBACK) => {}
         }
     }
-    held.release(&app).await
+    Ok(())
+}
+
+/// The next batches, at most `limit`; says how many. For whoever holds the lease and wants to know how long it
+/// takes.
+pub async fn project_some(app: &App, lease: &Lease, limit: u32) -> Result<usize, AppError> {
+    let rows = app.store.unprojected(limit).await?;
+    let mut memory = Memory::default();
+    for row in &rows {
+        project(app, lease, row, &mut memory).await?;
+    }
+    Ok(rows.len())
 }
 
 /// One batch. Only storage can fail: what cannot be read is set aside and passed over.

@@ -3,7 +3,7 @@
 use crate::arbitrary;
 use crate::world::{NOW, World, append, lease, run_money, store};
 use control_plane_domain::intake::{Input, ShardKey};
-use control_plane_store::{Store, StoreError};
+use control_plane_store::{Slots, Store, StoreError};
 use proptest::test_runner::{Config, TestRunner};
 use proto_model::UnixMicros;
 
@@ -72,11 +72,11 @@ async fn shards_with_work_are_those_ahead_of_the_engine() {
     let store = store().await;
     let (one, two) = (World::create(&store, 1).await, World::create(&store, 2).await);
     let lease = lease(&store).await;
-    assert_eq!(store.shards_with_work(10).await.unwrap(), [one.shard(), two.shard()]);
+    assert_eq!(store.shards_with_work(Slots::ALL, 10).await.unwrap(), [one.shard(), two.shard()]);
     assert_eq!(run_money(&store, &lease).await, 2);
-    assert_eq!(store.shards_with_work(10).await.unwrap(), []);
+    assert_eq!(store.shards_with_work(Slots::ALL, 10).await.unwrap(), []);
     let ordinal = append(&store, two.shard(), &hold("A")).await;
-    assert_eq!(store.shards_with_work(10).await.unwrap(), [two.shard()]);
+    assert_eq!(store.shards_with_work(Slots::ALL, 10).await.unwrap(), [two.shard()]);
     assert_eq!(store.applied_through(two.shard()).await.unwrap(), ordinal - 1);
 }
 

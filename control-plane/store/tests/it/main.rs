@@ -19,6 +19,7 @@ mod projection;
 mod raw;
 mod reports;
 mod retention;
+mod sharing;
 mod signatures;
 mod tenants;
 mod walls;

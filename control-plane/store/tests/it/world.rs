@@ -9,7 +9,7 @@ use control_plane_store::catalog::{Advertiser, ClickKeyRecord, Link, Offer, Part
 use control_plane_store::fleet::{EdgeEpoch, JoinToken, NewEdge};
 use control_plane_store::journal::{BatchHeader, NewBatch};
 use control_plane_store::leases::Lease;
-use control_plane_store::{DatabaseUrl, Store};
+use control_plane_store::{DatabaseUrl, Slots, Store};
 use proto_model::event::Authority;
 use proto_model::{
     Address, AdvertiserId, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane,
@@ -196,7 +196,7 @@ pub async fn lease(store: &Store) -> Lease {
 pub async fn run_money(store: &Store, lease: &Lease) -> usize {
     let mut applied = 0;
     loop {
-        let shards = store.shards_with_work(100).await.unwrap();
+        let shards = store.shards_with_work(Slots::ALL, 100).await.unwrap();
         if shards.is_empty() {
             return applied;
         }
