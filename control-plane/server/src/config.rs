@@ -17,6 +17,11 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// What edges are told to connect to, when that is not the address listened on.
     pub grpc_public_url: Option<String>,
+    /// Days of the journal that are kept, and with them the personal values of clicks and conversions; `None` =
+    /// all of them, for ever.
+    pub keep_journal_days: Option<u32>,
+    /// Days of the hourly roll-ups that are kept; `None` = all of them, for ever.
+    pub keep_rollup_days: Option<u32>,
 }
 
 impl Default for Config {
@@ -27,6 +32,8 @@ impl Default for Config {
             api_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             grpc_public_url: None,
+            keep_journal_days: None,
+            keep_rollup_days: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From a configuration to a running control plane, and back to silence.
 
-use crate::app::{App, clock, health, keys, money, project, snapshot};
+use crate::app::retention::{Keep, TooShort};
+use crate::app::{App, clock, health, keys, money, project, retention, snapshot};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::error::AppError;
@@ -46,6 +47,8 @@ pub enum StartError {
     Clock { seconds: i64 },
     #[error("cannot read or make the control plane's keys")]
     Keys(#[from] CaError),
+    #[error(transparent)]
+    Retention(#[from] TooShort),
     #[error("cannot listen on {address}: choose another address or stop what uses it")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot set up the listener for edges")]
@@ -100,6 +103,7 @@ async fn join(tasks: Vec<JoinHandle<()>>, longest: Duration) {
 }
 
 pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
+    let keep = Keep::of(&config)?;
     let lock = lock_data_dir(&config.data_dir)?;
     let node = node_name(&config.data_dir)?;
     let store = Store::open(&config.database_url()).await?;
@@ -122,6 +126,9 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let server = grpc::server(&app)?;
 
     let workers = vec![
+        supervise::spawn(retention::PART, app.clone(), stop.clone(), move |app, stop| {
+            retention::run(app, stop, keep)
+        }),
         supervise::spawn(snapshot::PART, app.clone(), stop.clone(), snapshot::run),
         supervise::spawn(project::PART, app.clone(), stop.clone(), project::run),
         supervise::spawn(money::PART, app.clone(), stop.clone(), money::run),

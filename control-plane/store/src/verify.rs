@@ -21,15 +21,13 @@ pub struct SignedStream {
 /// How many batches there are, and how many there should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JournalCount {
-    /// Not those that were dropped.
+    /// After their stream's anchor: some that were dropped may still be there.
     pub batches: u64,
     pub highest_seq: u64,
     /// The last number that was dropped; all before it were, too.
     pub dropped: u64,
     /// What was received before this was dropped; `None` = nothing ever was.
     pub dropped_before: Option<UnixMicros>,
-    /// Batches that were not dropped and yet lie where their stream was cut off: there are none.
-    pub cut_off: u64,
     /// The last number given out.
     pub given: u64,
 }
@@ -102,12 +100,11 @@ impl Store {
     }
 
     pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
-        let sql = "SELECT count(j.seq) AS batches, coalesce(max(j.seq), h.dropped_through) AS highest, \
-            h.seq AS given, h.dropped_through, h.dropped_before, \
-            (SELECT count(*) FROM journal_anchors a JOIN journal b ON b.stream = a.stream \
-                AND b.first_ordinal <= a.last_ordinal WHERE b.seq > h.dropped_through) AS cut_off \
-            FROM journal_head h LEFT JOIN journal j ON j.seq > h.dropped_through \
-            GROUP BY h.seq, h.dropped_through, h.dropped_before";
+        let sql = "SELECT k.batches, coalesce(k.highest, h.dropped_through) AS highest, h.seq AS given, \
+            h.dropped_through, h.dropped_before FROM journal_head h, \
+            (SELECT count(*) AS batches, max(j.seq) AS highest FROM journal j \
+                LEFT JOIN journal_anchors a ON a.stream = j.stream \
+                WHERE j.first_ordinal > coalesce(a.last_ordinal, 0)) k";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
         let dropped = row.number("dropped_through")?;
         Ok(JournalCount {
@@ -115,7 +112,6 @@ impl Store {
             highest_seq: row.number("highest")?,
             dropped,
             dropped_before: if dropped == 0 { None } else { Some(row.time("dropped_before")?) },
-            cut_off: row.number("cut_off")?,
             given: row.number("given")?,
         })
     }

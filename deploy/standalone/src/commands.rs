@@ -74,12 +74,26 @@ pub struct ControlPlaneOptions {
     /// How edges reach that address from outside; stands in join bundles.
     #[arg(long, value_name = "URL")]
     grpc_public_url: Option<String>,
+    #[command(flatten)]
+    keep: Keep,
     /// Print a new operator key (once; only its hash is kept).
     #[arg(long)]
     new_operator_key: bool,
     /// `json` prints one object on one line of stdout when ready.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+}
+
+/// What goes when its days are over.
+#[derive(Args, Clone)]
+pub struct Keep {
+    /// Days (UTC) of clicks and conversions that are kept as the edges signed them, with their personal values;
+    /// at least 2, and longer than any attribution window. Without it all are kept.
+    #[arg(long, value_name = "DAYS")]
+    pub keep_journal_days: Option<u32>,
+    /// Days (UTC) of hourly reports that are kept; at least 2. Without it all are kept.
+    #[arg(long, value_name = "DAYS")]
+    pub keep_rollup_days: Option<u32>,
 }
 
 pub async fn edge(command: Edge) -> Result<(), BoxError> {
@@ -157,6 +171,8 @@ pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
         api_listen: options.listen,
         grpc_listen: options.grpc_listen,
         grpc_public_url: options.grpc_public_url,
+        keep_journal_days: options.keep.keep_journal_days,
+        keep_rollup_days: options.keep.keep_rollup_days,
     };
     let stop = Stop::listen()?;
     let control_plane = control_plane_server::start(config).await?;

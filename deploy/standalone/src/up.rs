@@ -1,6 +1,6 @@
 //! `tributary up`: control plane, one edge and the demo in one process.
 
-use crate::commands::check_geo_database;
+use crate::commands::{Keep, check_geo_database};
 use crate::demo::{Demo, DemoSettings};
 use crate::error::{BoxError, Failure};
 use crate::http_client::{HttpClient, request};
@@ -27,6 +27,8 @@ pub struct Options {
     /// belongs in PGPASSWORD, in a PGPASSFILE, or in this variable, not in the process list.
     #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL")]
     pub database: Option<DatabaseUrl>,
+    #[command(flatten)]
+    pub keep: Keep,
     /// Seed a demo program and serve its shop (the default).
     #[arg(long, overrides_with = "no_demo")]
     pub demo: bool,
@@ -181,6 +183,8 @@ fn control_plane_config(options: &Options, addresses: &Addresses) -> control_pla
         database: options.database.clone(),
         api_listen: addresses.api,
         grpc_listen: addresses.grpc,
+        keep_journal_days: options.keep.keep_journal_days,
+        keep_rollup_days: options.keep.keep_rollup_days,
         ..control_plane_server::Config::default()
     }
 }

@@ -1,6 +1,6 @@
-//! Does the journal still say what the edges signed? Every stream is walked from its first batch, or from where
-//! what is left of it begins: the signatures, the header fields, the chain, the ordinals, the head; and every personal value that is left
-//! against its commitment. A value that is missing is fine: it was erased.
+//! Does the journal still say what the edges signed? Every stream is walked from its first batch, or from the
+//! first that was not dropped: the signatures, the header fields, the chain, the ordinals, the head; and every
+//! personal value that is left against its commitment. A value that is missing is fine: it was erased.
 
 use crate::error::{AppError, chain};
 use control_plane_store::Store;
@@ -46,7 +46,7 @@ pub struct Verification {
     pub values: u64,
     /// Batches that are signed but hold no readable events; they count nowhere.
     pub set_aside: u64,
-    /// Batches that were dropped, as told by the operator, with all that was received before this time.
+    /// Batches that are not kept any more, with all that was received before this time.
     pub dropped: u64,
     pub dropped_before: Option<UnixMicros>,
     pub cut: Vec<CutStream>,
@@ -90,11 +90,6 @@ pub async fn verify_journal(store: &Store) -> Result<Verification, AppError> {
             "the journal holds {} batches up to seq {}, {} were taken and {} dropped",
             count.batches, count.highest_seq, count.given, count.dropped
         );
-        report.problem(None, None, what);
-    }
-    if count.cut_off > 0 {
-        let what =
-            format!("{} batches that were not dropped lie before their stream's beginning", count.cut_off);
         report.problem(None, None, what);
     }
     Ok(report)

@@ -11,5 +11,6 @@ mod plane;
 mod publish;
 mod quarantine;
 mod rest;
+mod retention;
 mod snapshot;
 mod tampering;

@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Open to changes of what is written once.
-    async fn database(&self) -> Raw {
+    pub async fn database(&self) -> Raw {
         let mut raw = self.raw().await;
         raw.disarm().await;
         raw
@@ -47,12 +47,12 @@ impl World {
         Raw::Sqlite(SqliteConnection::connect_with(&options).await.unwrap())
     }
 
-    async fn verify(&self) -> Verification {
+    pub async fn verify(&self) -> Verification {
         verify_journal(&self.plane.app().store).await.unwrap()
     }
 
     /// The first difference of each shard: the advertiser's, the settlement's.
-    async fn differences(&self) -> [Option<String>; 2] {
+    pub async fn differences(&self) -> [Option<String>; 2] {
         let [advertiser, settlement] = self.shards();
         let app = self.plane.app();
         [
@@ -63,14 +63,14 @@ impl World {
 }
 
 /// The database in somebody's hands who may do everything.
-enum Raw {
+pub enum Raw {
     Sqlite(SqliteConnection),
     /// The name of a database on the tests' server.
     Postgres(String),
 }
 
 impl Raw {
-    async fn run(&mut self, sql: &str) {
+    pub async fn run(&mut self, sql: &str) {
         let done = match self {
             Self::Sqlite(conn) => {
                 let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await;
@@ -101,7 +101,7 @@ impl Raw {
     }
 
     /// The blob with its byte at `at` (from 1) turned around.
-    fn flipped(&self, column: &str, at: u32) -> String {
+    pub fn flipped(&self, column: &str, at: u32) -> String {
         match self {
             Self::Sqlite(_) => {
                 let (hex, digit) = (format!("hex({column})"), 2 * at - 1);

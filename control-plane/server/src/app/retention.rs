@@ -1,0 +1,119 @@
+//! What is not kept for ever goes when its days are over.
+
+use super::health::Status;
+use super::{App, clock};
+use crate::config::Config;
+use crate::error::{AppError, chain};
+use crate::supervise::Stop;
+use control_plane_store::StoreError;
+use control_plane_store::retention::Dropped;
+use proto_model::UnixMicros;
+use proto_model::time::DAY_US;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The part in the health report.
+pub const PART: &str = "retention";
+/// A day is over at midnight UTC; nobody waits for it.
+const EVERY: Duration = Duration::from_secs(600);
+const AGAIN: Duration = Duration::from_secs(60);
+/// Conversions are compared with the clicks that they name while these are in the journal.
+const FEWEST_DAYS: u32 = 2;
+
+/// Whole days beside today; `None` = for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keep {
+    journal_days: Option<u32>,
+    rollup_days: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{option} is {days}: keep at least {FEWEST_DAYS} days, since what edges send late belongs to days that are \
+     over; leave it out to keep everything"
+)]
+pub struct TooShort {
+    option: &'static str,
+    days: u32,
+}
+
+impl Keep {
+    pub fn of(config: &Config) -> Result<Self, TooShort> {
+        let enough = |option, days: Option<u32>| match days {
+            Some(days) if days < FEWEST_DAYS => Err(TooShort { option, days }),
+            days => Ok(days),
+        };
+        Ok(Self {
+            journal_days: enough("keep_journal_days", config.keep_journal_days)?,
+            rollup_days: enough("keep_rollup_days", config.keep_rollup_days)?,
+        })
+    }
+}
+
+/// What is older than so many days, today not counted.
+fn older_than(days: u32, now: UnixMicros) -> UnixMicros {
+    UnixMicros(now.0 - i64::from(days) * DAY_US)
+}
+
+/// Without a lease: two at once do no harm, what one has dropped is not there for the other.
+pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppError> {
+    loop {
+        let pause = match drop_old(&app, keep, clock::now()).await {
+            Ok(()) => {
+                app.health.set(PART, Status::Ok);
+                EVERY
+            }
+            // More is kept than should be; everything else works.
+            Err(error) => {
+                let why = chain(&error);
+                tracing::warn!("old days could not be dropped, trying again soon: {why}");
+                app.health.set(PART, Status::Degraded(why));
+                AGAIN
+            }
+        };
+        if !stop.sleep(pause).await {
+            return Ok(());
+        }
+    }
+}
+
+/// The one does not wait for the other.
+async fn drop_old(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
+    let journal = drop_journal(app, keep, now).await;
+    drop_rollups(app, keep, now).await.and(journal)
+}
+
+async fn drop_journal(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
+    // When all is kept, at least what was begun before is ended.
+    let before = keep.journal_days.map_or(UnixMicros(0), |days| older_than(days, now));
+    let Dropped { batches, through_seq, values } = app.store.drop_journal_before(before, now).await?;
+    if batches > 0 || values > 0 {
+        tracing::info!(batches, through_seq, values, "days of the journal were dropped");
+    }
+    Ok(())
+}
+
+async fn drop_rollups(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
+    let Some(days) = keep.rollup_days else { return Ok(()) };
+    let dropped = app.store.drop_rollups_before(older_than(days, now)).await?;
+    if dropped > 0 {
+        tracing::info!(dropped, "days of the roll-ups were dropped");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_edges_may_still_need_is_kept() {
+        for (days, enough) in [(None, true), (Some(0), false), (Some(1), false), (Some(2), true)] {
+            let journal = Config { keep_journal_days: days, ..Config::default() };
+            let rollups = Config { keep_rollup_days: days, ..Config::default() };
+            for config in [journal, rollups] {
+                assert_eq!(Keep::of(&config).is_ok(), enough, "{days:?}");
+            }
+        }
+    }
+}
