@@ -38,6 +38,14 @@ impl Process {
         Self { child, ready }
     }
 
+    /// Runs `tributary <args>`, which must refuse, and gives its reasons.
+    pub async fn refused(args: &[&str]) -> String {
+        let run = Command::new(env!("CARGO_BIN_EXE_tributary")).args(args).kill_on_drop(true).output();
+        let output = tokio::time::timeout(DEADLINE, run).await.expect("it ends").expect("it starts");
+        assert!(!output.status.success(), "{args:?} was not refused");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+
     pub fn text(&self, field: &str) -> &str {
         self.ready[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {}", self.ready))
     }
@@ -47,11 +55,15 @@ impl Process {
         self.child.kill().await.expect("the process can be killed");
     }
 
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("still running").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill runs");
+        assert!(sent.success());
+    }
+
     /// SIGTERM, and a clean exit.
     pub async fn stop(mut self) {
-        let pid = self.child.id().expect("still running").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
-        assert!(sent.success());
+        self.signal("TERM").await;
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await;
         let status = status.expect("it stops within the deadline").expect("it can be waited for");
         assert!(status.success(), "a clean exit, not {status}");

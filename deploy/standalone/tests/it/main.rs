@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod balancer;
 mod browser;
 mod by_curl;
 mod crash;
+mod failover;
 mod harness;
 mod main_job;
 mod outage;

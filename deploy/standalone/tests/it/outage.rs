@@ -25,12 +25,12 @@ async fn control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Proc
     Process::start(&args).await
 }
 
-async fn edge(dir: &Path) -> Process {
+pub async fn edge(dir: &Path) -> Process {
     let dir = dir.to_str().expect("a UTF-8 path");
     Process::start(&["edge", "run", "--output", "json", "--data-dir", dir, "--listen", "127.0.0.1:0"]).await
 }
 
-fn enroll(dir: &Path, bundle: &str) -> bool {
+pub fn enroll(dir: &Path, bundle: &str) -> bool {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
         .args(["edge", "enroll", "--bundle", "-", "--data-dir", dir.to_str().expect("a UTF-8 path")])
         .stdin(Stdio::piped())
@@ -68,7 +68,7 @@ async fn tenant_with_a_link(operator: &Api, api_url: &str) -> (Api, Value) {
     )
 }
 
-async fn wait_for_link(client: &HttpClient, edge: &Process, link: &str) {
+pub async fn wait_for_link(client: &HttpClient, edge: &Process, link: &str) {
     eventually("the link on the edge", || async {
         // HEAD redirects like a click and counts as nothing.
         let url = format!("{}/c/{link}", edge.text("edge_url"));
