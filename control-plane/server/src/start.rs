@@ -10,8 +10,9 @@ use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
 use control_plane_store::{Store, StoreError};
 use proto_model::time::SECOND_US;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,7 +196,8 @@ fn node_name(data_dir: &Path) -> Result<String, StartError> {
 fn lock_data_dir(dir: &Path) -> Result<File, StartError> {
     let path = dir.display().to_string();
     let failed = |source| StartError::DataDir { path: path.clone(), source };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    // What is kept there is nobody else's to read.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let file =
         File::options().write(true).create(true).truncate(false).open(dir.join("lock")).map_err(failed)?;
     match file.try_lock() {

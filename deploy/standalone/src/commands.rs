@@ -1,5 +1,6 @@
 //! The commands for a system that spans machines: one control plane, edges that join it.
 
+use crate::database::UrlParser;
 use crate::error::{BoxError, Failure};
 use crate::output::{self, Format};
 use crate::signal::Stop;
@@ -63,7 +64,7 @@ pub struct ControlPlaneOptions {
     data_dir: PathBuf,
     /// `sqlite://FILE` or `postgres://USER@HOST/DATABASE`; without one, a file in the data directory. A password
     /// belongs in PGPASSWORD, in a PGPASSFILE, or in this variable, not in the process list.
-    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL", value_parser = UrlParser)]
     database: Option<DatabaseUrl>,
     /// REST interface and live page; put TLS in front of it beyond this machine.
     #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]

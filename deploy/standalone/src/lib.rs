@@ -1,7 +1,9 @@
 //! The standalone node: control plane, edge and demo in one process, and the commands around them.
 
 pub mod commands;
+pub mod database;
 pub mod demo;
+pub mod doctor;
 pub mod error;
 pub mod http_client;
 pub mod local;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tributary::{commands, up};
+use tributary::{commands, doctor, up};
 
 #[derive(Parser)]
 #[command(name = "tributary", version, about = "Affiliate tracking: edge and control plane in one binary")]
@@ -21,6 +21,9 @@ enum Command {
     /// Run the control plane alone.
     #[command(subcommand)]
     ControlPlane(commands::ControlPlane),
+    /// Say what is wrong with an installation, and how to put it right. Exit code 0 = all well, 1 = something is
+    /// wrong, 2 = only warnings.
+    Doctor(doctor::Options),
     /// Print the OpenAPI document of the REST interface.
     Openapi,
 }
@@ -38,14 +41,17 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
+            // A finding is not an error: it has an exit code of its own.
+            Command::Doctor(options) => return doctor::run(options).await,
             Command::Up(options) => up::run(options).await,
             Command::Edge(command) => commands::edge(command).await,
             Command::ControlPlane(command) => commands::control_plane(command).await,
             Command::Openapi => commands::openapi(),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", tributary::error::chain(error.as_ref()));
             ExitCode::FAILURE

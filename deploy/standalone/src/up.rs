@@ -1,6 +1,7 @@
 //! `tributary up`: control plane, one edge and the demo in one process.
 
 use crate::commands::{Keep, check_geo_database};
+use crate::database::UrlParser;
 use crate::demo::{Demo, DemoSettings};
 use crate::error::{BoxError, Failure};
 use crate::http_client::{HttpClient, request};
@@ -25,7 +26,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// `sqlite://FILE` or `postgres://USER@HOST/DATABASE`; without one, a file in the data directory. A password
     /// belongs in PGPASSWORD, in a PGPASSFILE, or in this variable, not in the process list.
-    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "TRIBUTARY_DATABASE", hide_env_values = true, value_name = "URL", value_parser = UrlParser)]
     pub database: Option<DatabaseUrl>,
     #[command(flatten)]
     pub keep: Keep,

@@ -46,6 +46,8 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
 pub(super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
     let options = SqliteConnectOptions::from_str(url)?.read_only(true).busy_timeout(BUSY);
     let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+    // Opening alone does not look into the file.
+    sqlx::query("SELECT 1 FROM sqlite_master").fetch_optional(&readers).await?;
     Ok(Pools { writer: readers.clone(), readers })
 }
 

@@ -120,9 +120,8 @@ impl Store {
         if matches!(conn, Connection::PostgresTx(_)) {
             return Ok(Vec::new());
         }
-        let rows =
-            query("SELECT quick_check AS found FROM pragma_quick_check(10)").fetch_all(&mut conn).await?;
-        let found: Result<Vec<String>, _> = rows.iter().map(|row| row.col("found")).collect();
+        let rows = query("PRAGMA quick_check(10)").fetch_all(&mut conn).await?;
+        let found: Result<Vec<String>, _> = rows.iter().map(|row| row.col("quick_check")).collect();
         Ok(found?.into_iter().filter(|line| line != "ok").collect())
     }
 }

@@ -6,6 +6,7 @@ mod balancer;
 mod browser;
 mod by_curl;
 mod crash;
+mod doctor;
 mod failover;
 mod harness;
 mod main_job;
