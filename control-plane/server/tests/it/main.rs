@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clicks;
+mod database_away;
 mod edge;
 mod enrolment;
 mod money;
