@@ -30,7 +30,10 @@ pub(crate) use commission_columns;
 macro_rules! select_conversions {
     ($($rest:literal),+ $(,)?) => {
         concat!(
-            "SELECT c.*, ",
+            "SELECT c.id, c.seq, c.advertiser_id, c.order_id, c.goal, c.event_id, c.authority, c.amount_minor, \
+             c.currency, c.amount_authority, c.amount_source, c.customer, c.coupon, c.occurred_at, c.status, \
+             c.reason, c.link_id, c.partner_id, c.decision, c.conflicts, c.more_conflicts, c.duplicates, \
+             c.first_ordinal, c.last_ordinal, c.recorded_at, ",
             crate::aggregate::commission_columns!(),
             " FROM conversions c LEFT JOIN commissions m \
              ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id ",
@@ -105,7 +108,8 @@ pub(crate) async fn load_order(
     shard: ShardKey,
     order_id: &str,
 ) -> Result<Option<(Order, UnixMicros)>, StoreError> {
-    let sql = "SELECT * FROM orders WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
+    let sql = "SELECT events, refused_pixels, updated_at FROM orders \
+        WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
     let row = query(sql)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))

@@ -80,8 +80,9 @@ pub struct JournalRow {
 macro_rules! select_journal {
     ($rest:literal) => {
         concat!(
-            "SELECT j.*, s.edge_id, s.epoch, p.sidecar FROM journal j JOIN streams s ON s.stream = j.stream \
-             LEFT JOIN journal_sidecars p ON p.seq = j.seq ",
+            "SELECT j.seq, j.stream, j.lane, j.first_ordinal, j.last_ordinal, j.events, j.header, j.signature, \
+             j.payload, j.head_hash, j.received_at, s.edge_id, s.epoch, p.sidecar \
+             FROM journal j JOIN streams s ON s.stream = j.stream LEFT JOIN journal_sidecars p ON p.seq = j.seq ",
             $rest
         )
     };
@@ -111,7 +112,8 @@ pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
 async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
     let header = &batch.header;
     let sql = locking!(
-        "SELECT s.*, e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
+        "SELECT s.lane, s.stream, s.last_ordinal, s.head_hash, s.reason, \
+         e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
          JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 \
          AND s.lane = $4"
     );

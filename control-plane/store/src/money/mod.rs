@@ -20,7 +20,8 @@ use control_plane_domain::state::{Effect, Needs, ShardState};
 
 macro_rules! checkpoint {
     () => {
-        "SELECT * FROM money_checkpoints WHERE tenant_id = $1 AND advertiser_id = $2"
+        "SELECT ordinal, ledger_sequence, ledger_hash FROM money_checkpoints \
+         WHERE tenant_id = $1 AND advertiser_id = $2"
     };
 }
 

@@ -62,6 +62,13 @@ macro_rules! on {
     };
 }
 
+/// Whether a statement may stay prepared. One that takes every column gives others once a migration of a newer
+/// version, at work beside this one, has added some: PostgreSQL then refuses it, and sqlx's driver for SQLite
+/// falls over. What is asked often names its columns.
+fn keeps_its_columns(text: &str) -> bool {
+    !text.contains(" *") && !text.contains(".*")
+}
+
 impl<'q> Query<'q> {
     pub fn bind(mut self, arg: impl Into<Arg<'q>>) -> Self {
         self.args.push(arg.into());
@@ -86,10 +93,12 @@ impl<'q> Query<'q> {
     }
 
     fn for_sqlite(self) -> sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments> {
-        self.args.into_iter().fold(sqlx::query(self.sql.sqlite), arg::bind)
+        let query = sqlx::query(self.sql.sqlite).persistent(keeps_its_columns(self.sql.sqlite));
+        self.args.into_iter().fold(query, arg::bind)
     }
 
     fn for_postgres(self) -> sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments> {
-        self.args.into_iter().fold(sqlx::query(self.sql.postgres), arg::bind)
+        let query = sqlx::query(self.sql.postgres).persistent(keeps_its_columns(self.sql.postgres));
+        self.args.into_iter().fold(query, arg::bind)
     }
 }

@@ -18,6 +18,7 @@ use proptest::test_runner::{Config, TestRunner};
 use proto_model::event::Authority;
 use proto_model::{Amount, Currency};
 use std::cell::Cell;
+use tokio::runtime::Runtime;
 
 /// One thing that happens; small numbers, so that they meet.
 #[derive(Clone, Debug)]
@@ -165,10 +166,19 @@ async fn compare(store: &Store, lease: &Lease, world: &World, shard: ShardKey) {
 
 #[test]
 fn the_store_and_a_replay_end_alike() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let worlds = Cell::new(1);
+    let runtime = runtime();
     let store = runtime.block_on(store());
-    TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() })
+    ends_like_a_replay(&runtime, store, 48);
+}
+
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Of a store that was opened on this runtime.
+pub fn ends_like_a_replay(runtime: &Runtime, store: Store, cases: u32) {
+    let worlds = Cell::new(1);
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
         .run(&vec(event(), 1..40), |events| {
             runtime.block_on(async {
                 let world = World::create(&store, worlds.replace(worlds.get() + 1)).await;

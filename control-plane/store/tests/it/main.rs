@@ -12,6 +12,7 @@ mod intake;
 mod journal;
 mod leases;
 mod machine;
+mod migrations;
 mod money;
 mod opening;
 mod owned;

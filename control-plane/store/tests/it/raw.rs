@@ -2,9 +2,11 @@
 
 use crate::world;
 use control_plane_store::{DatabaseUrl, Store};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A database that more than one can open, unlike one in memory; gone when dropped.
@@ -32,6 +34,25 @@ impl Place {
             None => file(&directory),
         };
         Self { url, directory }
+    }
+
+    /// Whose migrations it has.
+    pub fn kind(&self) -> &'static str {
+        match self.url {
+            DatabaseUrl::Sqlite(_) => "sqlite",
+            DatabaseUrl::Postgres(_) => "postgres",
+        }
+    }
+
+    /// The file of SQLite's.
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("tributary.db")
+    }
+
+    /// The name of PostgreSQL's.
+    pub fn name(&self) -> &str {
+        let (DatabaseUrl::Sqlite(url) | DatabaseUrl::Postgres(url)) = &self.url;
+        url.rsplit_once('/').unwrap().1
     }
 
     pub async fn open(&self) -> Store {
@@ -93,6 +114,13 @@ impl Raw {
             }
         };
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    pub async fn migrate(&mut self, migrator: &Migrator) {
+        match self {
+            Self::Sqlite(conn) => migrator.run(conn).await.unwrap(),
+            Self::Postgres(conn) => migrator.run(conn).await.unwrap(),
+        }
     }
 
     pub async fn number(&mut self, sql: &str) -> i64 {
