@@ -16,7 +16,8 @@ use std::time::Duration;
 pub const PART: &str = "retention";
 /// A day is over at midnight UTC; nobody waits for it.
 const EVERY: Duration = Duration::from_secs(600);
-const AGAIN: Duration = Duration::from_secs(60);
+/// Two hours.
+const PATIENCE: u32 = 12;
 /// Conversions are compared with the clicks that they name while these are in the journal.
 const FEWEST_DAYS: u32 = 2;
 
@@ -57,21 +58,24 @@ fn older_than(days: u32, now: UnixMicros) -> UnixMicros {
 
 /// Without a lease: two at once do no harm, what one has dropped is not there for the other.
 pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppError> {
+    let mut in_vain = 0;
     loop {
-        let pause = match drop_old(&app, keep, clock::now()).await {
+        let status = match drop_old(&app, keep, clock::now()).await {
             Ok(()) => {
-                app.health.set(PART, Status::Ok);
-                EVERY
+                in_vain = 0;
+                Status::Ok
             }
-            // More is kept than should be; everything else works.
             Err(error) => {
+                in_vain += 1;
                 let why = chain(&error);
-                tracing::warn!("old days could not be dropped, trying again soon: {why}");
-                app.health.set(PART, Status::Degraded(why));
-                AGAIN
+                tracing::warn!(in_vain, "old days could not be dropped, trying again later: {why}");
+                // Everything else works; and a backup that reads for long is no trouble.
+                let waits = matches!(error, StoreError::Busy(_)) && in_vain < PATIENCE;
+                if waits { Status::Ok } else { Status::Degraded(why) }
             }
         };
-        if !stop.sleep(pause).await {
+        app.health.set(PART, status);
+        if !stop.sleep(EVERY).await {
             return Ok(());
         }
     }

@@ -302,3 +302,36 @@ async fn who_reads_for_long_is_not_waited_for() {
     reading.commit().await.unwrap();
     assert_eq!(journal.drop_before(day(1)).await.batches, 2);
 }
+
+#[tokio::test]
+async fn a_batch_that_comes_into_the_day_meanwhile_saves_it() {
+    // SQLite has one writer at a time.
+    if control_plane_testing::chosen().is_none() {
+        return;
+    }
+    let journal = Journal::new().await;
+    journal.project(6).await;
+    journal.drop_before(day(2)).await;
+    let DatabaseUrl::Postgres(url) = &journal.url else { panic!("not on PostgreSQL") };
+    let mut other = sqlx::PgConnection::connect(url).await.unwrap();
+    let mut appending = other.begin().await.unwrap();
+    for sql in [
+        "SET LOCAL tributary.tenant = '-1'",
+        "UPDATE journal_head SET seq = 7",
+        "INSERT INTO journal SELECT 7, stream, lane, 7, 7, events, header, signature, payload, head_hash, \
+         received_at FROM journal WHERE seq = 6",
+    ] {
+        sqlx::query(sql).execute(&mut *appending).await.unwrap();
+    }
+    // It has seen that all is projected, and waits for the other to be done.
+    let store = journal.store.clone();
+    let dropping = tokio::spawn(async move { store.drop_journal_before(day(9), day(9)).await.unwrap() });
+    let waits = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while journal.ask(waits).await != Ok(1) {
+        tokio::task::yield_now().await;
+    }
+    appending.commit().await.unwrap();
+    assert_eq!(dropping.await.unwrap(), Dropped { through_seq: 4, ..Dropped::default() });
+    assert_eq!(journal.kept().await, [5, 6, 7]);
+}
