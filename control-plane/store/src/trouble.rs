@@ -27,6 +27,7 @@ pub enum Trouble {
     NoRightToCreate,
     NotTheOwner,
     NoSpace,
+    DiskFails,
     OtherMigrations,
     HalfMigrated,
     Other,
@@ -135,6 +136,10 @@ impl Trouble {
                 "connect as their owner, or hand them over: REASSIGN OWNED BY owner TO user",
             ),
             Self::NoSpace => ("there is no space left on the disk", "free some, or enlarge it"),
+            Self::DiskFails => (
+                "the disk cannot be read or written",
+                "see that it has space, is not mounted read-only, and is sound (df, dmesg)",
+            ),
             Self::OtherMigrations => (
                 "it was brought up to date by another build of Tributary, or by something else",
                 "run the release that made it, or name another database",
@@ -204,6 +209,7 @@ fn of_sqlite(code: &str) -> Trouble {
         11 => Trouble::Damaged,
         8 => Trouble::NoRightToWrite,
         13 => Trouble::NoSpace,
+        10 => Trouble::DiskFails,
         _ => Trouble::Other,
     }
 }

@@ -1,7 +1,7 @@
 //! `tributary doctor` on sound and on damaged installations, and what a person reads when a start fails.
 
 use crate::harness::{Process, database_of, temp_dir};
-use control_plane_testing::{Options, Server, chosen};
+use control_plane_testing::{Options, Server, Tls, chosen};
 use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use std::fs::{self, Permissions};
@@ -242,6 +242,19 @@ async fn what_is_wrong_in_the_database_is_told_with_its_fix() {
 }
 
 #[tokio::test]
+async fn a_program_that_is_too_old_for_the_schema_says_so_and_leaves_it_alone() {
+    let installation = Installation::new().await;
+    let newer = DAMAGE.iter().find(|(sql, ..)| sql.contains("oldest = 9999")).expect("one of them");
+    installation.sql(newer.0).await;
+    let args = run_args(&installation.dir, installation.database.as_deref());
+    let output = tributary(&args);
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("schema 9999") && said.contains("run a newer Tributary"), "{said}");
+    installation.diagnose(&[]).says_only(newer.1, newer.2, newer.3);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_files_is_told_with_its_fix() {
     type Harm = fn(&Path);
     let harms: [(Harm, &str, &str, &str); 4] = [
@@ -375,6 +388,31 @@ fn a_server_that_lets_nobody_in_is_told_apart() {
     assert_eq!(diagnosis.check("schema")["verdict"], "warning", "{:?}", diagnosis.checks);
 }
 
+/// Of PostgreSQL alone: a certificate that nobody has signed, and no way in without it.
+#[test]
+fn a_server_that_is_not_trusted_is_told_from_one_that_wants_tls() {
+    if chosen().is_none() {
+        return;
+    }
+    let shown = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let tls = Tls { certificate: shown.cert.pem(), key: shown.signing_key.serialize_pem(), required: true };
+    let server = Server::start(Options { tls: Some(tls), ..Options::default() }).expect("a server");
+    let (_guard, dir) = temp_dir();
+    let dir = dir.join("plane");
+    fs::create_dir(&dir).expect("a directory");
+    let root = dir.join("root.pem");
+    fs::write(&root, shown.cert.pem()).expect("it is ours");
+    let url = server.create_database().url;
+    both_say(&dir, &format!("{url}?sslmode=disable"), "without TLS");
+    both_say(&dir, &format!("{url}?sslmode=verify-full"), "certificate is not trusted");
+    let by_number = format!("{url}?sslmode=verify-full&sslrootcert={}", root.display());
+    both_say(&dir, &by_number, "for another name");
+
+    let verified = by_number.replace("127.0.0.1", "localhost");
+    let diagnosis = Diagnosis::of(&dir, Some(&verified), &[]);
+    assert_eq!(diagnosis.check("database.tls")["found"], "the connection is encrypted");
+}
+
 /// Of PostgreSQL alone: a server of the test's own, with all it can do wrong.
 #[tokio::test]
 async fn what_a_server_does_wrong_is_told_with_its_fix() {
@@ -433,18 +471,22 @@ async fn what_a_server_does_wrong_is_told_with_its_fix() {
     running.stop().await;
 }
 
-/// A disk of a megabyte, where this user may make one.
+/// Small disks, where this user may make them: full at the first file of the database, and at its tables.
 #[test]
 fn a_full_disk_is_named() {
-    let (_guard, dir) = temp_dir();
-    let mount = ["-t", "tmpfs", "-o", "size=64k", "tributary-test", path(&dir)];
-    let mounted = Command::new("mount").args(mount).output().is_ok_and(|output| output.status.success());
-    if !mounted {
-        eprintln!("SKIPPED a_full_disk_is_named: this user may not mount a small disk");
-        return;
+    for size in ["size=16k", "size=64k"] {
+        let (_guard, dir) = temp_dir();
+        let mount = ["-t", "tmpfs", "-o", size, "tributary-test", path(&dir)];
+        if !Command::new("mount").args(mount).output().is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED a_full_disk_is_named: this user may not mount a small disk");
+            return;
+        }
+        let output = tributary(&run_args(&dir, None));
+        let diagnosis = Diagnosis::of(&dir, Some("sqlite:///nowhere/x.db"), &[]);
+        let _ = Command::new("umount").arg(&dir).status();
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(!output.status.success() && said.contains("space"), "{said}");
+        assert_eq!(diagnosis.check("disk.kind")["verdict"], "wrong");
+        assert_eq!(diagnosis.check("disk.space")["verdict"], "wrong");
     }
-    let output = tributary(&run_args(&dir, None));
-    let _ = Command::new("umount").arg(&dir).status();
-    let said = String::from_utf8(output.stderr).expect("UTF-8");
-    assert!(!output.status.success() && said.contains("space"), "{said}");
 }
