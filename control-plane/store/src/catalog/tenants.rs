@@ -2,7 +2,7 @@ use super::{ClickKeyRecord, Tenant};
 use crate::dialect::Scope;
 use crate::intake::create_shard;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
-use crate::sql::{Connection, Row, query};
+use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::ShardKey;
 use proto_model::TenantId;
@@ -92,6 +92,9 @@ impl Store {
     /// A new active key; those before it only open from now on.
     pub async fn rotate_click_key(&self, key: &ClickKeyRecord) -> Result<(), StoreError> {
         let mut tx = self.write(key.tenant).await?;
+        // One at a time: who waited for another's new key must see it in order to retire it.
+        let tenant = query(locking!("SELECT id FROM tenants WHERE id = $1")).bind(key.tenant.column());
+        tenant.fetch_one(&mut tx).await?;
         let retired = query("UPDATE click_keys SET active = $2 WHERE tenant_id = $1 AND active = $3")
             .bind(key.tenant.column())
             .bind(false)

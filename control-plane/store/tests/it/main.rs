@@ -5,6 +5,7 @@
 
 mod arbitrary;
 mod catalog;
+mod concurrency;
 mod erase;
 mod explain;
 mod fleet;
