@@ -1,6 +1,7 @@
 //! Edges: how they join, which streams they write, which session is theirs.
 
 use crate::dialect::Scope;
+use crate::restore;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
@@ -61,12 +62,26 @@ pub struct LaneHead {
     pub quarantined: Option<String>,
 }
 
+/// What an edge says of a lane when it opens a session. An edge from before it could say so says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneClaim {
+    pub lane: Lane,
+    pub stream: StreamNo,
+    /// The last ordinal of its sealed batches.
+    pub held: u64,
+    /// The last ordinal that we have signed for.
+    pub signed_for: u64,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OpenedSession {
     /// Rises with each session of the edge; older ones are fenced.
     pub session: u64,
     pub heads: Vec<LaneHead>,
+    /// The epoch had been given out, and forgotten in a restore.
+    pub adopted: bool,
 }
+
 fn read_token(row: &Row) -> Result<JoinToken, StoreError> {
     Ok(JoinToken {
         token_sha256: row.bytes("token_sha256")?,
@@ -123,17 +138,12 @@ async fn insert_epoch(
     now: UnixMicros,
 ) -> Result<EdgeEpoch, StoreError> {
     // The session rises too: whoever still publishes on the old epoch is fenced.
-    let sql = "UPDATE edges SET epoch = epoch + 1, session = session + 1 WHERE id = $1 AND revoked = $2 \
-        RETURNING epoch";
+    // The floor is where epochs may stand that a restore has made us forget.
+    let sql = "UPDATE edges SET epoch = CASE WHEN epoch_floor > epoch THEN epoch_floor ELSE epoch END + 1, \
+        session = session + 1 WHERE id = $1 AND revoked = $2 RETURNING epoch";
     let row = query(sql).bind(edge.column()).bind(false).fetch_one(&mut *conn).await?;
     let epoch: u32 = row.number("epoch")?;
-    query("INSERT INTO edge_epochs (edge_id, epoch, reason, opened_at) VALUES ($1, $2, $3, $4)")
-        .bind(edge.column())
-        .bind(i64::from(epoch))
-        .bind(reason)
-        .bind(now.0)
-        .execute(&mut *conn)
-        .await?;
+    begin_epoch(conn, edge, epoch, reason, now).await?;
     let money = insert_stream(conn, edge, epoch, Lane::Money).await?;
     let traffic = insert_stream(conn, edge, epoch, Lane::Traffic).await?;
     Ok(EdgeEpoch { epoch, money_stream: money, traffic_stream: traffic })
@@ -146,16 +156,44 @@ async fn insert_stream(
     lane: Lane,
 ) -> Result<StreamNo, StoreError> {
     let stream = take_seq(conn, DEPLOYMENT, "streams", 1).await?;
+    let stream = u32::try_from(stream).map_err(|_| StoreError::Conflict("streams_exhausted"))?;
+    begin_stream(conn, edge, epoch, (lane, StreamNo(stream))).await?;
+    Ok(StreamNo(stream))
+}
+
+pub(crate) async fn begin_epoch(
+    conn: &mut Connection,
+    edge: EdgeId,
+    epoch: u32,
+    reason: &str,
+    now: UnixMicros,
+) -> Result<(), StoreError> {
+    query("INSERT INTO edge_epochs (edge_id, epoch, reason, opened_at) VALUES ($1, $2, $3, $4)")
+        .bind(edge.column())
+        .bind(i64::from(epoch))
+        .bind(reason)
+        .bind(now.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn begin_stream(
+    conn: &mut Connection,
+    edge: EdgeId,
+    epoch: u32,
+    (lane, stream): (Lane, StreamNo),
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO streams (stream, edge_id, epoch, lane, head_hash) VALUES ($1, $2, $3, $4, $5)";
     query(sql)
-        .bind(stream)
+        .bind(i64::from(stream.0))
         .bind(edge.column())
         .bind(i64::from(epoch))
         .bind(i64::from(lane.code()))
         .bind(&[0u8; 32][..])
         .execute(conn)
         .await?;
-    u32::try_from(stream).map(StreamNo).map_err(|_| StoreError::Conflict("streams_exhausted"))
+    Ok(())
 }
 
 async fn insert_edge(
@@ -300,20 +338,28 @@ impl Store {
         Ok(epoch)
     }
 
-    /// `Fenced` unless `epoch` is the edge's newest; `NotFound` also when the edge is revoked.
+    /// `Fenced` when the edge has a newer epoch than this one; `Conflict("unknown_epoch")` when we have never given
+    /// it out, as far as anybody here remembers; `NotFound` also when the edge is revoked.
     pub async fn open_session(
         &self,
         edge: EdgeId,
         epoch: u32,
+        lanes: &[LaneClaim],
         now: UnixMicros,
     ) -> Result<OpenedSession, StoreError> {
         let mut tx = self.write(Scope::Deployment).await?;
         let sql = "UPDATE edges SET session = session + 1, last_seen_at = $2 WHERE id = $1 AND revoked = $3 \
-            RETURNING epoch, session";
+            RETURNING epoch, epoch_floor, session";
         let row = query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut tx).await?;
-        if row.number::<u32>("epoch")? != epoch {
+        let (newest, floor): (u32, u32) = (row.number("epoch")?, row.number("epoch_floor")?);
+        let adopted = epoch > newest;
+        if epoch < newest {
             return Err(StoreError::Fenced);
         }
+        if adopted {
+            restore::adopt_epoch(&mut tx, edge, (epoch, floor), lanes, now).await?;
+        }
+        restore::note_held(&mut tx, edge, epoch, lanes).await?;
         let session = row.number("session")?;
         let rows = query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
             .bind(edge.column())
@@ -322,6 +368,6 @@ impl Store {
             .await?;
         let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
         tx.commit().await?;
-        Ok(OpenedSession { session, heads })
+        Ok(OpenedSession { session, heads, adopted })
     }
 }

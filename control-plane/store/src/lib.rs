@@ -7,6 +7,7 @@
 //! Lists come newest first: [`Page::next`] goes back in as `after`.
 
 mod aggregate;
+pub mod backup;
 pub mod catalog;
 mod claims;
 mod click_batches;
@@ -33,6 +34,7 @@ pub mod outbox;
 mod page;
 pub mod projection;
 pub mod reports;
+pub mod restore;
 pub mod retention;
 mod retry;
 mod row;

@@ -7,7 +7,8 @@ use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
 use prost::Message;
 use proto_model::Lane;
-use proto_wire::edge_v1::{EventBatch, Sidecar};
+use proto_wire::convert::lane_to_wire;
+use proto_wire::edge_v1::{EventBatch, LaneClaim, Sidecar};
 use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
 use proto_wire::keys::SigningKey;
 use std::io;
@@ -97,6 +98,16 @@ impl LaneSender {
         self.files.bytes_after(self.confirmed)
     }
 
+    /// Where this end stands, for a control plane that may have been restored from a backup.
+    pub fn claim(&self) -> LaneClaim {
+        LaneClaim {
+            lane: lane_to_wire(self.lane).into(),
+            stream: self.streams.stream(self.lane).0,
+            held_ordinal: self.sealed(),
+            acked_ordinal: self.acked,
+        }
+    }
+
     /// Settles where the two ends stand, at the start of a session.
     pub fn open(&mut self, stream: u32, theirs: Head, next_unspooled: u64) -> Result<(), LaneError> {
         if stream != self.streams.stream(self.lane).0 {
@@ -124,7 +135,14 @@ impl LaneSender {
         } else {
             self.check_boundary(theirs)?;
         }
-        // A control plane that was restored from a backup may be further back than it once was.
+        if theirs.last < self.acked {
+            tracing::warn!(
+                lane = self.lane.as_str(),
+                theirs = theirs.last,
+                acknowledged = self.acked,
+                "the control plane was put back to an earlier state; sending again what it has acknowledged"
+            );
+        }
         self.acked = self.acked.min(theirs.last);
         self.confirmed = theirs.last;
         self.flow = Some(Flow::new(theirs.last.saturating_add(1)));

@@ -59,7 +59,8 @@ impl Session {
         let channel = sender.link.connect().await?;
         let mut client = EdgeServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
         let (out, queue) = mpsc::channel(QUEUE);
-        let open = Open { epoch: sender.log.streams().epoch };
+        let lanes = Lane::ALL.iter().map(|lane| sender.lanes[*lane].claim()).collect();
+        let open = Open { epoch: sender.log.streams().epoch, lanes };
         send(&out, publish_request::Message::Open(open))?;
         let opening = async {
             let mut inbound = client.publish(ReceiverStream::new(queue)).await?.into_inner();

@@ -27,6 +27,7 @@ pub async fn close(app: &App, tenant: TenantId, request: &CloseRequest) -> Resul
         return Err(AppError::invalid("through", "use an instant that has passed"));
     }
     app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
+    settle::check_not_frozen(app).await?;
     // What the caller sent, not what it came to: "now" is another instant in the retry.
     let sent = format!("close {:?}", request.through);
     let shard = ShardKey::settlement(tenant);

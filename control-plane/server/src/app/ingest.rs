@@ -1,11 +1,12 @@
 //! One sealed batch: checked against the edge that sent it, then committed to the journal.
 
-use super::{App, clock};
+use super::{App, clock, restore};
 use crate::error::AppError;
 use control_plane_store::StoreError;
-use control_plane_store::fleet::{Edge, LaneHead};
+use control_plane_store::fleet::{Edge, LaneClaim, LaneHead};
 use control_plane_store::journal::{AppendOutcome, BatchHeader, NewBatch};
 use proto_model::{Lane, StreamNo};
+use proto_wire::convert::lane_from_wire;
 use proto_wire::edge_v1;
 use proto_wire::envelope::{AckStatement, EnvelopeError, Header, SealedBatch};
 use proto_wire::keys::PublicKey;
@@ -42,11 +43,23 @@ pub enum Verdict {
 pub async fn open_session(
     app: &App,
     edge: &Edge,
-    epoch: u32,
+    open: &edge_v1::Open,
 ) -> Result<(OpenSession, Vec<LaneHead>), AppError> {
-    let opened = app.store.open_session(edge.id, epoch, clock::now()).await?;
+    let claims: Vec<LaneClaim> = open.lanes.iter().filter_map(claim_from_wire).collect();
+    let opened = app.store.open_session(edge.id, open.epoch, &claims, clock::now()).await;
+    let opened = opened.map_err(|error| restore::refused(app, edge.id, open.epoch, error))?;
+    if opened.adopted {
+        tracing::warn!(edge = %edge.id, epoch = open.epoch, "an edge goes on with an epoch that the restore had forgotten");
+    }
+    restore::compare(app, edge.id, &claims, &opened.heads).await?;
     let streams = opened.heads.iter().map(|head| (head.lane, head.stream)).collect();
-    Ok((OpenSession { session: opened.session, epoch, streams }, opened.heads))
+    Ok((OpenSession { session: opened.session, epoch: open.epoch, streams }, opened.heads))
+}
+
+fn claim_from_wire(claim: &edge_v1::LaneClaim) -> Option<LaneClaim> {
+    let lane = lane_from_wire(claim.lane).ok()?;
+    let (held, signed_for) = (claim.held_ordinal, claim.acked_ordinal);
+    Some(LaneClaim { lane, stream: StreamNo(claim.stream), held, signed_for })
 }
 
 pub async fn take_batch(

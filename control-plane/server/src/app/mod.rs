@@ -16,6 +16,7 @@ pub mod orders;
 pub mod project;
 pub mod recent;
 pub mod replay;
+pub mod restore;
 pub mod retention;
 pub mod rules;
 pub mod rules_json;

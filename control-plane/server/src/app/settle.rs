@@ -21,10 +21,23 @@ pub async fn close_period(
         return Err(AppError::invalid("through", "use an instant that has passed"));
     }
     app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
+    check_not_frozen(app).await?;
     let shard = ShardKey::settlement(tenant);
     let ordinal = app.store.append_intake(shard, &Input::ClosePeriod { through }, now).await?;
     super::money::wait_applied(app, shard, ordinal, WAIT).await?;
     statements(app, tenant, through).await
+}
+
+/// Closing a period makes payouts, which cannot be taken back: not before somebody has looked at what a restore
+/// may have lost.
+pub(super) async fn check_not_frozen(app: &App) -> Result<(), AppError> {
+    let Some(freeze) = app.store.freeze().await? else { return Ok(()) };
+    let message = format!(
+        "Payouts are frozen: {}. An operator lifts that with POST /v1/deployment/reconcile once every edge has \
+         returned; everything else goes on.",
+        freeze.reason
+    );
+    Err(AppError::Conflict { code: "payouts_frozen", message })
 }
 
 /// The statements of the period that ended at `through`; they are the newest ones unless somebody has

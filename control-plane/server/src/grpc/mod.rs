@@ -5,7 +5,7 @@ mod enroll;
 mod publish;
 mod watch;
 
-use crate::app::{App, clock};
+use crate::app::{App, clock, restore};
 use crate::ca::{self, CaError};
 use crate::error::{AppError, chain};
 use crate::listen::{self, Bounded};
@@ -92,7 +92,10 @@ impl Edges {
         match self.app.store.get_edge(id).await {
             Ok(edge) if !edge.revoked => Ok(edge),
             Ok(_) => Err(Status::permission_denied("this edge was revoked")),
-            Err(StoreError::NotFound) => Err(Status::permission_denied("this edge is not known here")),
+            Err(StoreError::NotFound) => {
+                restore::notice(&self.app, id, "an edge with a certificate of ours is not known here");
+                Err(Status::permission_denied("this edge is not known here"))
+            }
             Err(error) => Err(status(error.into())),
         }
     }

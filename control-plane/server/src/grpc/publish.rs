@@ -46,7 +46,7 @@ impl Session {
                 Ok(None) | Err(_) => return,
             };
             let result = match message {
-                Up::Open(open) => self.on_open(open.epoch).await,
+                Up::Open(open) => self.on_open(open).await,
                 Up::Batch(batch) => self.on_batch(batch).await,
             };
             if result.is_err() {
@@ -55,8 +55,8 @@ impl Session {
         }
     }
 
-    async fn on_open(&mut self, epoch: u32) -> Result<(), Ended> {
-        match ingest::open_session(&self.app, &self.edge, epoch).await {
+    async fn on_open(&mut self, open: edge_v1::Open) -> Result<(), Ended> {
+        match ingest::open_session(&self.app, &self.edge, &open).await {
             Ok((session, heads)) => {
                 let ack =
                     OpenAck { session: session.number(), heads: heads.iter().map(head_to_wire).collect() };

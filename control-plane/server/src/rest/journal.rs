@@ -60,6 +60,24 @@ pub struct ProblemView {
     pub problem: String,
 }
 
+impl From<verify::Verification> for VerificationView {
+    fn from(report: verify::Verification) -> Self {
+        Self {
+            ok: report.ok(),
+            streams: report.streams,
+            batches: report.batches,
+            events: report.events,
+            personal_values: report.values,
+            set_aside: report.set_aside,
+            dropped_batches: report.dropped,
+            dropped_before: report.dropped_before.map(Time),
+            cut_streams: report.cut.into_iter().map(CutStreamView::from).collect(),
+            problems_found: report.found,
+            problems: report.problems.into_iter().map(ProblemView::from).collect(),
+        }
+    }
+}
+
 impl From<verify::Problem> for ProblemView {
     fn from(problem: verify::Problem) -> Self {
         Self {
@@ -78,18 +96,5 @@ impl From<verify::Problem> for ProblemView {
 #[utoipa::path(post, path = "/v1/journal/verify", tag = "operator",
     responses((status = 200, description = "What was found", body = VerificationView)))]
 pub async fn verify_journal(State(api): State<Api>) -> Reply<Json<VerificationView>> {
-    let report = verify::verify_journal(&api.app().store).await?;
-    Ok(Json(VerificationView {
-        ok: report.ok(),
-        streams: report.streams,
-        batches: report.batches,
-        events: report.events,
-        personal_values: report.values,
-        set_aside: report.set_aside,
-        dropped_batches: report.dropped,
-        dropped_before: report.dropped_before.map(Time),
-        cut_streams: report.cut.into_iter().map(CutStreamView::from).collect(),
-        problems_found: report.found,
-        problems: report.problems.into_iter().map(ProblemView::from).collect(),
-    }))
+    Ok(Json(verify::verify_journal(&api.app().store).await?.into()))
 }

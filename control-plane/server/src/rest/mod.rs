@@ -9,6 +9,7 @@ mod clicks;
 mod commissions;
 mod conversions;
 mod customers;
+mod deployment;
 mod edges;
 mod envelope;
 mod explain;

@@ -3,9 +3,9 @@
 use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
-    Api, advertisers, api_keys, clicks, commissions, conversions, customers, edges, health, journal, ledger,
-    links, offers, order_events, partners, programs, reports, rule_report, rule_sets, settlements, signals,
-    statements, tenants, touches,
+    Api, advertisers, api_keys, clicks, commissions, conversions, customers, deployment, edges, health,
+    journal, ledger, links, offers, order_events, partners, programs, reports, rule_report, rule_sets,
+    settlements, signals, statements, tenants, touches,
 };
 use axum::response::IntoResponse;
 use http::{Method, header};
@@ -45,6 +45,8 @@ fn operator_routes() -> OpenApiRouter<Api> {
         .routes(routes!(edges::revoke_edge))
         .routes(routes!(edges::release_edge))
         .routes(routes!(journal::verify_journal))
+        .routes(routes!(deployment::get_deployment))
+        .routes(routes!(deployment::reconcile))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
         .routes(routes!(api_keys::revoke_api_key))
 }

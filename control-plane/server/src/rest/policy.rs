@@ -53,6 +53,8 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/v1/edges/{edge_id}/revoke", Policy::Operator),
     route(POST, "/v1/edges/{edge_id}/release", Policy::Operator),
     route(POST, "/v1/journal/verify", Policy::Operator),
+    route(GET, "/v1/deployment", Policy::Operator),
+    route(POST, "/v1/deployment/reconcile", Policy::Operator),
 
     route(GET, "/v1/api-keys", Policy::Either),
     route(POST, "/v1/api-keys", Policy::Either),

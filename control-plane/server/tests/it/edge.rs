@@ -113,7 +113,7 @@ impl Edge {
 
     pub async fn open(&self) -> Publisher {
         let mut publisher = Publisher::connect(self).await.unwrap();
-        let reply = publisher.ask(Up::Open(Open { epoch: self.epoch.epoch })).await.unwrap();
+        let reply = publisher.ask(Up::Open(Open { epoch: self.epoch.epoch, lanes: vec![] })).await.unwrap();
         let Down::OpenAck(ack) = reply else { panic!("{reply:?}") };
         publisher.session = ack.session;
         publisher

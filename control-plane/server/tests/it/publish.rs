@@ -26,7 +26,7 @@ fn proven(edge: &Edge, ack: &Ack) -> AckStatement {
 
 async fn heads(edge: &Edge) -> Vec<LaneHead> {
     let mut publisher = Publisher::connect(edge).await.unwrap();
-    match publisher.ask(Up::Open(Open { epoch: edge.epoch.epoch })).await.unwrap() {
+    match publisher.ask(Up::Open(Open { epoch: edge.epoch.epoch, lanes: vec![] })).await.unwrap() {
         Down::OpenAck(ack) => ack.heads,
         other => panic!("{other:?}"),
     }
@@ -176,9 +176,10 @@ async fn a_stream_begins_with_open_in_the_newest_epoch() {
     let mut early = Publisher::connect(&edge).await.unwrap();
     assert_eq!(early.send(&batch).await.unwrap_err().code(), Code::FailedPrecondition);
     let mut unknown = Publisher::connect(&edge).await.unwrap();
-    let open = Up::Open(Open { epoch: edge.epoch.epoch + 7 });
-    let refused = unknown.ask(open).await.unwrap();
-    assert!(matches!(&refused, Down::Refusal(refusal) if refusal.kind() == Kind::Fenced), "{refused:?}");
+    let open = Up::Open(Open { epoch: edge.epoch.epoch + 7, lanes: vec![] });
+    assert_eq!(unknown.ask(open).await.unwrap_err().code(), Code::FailedPrecondition);
+    let suspected = plane.status("restore");
+    assert!(matches!(suspected, Some(Status::Degraded(_))), "was the database put back? {suspected:?}");
 
     // A new spool: the old epoch's batches are refused, ordinals start again in new streams.
     let mut publisher = edge.open().await;
@@ -187,6 +188,9 @@ async fn a_stream_begins_with_open_in_the_newest_epoch() {
     let reason = OpenEpochRequest { reason: "the disk was replaced".into() };
     edge.epoch = edge.client().await.open_epoch(reason).await.unwrap().into_inner();
     assert!(edge.epoch.epoch > old.epoch && edge.epoch.traffic_stream != old.traffic_stream);
+    let mut late = Publisher::connect(&edge).await.unwrap();
+    let refused = late.ask(Up::Open(Open { epoch: old.epoch, lanes: vec![] })).await.unwrap();
+    assert!(matches!(&refused, Down::Refusal(refusal) if refusal.kind() == Kind::Fenced), "{refused:?}");
     let mut publisher = edge.open().await;
     assert_eq!(publisher.refusal(&batch).await.kind(), Kind::Invalid);
     publisher.ack(&clicks(&edge, &mut edge.lane(Lane::Traffic), &catalog, 1)).await;

@@ -60,14 +60,14 @@ async fn stream_numbers_are_never_reused() {
 async fn sessions_rise_and_old_epochs_are_fenced() {
     let store = store().await;
     let edge = edge(&store, 1).await;
-    let next = store.open_session(edge.id, 1, NOW).await.unwrap();
+    let next = store.open_session(edge.id, 1, &[], NOW).await.unwrap();
     assert!(next.session > edge.session);
     let lanes: Vec<_> =
         next.heads.iter().map(|head| (head.lane, head.last_ordinal, head.head_hash)).collect();
     assert_eq!(lanes, [(Lane::Money, 0, [0; 32]), (Lane::Traffic, 0, [0; 32])]);
     store.open_epoch(edge.id, "disk lost", NOW).await.unwrap();
-    assert!(matches!(store.open_session(edge.id, 1, NOW).await, Err(StoreError::Fenced)));
-    store.open_session(edge.id, 2, NOW).await.unwrap();
+    assert!(matches!(store.open_session(edge.id, 1, &[], NOW).await, Err(StoreError::Fenced)));
+    store.open_session(edge.id, 2, &[], NOW).await.unwrap();
 }
 
 #[tokio::test]
@@ -75,12 +75,12 @@ async fn a_revoked_edge_opens_nothing() {
     let store = store().await;
     let edge = edge(&store, 1).await;
     store.set_edge_certificate(edge.id, "beef", NOW).await.unwrap();
-    store.open_session(edge.id, 1, NOW.plus_secs(5)).await.unwrap();
+    store.open_session(edge.id, 1, &[], NOW.plus_secs(5)).await.unwrap();
     let row = store.get_edge(edge.id).await.unwrap();
     assert_eq!((row.certificate_serial.as_str(), row.last_seen_at), ("beef", Some(NOW.plus_secs(5))));
     store.revoke_edge(edge.id).await.unwrap();
     assert!(store.get_edge(edge.id).await.unwrap().revoked);
-    assert!(matches!(store.open_session(edge.id, 1, NOW).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.open_session(edge.id, 1, &[], NOW).await, Err(StoreError::NotFound)));
     assert!(matches!(store.open_epoch(edge.id, "again", NOW).await, Err(StoreError::NotFound)));
     assert!(matches!(store.set_edge_certificate(edge.id, "cafe", NOW).await, Err(StoreError::NotFound)));
     assert!(matches!(store.revoke_edge(EdgeId::from_random(5)).await, Err(StoreError::NotFound)));

@@ -118,12 +118,12 @@ async fn only_the_newest_session_and_epoch_write() {
     let store = store().await;
     let (edge, ..) = two_batches(&store).await;
     let next = edge.batch(6, 6, [2; 32], 3);
-    let session = store.open_session(edge.id, 1, NOW).await.unwrap().session;
+    let session = store.open_session(edge.id, 1, &[], NOW).await.unwrap().session;
     assert_eq!(append(&store, &next).await, AppendOutcome::Fenced);
     let current = NewBatch { session, ..next.clone() };
     assert_eq!(append(&store, &current).await, AppendOutcome::Appended { seq: 3 });
     store.open_epoch(edge.id, "disk lost", NOW).await.unwrap();
-    let session = store.open_session(edge.id, 2, NOW).await.unwrap().session;
+    let session = store.open_session(edge.id, 2, &[], NOW).await.unwrap().session;
     let old_epoch = NewBatch { session, ..edge.batch(7, 7, [3; 32], 4) };
     assert_eq!(append(&store, &old_epoch).await, AppendOutcome::Fenced);
     store.revoke_edge(edge.id).await.unwrap();

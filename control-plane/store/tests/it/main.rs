@@ -20,6 +20,7 @@ mod owned;
 mod projection;
 mod raw;
 mod reports;
+mod restore;
 mod retention;
 mod sharing;
 mod signatures;

@@ -234,7 +234,7 @@ pub async fn edge(store: &Store, n: u8) -> Edge {
     };
     store.create_join_token(&token).await.unwrap();
     let (edge, epoch) = store.enroll_edge(&token.token_sha256, &new_edge(n), NOW).await.unwrap();
-    let session = store.open_session(edge.id, epoch.epoch, NOW).await.unwrap().session;
+    let session = store.open_session(edge.id, epoch.epoch, &[], NOW).await.unwrap().session;
     Edge { id: edge.id, epoch, session }
 }
 
