@@ -1,6 +1,7 @@
 //! The standalone node: control plane, edge and demo in one process, and the commands around them.
 
 pub mod commands;
+pub mod ctl;
 pub mod database;
 pub mod demo;
 pub mod doctor;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tributary::{commands, doctor, up};
+use tributary::{commands, ctl, doctor, up};
 
 #[derive(Parser)]
 #[command(name = "tributary", version, about = "Affiliate tracking: edge and control plane in one binary")]
@@ -21,6 +21,9 @@ enum Command {
     /// Run the control plane alone.
     #[command(subcommand)]
     ControlPlane(commands::ControlPlane),
+    /// Back up and restore a control plane.
+    #[command(subcommand)]
+    Ctl(ctl::Ctl),
     /// Say what is wrong with an installation, and how to put it right. Exit code 0 = all well, 1 = something is
     /// wrong, 2 = only warnings.
     Doctor(doctor::Options),
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
             Command::Up(options) => up::run(options).await,
             Command::Edge(command) => commands::edge(command).await,
             Command::ControlPlane(command) => commands::control_plane(command).await,
+            Command::Ctl(command) => ctl::run(command).await,
             Command::Openapi => commands::openapi(),
         }
         .map(|()| ExitCode::SUCCESS)
@@ -54,7 +58,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", tributary::error::chain(error.as_ref()));
-            ExitCode::FAILURE
+            ExitCode::from(ctl::exit_code(error.as_ref()))
         }
     }
 }

@@ -12,4 +12,5 @@ mod harness;
 mod main_job;
 mod outage;
 mod privacy;
+mod restore;
 mod rules;
