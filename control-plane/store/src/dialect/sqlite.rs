@@ -68,7 +68,16 @@ impl Pools {
     /// A deferred transaction that turns into a writer fails at once when another writer was faster; an
     /// immediate one waits its turn.
     pub async fn write(&self) -> Result<Connection, sqlx::Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map(Connection::SqliteTx)
+        let begun = match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            // On a full disk SQLite ends the transaction by itself. The driver goes on counting it, and this
+            // connection begins no other.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with("BEGIN IMMEDIATE").await
+            }
+            begun => begun,
+        };
+        begun.map(Connection::SqliteTx)
     }
 
     pub async fn forget_log(&self) -> Result<(), sqlx::Error> {
