@@ -40,7 +40,7 @@ openapi: .ci-needs-cargo ## Write the REST description anew: control-plane/serve
 	mv "$$file.new" "$$file"
 	echo "Wrote $$file" >&2
 
-bench: .ci-needs-cargo ## Measure the shipped edge beside nginx (docs/benchmarks.md); ROUNDS, DURATION, CONNECTIONS
+bench: .ci-needs-cargo ## Measure the edge beside nginx, the store beside bare inserts (docs/benchmarks.md); ONLY=edge|store, ROUNDS
 	@loadtest/bench.sh
 
 clean: ## Remove build output; keeps ./tributary-data and ./.tools

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Measures the shipped edge beside nginx on this machine and prints the figures: docs/benchmarks.md says how
-# and why. Servers have core 0, the generator has core 1. Environment:
-#   ROUNDS, DURATION (s of each run), CONNECTIONS
+# Measures the shipped edge beside nginx, and the control plane's store beside bare inserts, on this machine and
+# prints the figures: docs/benchmarks.md says how and why. Of the edge's part servers have core 0, the generator
+# has core 1. Environment:
+#   ONLY=edge or ONLY=store (one part alone)
+#   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS
+#   STORE_ARGS (more for `loadtest store`, e.g. "--batches 4 --reports 20")
 #   OUT (directory for the figures as JSON)
 #   PROFILE=1 (also says where the edge's CPU time goes; needs perf, Debian's linux-perf)
 #   BENCH_DIR (where the edge's spool and nginx's logs are written: the disk that is measured)
@@ -13,12 +16,19 @@ bin="${CARGO_TARGET_DIR:-target}/dist"
 out=${OUT:-${CARGO_TARGET_DIR:-target}/bench}
 say() { printf '\n== %s\n' "$*"; }
 die() { echo "bench: $*" >&2; exit 1; }
+wanted() { [ "${ONLY:-$1}" = "$1" ]; }
+case "${ONLY:-}" in '' | edge | store) ;; *) die "ONLY is edge or store, not $ONLY" ;; esac
 
 # Packages this needs and a plain Debian may lack. RUNLEVEL=1 keeps apt from starting an nginx of its own.
 install_missing() {
   local missing=() as_root=()
-  command -v nginx > /dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
-  command -v curl > /dev/null || missing+=(curl)
+  if wanted edge; then
+    command -v nginx > /dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+    command -v curl > /dev/null || missing+=(curl)
+  fi
+  if wanted store; then
+    command -v initdb > /dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || missing+=(postgresql)
+  fi
   command -v taskset > /dev/null || missing+=(util-linux)
   [ "${#missing[@]}" -gt 0 ] || return 0
   command -v apt-get > /dev/null || die "install ${missing[*]} and run this again"
@@ -37,7 +47,7 @@ install_missing
 nginx=$(command -v nginx || echo /usr/sbin/nginx)
 if [ -z "${NO_BUILD:-}" ]; then
   echo "Building as shipped (fat LTO: takes minutes) ..." >&2
-  cargo build --locked --profile dist -p tributary -p edge -p loadtest
+  cargo build --locked --profile dist -p tributary -p edge -p loadtest -p control-plane-testing
 fi
 
 mkdir -p "$out" "${BENCH_DIR:-$out}"
@@ -62,6 +72,43 @@ wait_for() {
     sleep 0.05
   done
 }
+
+say "This machine"
+echo "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores; Linux $(uname -r)"
+echo "commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown); $(rustc --version)"
+echo "files on $(stat -f -c %T "$dir"), $(df --output=source "$dir" | tail -n 1); load $(cut -d ' ' -f 1-3 /proc/loadavg)"
+
+# ---- the store: SQLite, then a PostgreSQL that means its commits
+measure_store() {
+  local name=$1
+  shift
+  # shellcheck disable=SC2086
+  "$bin/loadtest" store --rounds "$rounds" --json "$out/store-$name.json" ${STORE_ARGS:-} "$@" \
+    2> >(tee "$out/store-$name.log" >&2)
+}
+if wanted store; then
+  say "Store on SQLite"
+  measure_store sqlite --database "sqlite://$dir/ours.db" --other "sqlite://$dir/bare.db"
+  rm -f "$dir"/*.db*
+
+  # PostgreSQL runs as a user of its own, who must get in.
+  chmod 711 "$dir"
+  mkdir -m 777 "$dir/postgres"
+  mkfifo "$dir/keep"
+  "$bin/control-plane-testing" --in "$dir/postgres" --databases 2 --set fsync=on --set full_page_writes=on \
+    --set shared_buffers=512MB --set max_wal_size=4GB < "$dir/keep" > "$dir/urls" 2> "$dir/postgres.log" &
+  postgres=$!
+  exec 3> "$dir/keep"
+  pids+=("$postgres")
+  two_urls() { [ "$(wc -l < "$dir/urls")" -eq 2 ]; }
+  wait_for 60 "$postgres" "$dir/postgres.log" two_urls
+  { read -r ours; read -r other; } < "$dir/urls"
+  say "Store on PostgreSQL, fsync and synchronous_commit on"
+  measure_store postgres --database "$ours" --other "$other"
+  exec 3>&-
+  wait "$postgres" || true
+fi
+wanted edge || exit 0
 
 # ---- the control plane makes the tenant, the offer and its link, and lets the edge in
 taskset -c 1 "$bin/tributary" control-plane run --data-dir "$dir/control" --listen 127.0.0.1:0 \
@@ -143,10 +190,8 @@ start_nginx || start_nginx || start_nginx || { cat "$dir/nginx.log" >&2; die "ng
 worker=$(tr -d ' ' < "/proc/$master/task/$master/children")
 plain=http://127.0.0.1:$port buffered=http://127.0.0.1:$((port + 1))
 
-say "This machine"
-echo "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores; Linux $(uname -r)"
-echo "$("$nginx" -v 2>&1); $("$bin/tributary" --version), commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown); $(rustc --version)"
-echo "spool and logs on $(stat -f -c %T "$dir"), $(df --output=source "$dir" | tail -n 1); load $(cut -d ' ' -f 1-3 /proc/loadavg)"
+say "Edge"
+echo "$("$nginx" -v 2>&1); $("$bin/tributary" --version)"
 
 # What sending to the control plane costs the edge: the same clicks with it and without it. It shares the
 # generator's core, so only the edge's CPU time is compared.

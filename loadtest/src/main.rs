@@ -1,6 +1,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
+use control_plane_store::DatabaseUrl;
 use loadtest::compare::{Comparison, Measured, Peer};
-use loadtest::{Load, Outcome, Plan, Schedule};
+use loadtest::{Load, Outcome, Plan, Schedule, store};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ enum Command {
     Run(RunOptions),
     /// Measure several servers in turn, at full speed and at a fixed rate, and compare them.
     Compare(CompareOptions),
+    /// Measure the control plane on a database: ingest, projection, money engine, reports.
+    Store(StoreOptions),
     /// Write the country database in which every address of --forwarded is found.
     Geo { file: PathBuf },
 }
@@ -67,6 +70,33 @@ struct CompareOptions {
 }
 
 #[derive(clap::Args)]
+struct StoreOptions {
+    /// An empty one for the control plane: sqlite://path or postgres://user@host/database
+    #[arg(long)]
+    database: DatabaseUrl,
+    /// Another one of the same kind, for bare inserts of the same rows
+    #[arg(long)]
+    other: DatabaseUrl,
+    #[arg(long, default_value_t = 8)]
+    rounds: u32,
+    /// Batches in each round
+    #[arg(long, default_value_t = 16)]
+    batches: usize,
+    /// Clicks in each batch
+    #[arg(long, default_value_t = 2_048)]
+    clicks: usize,
+    /// Conversions in each round
+    #[arg(long, default_value_t = 1_280)]
+    conversions: usize,
+    /// How often each report is asked for
+    #[arg(long, default_value_t = 200)]
+    reports: u32,
+    /// Write all figures of all rounds to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
 struct Client {
     /// Kept open; each carries one request at a time
     #[arg(long, default_value_t = 64)]
@@ -92,6 +122,7 @@ fn main() -> ExitCode {
     let complete = match Arguments::parse().command {
         Command::Run(options) => run(options),
         Command::Compare(options) => compare(options),
+        Command::Store(options) => store(options),
         Command::Geo { file } => loadtest::write_geo(&file).map(|()| true).map_err(Into::into),
     };
     match complete {
@@ -142,10 +173,20 @@ fn compare(options: CompareOptions) -> Result<bool, Box<dyn Error>> {
         Format::Table => print!("{}", loadtest::compare::table(&measured)),
         Format::Json => println!("{}", loadtest::compare::json(&measured)),
     }
-    json.as_deref().map_or(Ok(()), |file| write(file, &measured))?;
+    json.as_deref().map_or(Ok(()), |file| write(file, &loadtest::compare::json(&measured)))?;
     Ok(measured.errors().is_empty())
 }
 
-fn write(file: &Path, measured: &Measured) -> std::io::Result<()> {
-    std::fs::write(file, format!("{:#}\n", loadtest::compare::json(measured)))
+fn store(options: StoreOptions) -> Result<bool, Box<dyn Error>> {
+    let StoreOptions { database, other, rounds, batches, clicks, conversions, reports, json } = options;
+    let plan =
+        store::Plan { rounds, batches, clicks, conversions, reports, tell: |line| eprintln!("{line}") };
+    let measured = store::run(&database, &other, plan)?;
+    print!("{}", measured.table());
+    json.as_deref().map_or(Ok(()), |file| write(file, &measured.json()))?;
+    Ok(true)
+}
+
+fn write(file: &Path, figures: &serde_json::Value) -> std::io::Result<()> {
+    std::fs::write(file, format!("{figures:#}\n"))
 }

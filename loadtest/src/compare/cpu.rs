@@ -27,6 +27,36 @@ pub fn of(pids: &[u32]) -> Result<f64, CpuError> {
     pids.iter().map(|pid| read(format!("/proc/{pid}/stat"), process)).sum()
 }
 
+/// The process that started this one.
+pub fn parent(pid: u32) -> Result<u32, CpuError> {
+    read(format!("/proc/{pid}/stat"), |stat| field(stat, 1))
+}
+
+/// The same to the nanosecond, of the threads that have not ended.
+pub fn precise(pid: u32) -> Result<f64, CpuError> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = std::fs::read_dir(&path).map_err(|source| CpuError::Read { path: path.clone(), source })?;
+    let nanos = |schedstat: &str| schedstat.split_ascii_whitespace().next()?.parse::<u64>().ok();
+    let of_task = |task: std::fs::DirEntry| {
+        // One that has just ended is left out.
+        read(task.path().join("schedstat").display().to_string(), nanos).unwrap_or_default()
+    };
+    Ok(tasks.flatten().map(of_task).sum::<u64>() as f64 / 1e9)
+}
+
+/// Of a server that has a process for each connection: itself and its processes.
+pub fn family(pid: u32) -> Result<f64, CpuError> {
+    let children = read(format!("/proc/{pid}/task/{pid}/children"), |text| Some(text.to_owned()))?;
+    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+    // One that has just ended is left out.
+    Ok(precise(pid)? + children.map(|child| precise(child).unwrap_or_default()).sum::<f64>())
+}
+
+/// Counted from the one after the name.
+fn field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number)?.parse().ok()
+}
+
 fn process(stat: &str) -> Option<f64> {
     // The name of the program stands in parentheses and may hold anything, spaces and parentheses too.
     let (_, fields) = stat.rsplit_once(')')?;
@@ -75,7 +105,10 @@ mod tests {
         let stat = "12 (a (b) c) S 1 12 12 0 -1 4194560 25 0 0 0 250 50 7 7 20 0 1 0 100 0 0";
         assert_eq!(process(stat), Some(3.0));
         assert_eq!(process("12 (a) S 1"), None);
+        assert_eq!(field(stat, 1), Some(1u32));
         assert!(of(&[std::process::id()]).unwrap() >= 0.0);
+        assert!(family(std::process::id()).unwrap() >= 0.0);
+        assert!(parent(std::process::id()).unwrap() > 0);
         assert!(matches!(of(&[u32::MAX]), Err(CpuError::Read { .. })));
     }
 

@@ -1,7 +1,7 @@
 //! Several servers on one machine, measured in turn: forth and back (ABBA), so that what drifts or disturbs
 //! meets all of them, and compared round by round.
 
-mod cpu;
+pub(crate) mod cpu;
 mod peer;
 mod report;
 pub mod stats;
