@@ -27,6 +27,7 @@ mod retention;
 mod sharing;
 mod signatures;
 mod tenants;
+mod tls;
 mod walls;
 mod world;
 mod write_once;
