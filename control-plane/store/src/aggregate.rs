@@ -7,7 +7,8 @@ use crate::codec::{
     events_to_json, reason,
 };
 use crate::intake::advertiser_column;
-use crate::row::{Columns, Id, big, take_seq};
+use crate::money::Numbers;
+use crate::row::{Columns, Id, big, found};
 use crate::sql::{Connection, Query, Row, query};
 use control_plane_domain::intake::{ClickCredit, ConversionKey, CustomerRef, IntakeItem, ShardKey};
 use control_plane_domain::order::{Commission, CommissionStatus, Conversion, ConversionStatus, Order};
@@ -134,40 +135,46 @@ pub(crate) async fn load_order(
     Ok(Some((order, row.time("updated_at")?)))
 }
 
-/// Writes the aggregate as it stands after `item`. What it was `before`, if that is known, spares the
-/// conversions that have not changed: a browser can claim hundreds of them in one order.
+/// Writes the aggregate as it stands after `item`. What it was `before` (`None` = not there) says which rows
+/// are new and which have changed: a browser can claim hundreds of conversions in one order.
 pub(crate) async fn put_order(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
     before: Option<&Order>,
     order: &Order,
 ) -> Result<(), StoreError> {
-    put_order_row(conn, shard, item, order).await?;
-    let stored = |conversion: &Conversion| before.and_then(|order| order.conversions.get(&conversion.key));
-    for conversion in order.conversions.values().filter(|c| stored(c) != Some(*c)) {
-        put_conversion(conn, shard, item, conversion).await?;
-        put_commission(conn, shard, item, conversion).await?;
+    put_order_row(conn, numbers, shard, item, before, order).await?;
+    for conversion in order.conversions.values() {
+        let before = before.and_then(|order| order.conversions.get(&conversion.key));
+        if before == Some(conversion) {
+            continue;
+        }
+        put_conversion(conn, numbers, shard, item, before, conversion).await?;
+        put_commission(conn, numbers, shard, item, before, conversion).await?;
     }
     Ok(())
 }
 
 async fn put_order_row(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
+    before: Option<&Order>,
     order: &Order,
 ) -> Result<(), StoreError> {
+    const CHANGE: &str = "UPDATE orders SET events = $4, refused_pixels = $5, updated_ordinal = $6, \
+        updated_at = $7 WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
+    const NEW: &str = "INSERT INTO orders (tenant_id, advertiser_id, order_id, events, refused_pixels, \
+        updated_ordinal, updated_at, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let events = events_to_json(&order.events)?;
-    let sql = "UPDATE orders SET events = $4, refused_pixels = $5, updated_ordinal = $6, updated_at = $7 \
-        WHERE tenant_id = $1 AND advertiser_id = $2 AND order_id = $3";
-    let updated = bind_order(sql, shard, item, order, &events).execute(&mut *conn).await?;
-    if updated == 0 {
-        let seq = take_seq(conn, shard.tenant.column(), "orders", 1).await?;
-        let sql = "INSERT INTO orders (tenant_id, advertiser_id, order_id, events, refused_pixels, \
-            updated_ordinal, updated_at, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        bind_order(sql, shard, item, order, &events).bind(seq).execute(conn).await?;
+    if before.is_some() {
+        return found(bind_order(CHANGE, shard, item, order, &events).execute(conn).await?);
     }
+    let seq = numbers.take(conn, "orders").await?;
+    bind_order(NEW, shard, item, order, &events).bind(seq).execute(conn).await?;
     Ok(())
 }
 
@@ -190,28 +197,29 @@ fn bind_order<'q>(
 
 async fn put_conversion(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
+    before: Option<&Conversion>,
     conversion: &Conversion,
 ) -> Result<(), StoreError> {
-    let columns = ConversionColumns::of(conversion)?;
-    let sql = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, \
+    const CHANGE: &str = "UPDATE conversions SET authority = $3, amount_minor = $4, currency = $5, \
         amount_authority = $6, customer = $7, coupon = $8, occurred_at = $9, hour = $10, \
         status = $11, reason = $12, link_id = $13, offer_id = $14, partner_id = $15, decision = $16, \
         conflicts = $17, more_conflicts = $18, duplicates = $19, first_ordinal = $20, last_ordinal = $21, \
         amount_source = $22 WHERE tenant_id = $1 AND id = $2";
-    let updated = columns.bind(sql, shard).execute(&mut *conn).await?;
-    if updated > 0 {
-        return Ok(());
-    }
-    let seq = take_seq(conn, shard.tenant.column(), "conversions", 1).await?;
-    let sql = "INSERT INTO conversions (tenant_id, id, authority, amount_minor, currency, amount_authority, \
-        customer, coupon, occurred_at, hour, status, reason, link_id, offer_id, partner_id, decision, \
-        conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal, amount_source, \
+    const NEW: &str = "INSERT INTO conversions (tenant_id, id, authority, amount_minor, currency, \
+        amount_authority, customer, coupon, occurred_at, hour, status, reason, link_id, offer_id, partner_id, \
+        decision, conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal, amount_source, \
         seq, advertiser_id, order_id, goal, event_id, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
         $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+    let columns = ConversionColumns::of(conversion)?;
+    if before.is_some_and(|before| before.id == conversion.id) {
+        return found(columns.bind(CHANGE, shard).execute(conn).await?);
+    }
+    let seq = numbers.take(conn, "conversions").await?;
     columns
-        .bind(sql, shard)
+        .bind(NEW, shard)
         .bind(seq)
         .bind(advertiser_column(shard))
         .bind(&conversion.key.order_id)
@@ -275,34 +283,37 @@ impl<'a> ConversionColumns<'a> {
 
 async fn put_commission(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
+    before: Option<&Conversion>,
     conversion: &Conversion,
 ) -> Result<(), StoreError> {
-    let Some(commission) = &conversion.commission else {
-        return drop_commission(conn, shard, conversion.id).await;
-    };
+    const CHANGE: &str = "UPDATE commissions SET partner_id = $4, offer_id = $5, terms_version = $6, \
+        basis = $7, amount_minor = $8, currency = $9, status = $10, reason = $11, hold_until = $12, \
+        approved_at = $13, statement_id = $14, postings = $15, updated_at = $16 \
+        WHERE tenant_id = $1 AND id = $2 AND conversion_id = $3";
+    const NEW: &str = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, \
+        terms_version, basis, amount_minor, currency, status, reason, hold_until, approved_at, \
+        statement_id, postings, updated_at, recorded_at, seq, advertiser_id, order_id) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19)";
+    let before = before.and_then(|conversion| conversion.commission.as_ref());
+    let same = before.map(|before| before.id) == conversion.commission.as_ref().map(|now| now.id);
+    if before.is_some() && !same {
+        drop_commission(conn, shard, conversion.id).await?;
+    }
+    let Some(commission) = &conversion.commission else { return Ok(()) };
     let basis = basis_to_json(&Basis {
         plan: commission.plan.clone(),
         hold: commission.hold,
         trust_pixel: commission.trust_pixel,
     })?;
-    let sql = "UPDATE commissions SET partner_id = $4, offer_id = $5, terms_version = $6, basis = $7, \
-        amount_minor = $8, currency = $9, status = $10, reason = $11, hold_until = $12, approved_at = $13, \
-        statement_id = $14, postings = $15, updated_at = $16 \
-        WHERE tenant_id = $1 AND id = $2 AND conversion_id = $3";
-    let updated =
-        bind_commission(sql, shard, item, conversion.id, commission, &basis).execute(&mut *conn).await?;
-    if updated > 0 {
-        return Ok(());
+    if same {
+        let change = bind_commission(CHANGE, shard, item, conversion.id, commission, &basis);
+        return found(change.execute(conn).await?);
     }
-    drop_commission(conn, shard, conversion.id).await?;
-    let seq = take_seq(conn, shard.tenant.column(), "commissions", 1).await?;
-    let sql = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, \
-        terms_version, basis, amount_minor, currency, status, reason, hold_until, approved_at, \
-        statement_id, postings, updated_at, recorded_at, seq, advertiser_id, order_id) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19)";
-    bind_commission(sql, shard, item, conversion.id, commission, &basis)
+    let seq = numbers.take(conn, "commissions").await?;
+    bind_commission(NEW, shard, item, conversion.id, commission, &basis)
         .bind(seq)
         .bind(advertiser_column(shard))
         .bind(&conversion.key.order_id)

@@ -1,9 +1,11 @@
 //! Reports over the roll-ups and the decided conversions.
 
+use crate::dialect::CLICKS_OF_LINK;
 use crate::projection::HitKind;
 use crate::row::{Columns, Id};
-use crate::sql::{Query, Row, query};
+use crate::sql::{Connection, Query, Row, Sql, query};
 use crate::{Store, StoreError};
+use proto_model::time::HOUR_US;
 use proto_model::{
     AdvertiserId, Amount, LinkId, OfferId, PartnerId, Reason, TenantId, UnixMicros, VerdictKind,
 };
@@ -110,15 +112,14 @@ impl Key {
     }
 }
 
-/// The first rows of the report are among the first of each part, so each part is cut at the limit.
 const CLICKS: &str = "SELECT hour, link_id, offer_id, partner_id, advertiser_id, \
     CAST(sum(CASE WHEN verdict <> 2 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
     CAST(sum(CASE WHEN verdict = 1 THEN hits ELSE 0 END) AS BIGINT) AS flagged, \
     CAST(sum(CASE WHEN verdict = 2 THEN hits ELSE 0 END) AS BIGINT) AS blocked \
-    FROM rollup_links WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $9 AND link_id <> 0 \
+    FROM rollup_links WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $8 AND link_id <> 0 \
     AND ($4 IS NULL OR advertiser_id = $4) AND ($5 IS NULL OR offer_id = $5) \
     AND ($6 IS NULL OR partner_id = $6) AND ($7 IS NULL OR link_id = $7) \
-    GROUP BY hour, link_id, offer_id, partner_id, advertiser_id ORDER BY hour DESC, link_id LIMIT $8";
+    GROUP BY hour, link_id, offer_id, partner_id, advertiser_id";
 
 const CONVERSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
     count(*) AS conversions, c.currency AS currency, CAST(sum(c.amount_minor) AS BIGINT) AS minor \
@@ -143,7 +144,12 @@ const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id
     GROUP BY start, rule_set_version, rule_id, verdict \
     ORDER BY start DESC, rule_set_version DESC, rule_id, verdict LIMIT $7 OFFSET $8";
 
-fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
+/// Newest hours first, since a report shows so many rows and then ends: the first part is an hour long, and each
+/// the multiple of the one before it. So what is read follows what is shown, and not how long the period is.
+const FIRST_PART: i64 = HOUR_US;
+const LONGER: i64 = 6;
+
+fn bind_filter<'q>(sql: impl Into<Sql>, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
     query(sql)
         .bind(tenant.column())
         .bind(filter.from.0)
@@ -159,6 +165,39 @@ fn coded<T>(row: &Row, name: &'static str, from_code: impl Fn(u8) -> Option<T>) 
     from_code(code).ok_or_else(|| StoreError::corrupt(name, code))
 }
 
+async fn read_part(
+    conn: &mut Connection,
+    tenant: TenantId,
+    part: &ReportFilter,
+    report: &mut BTreeMap<Key, LinkHour>,
+) -> Result<(), StoreError> {
+    let clicks = match part.link {
+        None => bind_filter(CLICKS, tenant, part).bind(HitKind::Click.code()),
+        Some(_) => bind_filter(CLICKS_OF_LINK, tenant, part).bind(HitKind::Click.code()),
+    };
+    for row in &clicks.fetch_all(&mut *conn).await? {
+        let key = Key::read(row)?;
+        let line = report.entry(key).or_insert_with(|| key.empty());
+        line.clicks = row.number("clicks")?;
+        line.flagged = row.number("flagged")?;
+        line.blocked = row.number("blocked")?;
+    }
+    for row in &bind_filter(CONVERSIONS, tenant, part).fetch_all(&mut *conn).await? {
+        let key = Key::read(row)?;
+        let line = report.entry(key).or_insert_with(|| key.empty());
+        line.conversions += row.number::<u64>("conversions")?;
+        if row.col::<Option<&str>>("currency")?.is_some() {
+            line.sales.push(row.amount("minor", "currency")?);
+        }
+    }
+    for row in &bind_filter(COMMISSIONS, tenant, part).fetch_all(conn).await? {
+        let key = Key::read(row)?;
+        let line = report.entry(key).or_insert_with(|| key.empty());
+        line.commissions.push(row.amount("minor", "currency")?);
+    }
+    Ok(())
+}
+
 impl Store {
     /// By hour and link, newest hour first; at most `limit` rows.
     pub async fn report_links(
@@ -167,29 +206,20 @@ impl Store {
         filter: &ReportFilter,
         limit: u32,
     ) -> Result<Vec<LinkHour>, StoreError> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut report: BTreeMap<Key, LinkHour> = BTreeMap::new();
-        let clicks = bind_filter(CLICKS, tenant, filter).bind(i64::from(limit)).bind(HitKind::Click.code());
-        for row in &clicks.fetch_all(&mut self.read(tenant).await?).await? {
-            let key = Key::read(row)?;
-            let line = report.entry(key).or_insert_with(|| key.empty());
-            line.clicks = row.number("clicks")?;
-            line.flagged = row.number("flagged")?;
-            line.blocked = row.number("blocked")?;
+        let mut part = ReportFilter { from: filter.until, ..*filter };
+        let mut length = FIRST_PART;
+        let mut conn = self.read(tenant).await?;
+        while report.len() < most && part.from > filter.from {
+            part.until = part.from;
+            let from = UnixMicros(part.until.0.saturating_sub(length));
+            // On the hour, so that none is split.
+            part.from = if from > filter.from { from.hour_start().max(filter.from) } else { filter.from };
+            read_part(&mut conn, tenant, &part, &mut report).await?;
+            length = length.saturating_mul(LONGER);
         }
-        for row in &bind_filter(CONVERSIONS, tenant, filter).fetch_all(&mut self.read(tenant).await?).await? {
-            let key = Key::read(row)?;
-            let line = report.entry(key).or_insert_with(|| key.empty());
-            line.conversions += row.number::<u64>("conversions")?;
-            if row.col::<Option<&str>>("currency")?.is_some() {
-                line.sales.push(row.amount("minor", "currency")?);
-            }
-        }
-        for row in &bind_filter(COMMISSIONS, tenant, filter).fetch_all(&mut self.read(tenant).await?).await? {
-            let key = Key::read(row)?;
-            let line = report.entry(key).or_insert_with(|| key.empty());
-            line.commissions.push(row.amount("minor", "currency")?);
-        }
-        Ok(report.into_values().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect())
+        Ok(report.into_values().take(most).collect())
     }
 
     /// What each rule of each version did in each period, newest period first; the rows from `skip` on.

@@ -2,11 +2,13 @@
 //! checkpoint, in one transaction on the writer connection.
 
 mod load;
+mod numbers;
 mod write;
 
 pub(crate) use load::{read_open_credit, select_credits};
+pub(crate) use numbers::Numbers;
 
-use crate::aggregate::put_order;
+use crate::aggregate::{load_order, put_order};
 use crate::db::Write;
 use crate::intake::{advertiser_column, append_inputs, items_after};
 use crate::leases::{Lease, check_fence};
@@ -36,8 +38,9 @@ pub struct MoneyTx {
     /// Items up to here are persisted, in this transaction or before.
     checkpoint: u64,
     head: LedgerHead,
-    /// The order that was loaded for the next item, as it is stored.
-    loaded: Option<Order>,
+    /// The order that the next item is about, as it is stored; `None` = it is not.
+    loaded: Option<(String, Option<Order>)>,
+    numbers: Numbers,
     /// An item was persisted in part: nothing of this transaction may be committed.
     broken: bool,
 }
@@ -63,6 +66,7 @@ impl Store {
             checkpoint,
             head,
             loaded: None,
+            numbers: Numbers::of(shard.tenant),
             broken: false,
         })
     }
@@ -88,7 +92,7 @@ impl MoneyTx {
     pub async fn load(&mut self, needs: &Needs) -> Result<ShardState, StoreError> {
         let mut state = load::state(&mut self.tx, self.shard, needs).await?;
         state.ledger = self.head;
-        self.loaded = needs.order_id.as_ref().and_then(|order_id| state.orders.get(order_id)).cloned();
+        self.loaded = needs.order_id.as_ref().map(|id| (id.clone(), state.orders.get(id).cloned()));
         Ok(state)
     }
 
@@ -129,25 +133,28 @@ impl MoneyTx {
         state: &ShardState,
         effect: &Effect,
     ) -> Result<(), StoreError> {
-        let (tx, shard) = (&mut *self.tx, self.shard);
+        let (tx, numbers, shard) = (&mut *self.tx, &mut self.numbers, self.shard);
         match effect {
             Effect::PutTerms(terms) => write::terms(tx, shard, terms).await,
             Effect::PutOrder(order_id) => {
                 let order = state.orders.get(order_id);
                 let order =
                     order.ok_or_else(|| StoreError::corrupt("effect", "its order is not in the state"))?;
-                let before = self.loaded.as_ref().filter(|loaded| loaded.order_id == *order_id);
-                put_order(tx, shard, item, before, order).await
+                let before = match &self.loaded {
+                    Some((loaded, before)) if loaded == order_id => before.clone(),
+                    _ => load_order(tx, shard, order_id).await?.map(|(order, _)| order),
+                };
+                put_order(tx, numbers, shard, item, before.as_ref(), order).await
             }
             Effect::PutTouch(touch) => write::touch(tx, shard, touch).await,
             Effect::PutCredit(credit) => write::credit(tx, shard, credit).await,
-            Effect::Post(transaction) => write::transaction(tx, shard, transaction).await,
-            Effect::PutStatement(statement) => write::statement(tx, shard, item, statement).await,
-            Effect::PutPayout(payout) => write::payout(tx, shard, item, payout).await,
+            Effect::Post(transaction) => write::transaction(tx, numbers, shard, transaction).await,
+            Effect::PutStatement(statement) => write::statement(tx, numbers, shard, item, statement).await,
+            Effect::PutPayout(payout) => write::payout(tx, numbers, shard, item, payout).await,
             Effect::PutCarried { partner, currency, minor } => {
                 write::carried(tx, shard, *partner, *currency, *minor).await
             }
-            Effect::Notify(notification) => write::outbox(tx, shard, item, notification).await,
+            Effect::Notify(notification) => write::outbox(tx, numbers, shard, item, notification).await,
             // Collected by the caller.
             Effect::Send { .. } => Ok(()),
         }
@@ -162,6 +169,7 @@ impl MoneyTx {
         if self.checkpoint == self.began_at {
             return Ok(());
         }
+        self.numbers.store(&mut self.tx).await?;
         let sql = "UPDATE money_checkpoints SET ordinal = $4, ledger_sequence = $5, ledger_hash = $6 \
             WHERE tenant_id = $1 AND advertiser_id = $2 AND ordinal = $3 \
             AND EXISTS (SELECT 1 FROM leases WHERE name = $7 AND fence = $8)";

@@ -4,7 +4,8 @@ use crate::StoreError;
 use crate::codec::{click_to_json, hex, terms_to_json};
 use crate::dialect;
 use crate::intake::advertiser_column;
-use crate::row::{Id, big, take_seq};
+use crate::money::Numbers;
+use crate::row::{Id, big};
 use crate::sql::{Connection, query};
 use control_plane_domain::intake::{IntakeItem, ShardKey, Touch};
 use control_plane_domain::ledger::LedgerTransaction;
@@ -76,6 +77,7 @@ pub(super) async fn credit(
 /// The entries first: the database takes the transaction only if they balance.
 pub(super) async fn transaction(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     transaction: &LedgerTransaction,
 ) -> Result<(), StoreError> {
@@ -91,7 +93,7 @@ pub(super) async fn transaction(
         .bind(Value::Array(entries.collect()).to_string())
         .execute(&mut *conn)
         .await?;
-    let seq = take_seq(conn, tenant, "ledger_transactions", 1).await?;
+    let seq = numbers.take(conn, "ledger_transactions").await?;
     let sql = "INSERT INTO ledger_transactions (tenant_id, id, seq, advertiser_id, sequence, kind, currency, \
         posted_at, intake_ordinal, subject, prev_hash, hash) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
@@ -116,12 +118,13 @@ pub(super) async fn transaction(
 /// Its lines must be open credits, and are not afterwards.
 pub(super) async fn statement(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
     statement: &Statement,
 ) -> Result<(), StoreError> {
     let tenant = shard.tenant.column();
-    let seq = take_seq(conn, tenant, "statements", 1).await?;
+    let seq = numbers.take(conn, "statements").await?;
     let sql = "INSERT INTO statements (tenant_id, id, seq, partner_id, currency, through, opening_minor, \
         closing_minor, payout_id, hash, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     query(sql)
@@ -156,12 +159,13 @@ pub(super) async fn statement(
 
 pub(super) async fn payout(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
     payout: &Payout,
 ) -> Result<(), StoreError> {
     let tenant = shard.tenant.column();
-    let seq = take_seq(conn, tenant, "payouts", 1).await?;
+    let seq = numbers.take(conn, "payouts").await?;
     let sql = "INSERT INTO payouts (tenant_id, id, seq, statement_id, partner_id, amount_minor, currency, \
         status, reason, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     query(sql)
@@ -202,12 +206,13 @@ pub(super) async fn carried(
 
 pub(super) async fn outbox(
     conn: &mut Connection,
+    numbers: &mut Numbers,
     shard: ShardKey,
     item: &IntakeItem,
     notification: &Notification,
 ) -> Result<(), StoreError> {
     let tenant = shard.tenant.column();
-    let seq = take_seq(conn, tenant, "outbox", 1).await?;
+    let seq = numbers.take(conn, "outbox").await?;
     let sql = "INSERT INTO outbox (tenant_id, id, seq, advertiser_id, kind, partner_id, subject, \
         amount_minor, currency, order_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     query(sql)

@@ -5,7 +5,7 @@ use crate::world::{NOW, World, append, lease, run_money, store, usd};
 use control_plane_domain::intake::{ConversionReport, Input};
 use control_plane_store::projection::{Projection, RollupKey};
 use control_plane_store::reports::ReportFilter;
-use proto_model::VerdictKind;
+use proto_model::{UnixMicros, VerdictKind};
 
 #[tokio::test]
 async fn clicks_conversions_and_money_meet_in_one_line() {
@@ -41,4 +41,37 @@ async fn clicks_conversions_and_money_meet_in_one_line() {
     assert_eq!(store.report_links(world.tenant, &filter, 1).await.unwrap(), report[..1]);
     let later = ReportFilter { from: NOW.hour_start(), ..filter };
     assert_eq!(store.report_links(world.tenant, &later, 10).await.unwrap(), report[..1]);
+}
+
+#[tokio::test]
+async fn a_report_goes_back_as_far_as_its_rows_need() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    let lease = lease(&store).await;
+    batches(&store, 1).await;
+    let hours_ago = [0, 1, 2, 6, 7, 43, 44, 300, 2_100];
+    let one = clicks(&world, VerdictKind::Allow);
+    let at = |hours: i64| RollupKey { hour: one.hour.plus_secs(-3_600 * hours), ..one.clone() };
+    let rollups = hours_ago.into_iter().map(|hours| (at(hours), 1)).collect();
+    let projection = Projection { rollups, ..Projection::default() };
+    store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
+
+    let anyone = ReportFilter {
+        from: at(3_000).hour,
+        until: NOW.plus_secs(3_600),
+        advertiser: None,
+        offer: None,
+        partner: None,
+        link: None,
+    };
+    let of_link = ReportFilter { link: Some(world.link), ..anyone };
+    for filter in [anyone, of_link, ReportFilter { from: UnixMicros(at(44).hour.0 - 1), ..of_link }] {
+        let found: Vec<UnixMicros> =
+            hours_ago.into_iter().map(|hours| at(hours).hour).filter(|hour| *hour >= filter.from).collect();
+        for limit in 1..=hours_ago.len() {
+            let report = store.report_links(world.tenant, &filter, limit as u32).await.unwrap();
+            let hours: Vec<UnixMicros> = report.iter().map(|row| row.hour).collect();
+            assert_eq!(hours, found[..limit.min(found.len())], "{filter:?}, at most {limit}");
+        }
+    }
 }
