@@ -1,9 +1,8 @@
 //! Reports over the roll-ups and the decided conversions.
 
-use crate::dialect::CLICKS_OF_LINK;
 use crate::projection::HitKind;
 use crate::row::{Columns, Id};
-use crate::sql::{Connection, Query, Row, Sql, query};
+use crate::sql::{Connection, Query, Row, query};
 use crate::{Store, StoreError};
 use proto_model::time::HOUR_US;
 use proto_model::{
@@ -149,7 +148,7 @@ const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id
 const FIRST_PART: i64 = HOUR_US;
 const LONGER: i64 = 6;
 
-fn bind_filter<'q>(sql: impl Into<Sql>, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
+fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
     query(sql)
         .bind(tenant.column())
         .bind(filter.from.0)
@@ -171,10 +170,7 @@ async fn read_part(
     part: &ReportFilter,
     report: &mut BTreeMap<Key, LinkHour>,
 ) -> Result<(), StoreError> {
-    let clicks = match part.link {
-        None => bind_filter(CLICKS, tenant, part).bind(HitKind::Click.code()),
-        Some(_) => bind_filter(CLICKS_OF_LINK, tenant, part).bind(HitKind::Click.code()),
-    };
+    let clicks = bind_filter(CLICKS, tenant, part).bind(HitKind::Click.code());
     for row in &clicks.fetch_all(&mut *conn).await? {
         let key = Key::read(row)?;
         let line = report.entry(key).or_insert_with(|| key.empty());

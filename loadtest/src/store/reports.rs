@@ -27,16 +27,16 @@ pub struct Reports<'a> {
     pub runs: u32,
 }
 
-/// $1 tenant, $2 first hour, $3 hours, $4 links, $5 first link, $6 share of the hits.
+/// $1 tenant, $2 first hour, $3 hours, $4 links, $5 first link, $6 advertiser.
 const FILL_LINKS: [&str; 2] = [
     "WITH RECURSIVE hours(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < $3 - 1), \
      links(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM links WHERE n < $4 - 1), \
      verdicts(v, hits) AS (VALUES (0, 222), (1, 6), (2, 4)) \
      INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits) \
-     SELECT $1, $2 + hours.n * 3600000000, 1, $5 + links.n, 1 + links.n % 8, 1 + links.n % 25, 1, v, hits \
+     SELECT $1, $2 + hours.n * 3600000000, 1, $5 + links.n, 1 + links.n % 8, 1 + links.n % 25, $6, v, hits \
      FROM hours, links, verdicts",
     "INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits) \
-     SELECT $1, $2 + h * 3600000000, 1, $5 + l, 1 + l % 8, 1 + l % 25, 1, v, hits \
+     SELECT $1, $2 + h * 3600000000, 1, $5 + l, 1 + l % 8, 1 + l % 25, $6, v, hits \
      FROM generate_series(0, $3 - 1) h, generate_series(0, $4 - 1) l, \
      (VALUES (0, 222), (1, 6), (2, 4)) verdicts(v, hits)",
 ];
@@ -163,7 +163,7 @@ impl Reports<'_> {
             }
         }
         for (tenant, links) in [(tenant, LINKS), (i64::from(other.get()), LINKS / 2)] {
-            let args = [tenant, from.0, hours, links, FIRST_LINK].map(Into::into);
+            let args = [tenant, from.0, hours, links, FIRST_LINK, advertiser].map(Into::into);
             self.measured.execute(FILL_LINKS[postgres], &args).await?;
         }
         self.measured.execute(FILL_RULES[postgres], &[tenant, from.0, hours, 12].map(Into::into)).await?;

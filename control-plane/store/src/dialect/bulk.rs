@@ -235,32 +235,3 @@ pub(crate) const DATABASE_TIME: Sql = Sql {
     sqlite: "SELECT CAST(unixepoch('subsec') * 1000000 AS BIGINT) AS now",
     postgres: "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now",
 };
-
-/// One link: hour by hour through the key, instead of through all links of all hours. $1 tenant, $2 from, $3 until,
-/// $4 advertiser, $5 offer, $6 partner (each may be NULL), $7 link, $8 kind.
-pub(crate) const CLICKS_OF_LINK: Sql = Sql {
-    sqlite: "
-    WITH RECURSIVE hours(hour) AS (
-        SELECT ($2 + 3599999999) / 3600000000 * 3600000000
-        UNION ALL SELECT hour + 3600000000 FROM hours WHERE hour + 3600000000 < $3)
-    SELECT r.hour, r.link_id, r.offer_id, r.partner_id, r.advertiser_id,
-        CAST(sum(CASE WHEN r.verdict <> 2 THEN r.hits ELSE 0 END) AS BIGINT) AS clicks,
-        CAST(sum(CASE WHEN r.verdict = 1 THEN r.hits ELSE 0 END) AS BIGINT) AS flagged,
-        CAST(sum(CASE WHEN r.verdict = 2 THEN r.hits ELSE 0 END) AS BIGINT) AS blocked
-    FROM hours h JOIN rollup_links r
-        ON r.tenant_id = $1 AND r.hour = h.hour AND r.kind = $8 AND r.link_id = $7
-    WHERE ($4 IS NULL OR r.advertiser_id = $4) AND ($5 IS NULL OR r.offer_id = $5)
-        AND ($6 IS NULL OR r.partner_id = $6) AND r.hour < $3
-    GROUP BY r.hour, r.link_id, r.offer_id, r.partner_id, r.advertiser_id",
-    postgres: "
-    WITH hours AS (SELECT generate_series(($2 + 3599999999) / 3600000000 * 3600000000, $3 - 1, 3600000000) AS hour)
-    SELECT r.hour, r.link_id, r.offer_id, r.partner_id, r.advertiser_id,
-        CAST(sum(CASE WHEN r.verdict <> 2 THEN r.hits ELSE 0 END) AS BIGINT) AS clicks,
-        CAST(sum(CASE WHEN r.verdict = 1 THEN r.hits ELSE 0 END) AS BIGINT) AS flagged,
-        CAST(sum(CASE WHEN r.verdict = 2 THEN r.hits ELSE 0 END) AS BIGINT) AS blocked
-    FROM hours h JOIN rollup_links r
-        ON r.tenant_id = $1 AND r.hour = h.hour AND r.kind = $8 AND r.link_id = $7
-    WHERE ($4 IS NULL OR r.advertiser_id = $4) AND ($5 IS NULL OR r.offer_id = $5)
-        AND ($6 IS NULL OR r.partner_id = $6) AND r.hour < $3
-    GROUP BY r.hour, r.link_id, r.offer_id, r.partner_id, r.advertiser_id",
-};
