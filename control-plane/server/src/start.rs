@@ -1,6 +1,6 @@
 //! From a configuration to a running control plane, and back to silence.
 
-use crate::app::retention::{Keep, TooShort};
+use crate::app::retention::{Keep, UnfitDays};
 use crate::app::{App, clock, health, keys, money, project, restore, retention, snapshot};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
@@ -8,7 +8,7 @@ use crate::error::AppError;
 use crate::listen::{self, Bounded};
 use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
-use control_plane_store::{Store, StoreError};
+use control_plane_store::{DatabaseUrl, Store, StoreError};
 use proto_model::time::SECOND_US;
 use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub enum StartError {
     #[error("cannot read or make the control plane's keys")]
     Keys(#[from] CaError),
     #[error(transparent)]
-    Retention(#[from] TooShort),
+    Retention(#[from] UnfitDays),
     #[error("cannot listen on {address}: choose another address or stop what uses it")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot set up the listener for edges")]
@@ -107,6 +107,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let keep = Keep::of(&config)?;
     let lock = lock_data_dir(&config.data_dir)?;
     let node = node_name(&config.data_dir)?;
+    check_database(&config).await?;
     let store = Store::open(&config.database_url()).await?;
     check_clock(&store).await?;
     let authority = open_keys(&config, &store).await?;
@@ -151,17 +152,49 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     Ok(ControlPlane { app, api_addr, grpc_addr, stop: stop_sender, listeners, workers, _lock: lock })
 }
 
-/// Keys are made once for a database: a second node must be given the first one's.
-async fn open_keys(config: &Config, store: &Store) -> Result<Authority, StartError> {
-    let dir = config.keys_dir();
-    let other = || StartError::OtherKeys { path: dir.display().to_string() };
-    if store.is_claimed().await? && !dir.exists() {
-        return Err(other());
+/// Before anything in it is changed: a URL with a typing error may name somebody else's, which an upgrade of its
+/// schema would reach.
+async fn check_database(config: &Config) -> Result<(), StartError> {
+    let url = config.database_url();
+    let is_new = match &url {
+        DatabaseUrl::Sqlite(_) => url.file().is_none_or(|file| !file.exists()),
+        DatabaseUrl::Postgres(_) => false,
+    };
+    if is_new {
+        return Ok(());
     }
-    let authority = Authority::open(&dir, clock::now())?;
+    let store = Store::look(&url).await?;
+    let checked = async {
+        check_clock(&store).await?;
+        let owner = store.authority_sha256().await?;
+        check_owner(config, owner)
+    };
+    let checked = checked.await;
+    store.close().await;
+    checked
+}
+
+fn other_keys(config: &Config) -> StartError {
+    StartError::OtherKeys { path: config.keys_dir().display().to_string() }
+}
+
+/// Keys are made once for a database: a second node must be given the first one's.
+fn check_owner(config: &Config, owner: Option<[u8; 32]>) -> Result<(), StartError> {
+    let Some(owner) = owner else { return Ok(()) };
+    if !config.keys_dir().exists() {
+        return Err(other_keys(config));
+    }
+    let authority = Authority::open(&config.keys_dir(), clock::now())?;
+    if authority.fingerprint() == owner { Ok(()) } else { Err(other_keys(config)) }
+}
+
+async fn open_keys(config: &Config, store: &Store) -> Result<Authority, StartError> {
+    // Another process may have been faster since it was looked at.
+    check_owner(config, store.authority_sha256().await?)?;
+    let authority = Authority::open(&config.keys_dir(), clock::now())?;
     match store.claim(&authority.fingerprint()).await {
         Ok(()) => Ok(authority),
-        Err(StoreError::Conflict(_)) => Err(other()),
+        Err(StoreError::Conflict(_)) => Err(other_keys(config)),
         Err(error) => Err(error.into()),
     }
 }

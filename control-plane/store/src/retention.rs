@@ -192,9 +192,12 @@ impl Store {
 
     /// What else belonged to the dropped batches: on SQLite also their rows.
     async fn forget_dropped(&self) -> Result<(i64, u64), StoreError> {
-        let sql = "SELECT dropped_through FROM journal_head";
+        let sql = "SELECT dropped_through, forgotten_through FROM journal_head";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
-        let through: i64 = row.col("dropped_through")?;
+        let (through, forgotten): (i64, i64) = (row.col("dropped_through")?, row.col("forgotten_through")?);
+        if forgotten >= through {
+            return Ok((through, 0));
+        }
         let listed = "DELETE FROM click_batches WHERE (tenant_id, journal_seq) IN \
             (SELECT tenant_id, journal_seq FROM click_batches \
             WHERE tenant_id IN (SELECT id FROM tenants) AND journal_seq <= $1 LIMIT $2)";
@@ -212,6 +215,8 @@ impl Store {
         if values > 0 {
             self.database().forget_log().await?;
         }
+        let sql = "UPDATE journal_head SET forgotten_through = $1 WHERE forgotten_through < $1";
+        retrying!(self.run(query(sql).bind(through)))?;
         Ok((through, values))
     }
 
@@ -226,7 +231,7 @@ impl Store {
     async fn delete_all<'q>(&self, few: impl Fn() -> Query<'q>) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
-            let now = retrying!(self.delete(few()))?;
+            let now = retrying!(self.run(few()))?;
             if now == 0 {
                 return Ok(deleted);
             }
@@ -234,17 +239,17 @@ impl Store {
         }
     }
 
-    async fn delete(&self, rows: Query<'_>) -> Result<u64, StoreError> {
+    async fn run(&self, statement: Query<'_>) -> Result<u64, StoreError> {
         let mut tx = self.write(Scope::Deployment).await?;
-        let deleted = rows.execute(&mut tx).await?;
+        let changed = statement.execute(&mut tx).await?;
         tx.commit().await?;
-        Ok(deleted)
+        Ok(changed)
     }
 
-    /// Drops the roll-ups of whole UTC days that ended before; reports know nothing of them from then on. Says
-    /// how much that was: rows on SQLite, days of tables on PostgreSQL.
-    pub async fn drop_rollups_before(&self, before: UnixMicros) -> Result<u64, StoreError> {
-        let before = day_start(before);
+    /// Drops the roll-ups of whole UTC days that ended before, never today's; reports know nothing of them from
+    /// then on. Says how much that was: rows on SQLite, days of tables on PostgreSQL.
+    pub async fn drop_rollups_before(&self, before: UnixMicros, now: UnixMicros) -> Result<u64, StoreError> {
+        let before = day_start(before.min(now));
         let mut dropped = 0;
         for (table, oldest, delete) in ROLLUPS {
             let mut tx = self.write(Scope::Deployment).await?;
@@ -266,7 +271,7 @@ impl Store {
             let row = query(oldest).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
             match row.col::<Option<i64>>("oldest")? {
                 Some(hour) if hour < before.0 => {
-                    deleted += retrying!(self.delete(query(delete).bind(hour)))?;
+                    deleted += retrying!(self.run(query(delete).bind(hour)))?;
                 }
                 _ => return Ok(deleted),
             }

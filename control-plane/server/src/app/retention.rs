@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_secs(600);
 const PATIENCE: u32 = 12;
 /// Conversions are compared with the clicks that they name while these are in the journal.
 const FEWEST_DAYS: u32 = 2;
+/// A century; more is a slip of the pen, or "for ever".
+const MOST_DAYS: u32 = 36_500;
 
 /// Whole days beside today; `None` = for ever.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,31 +31,34 @@ pub struct Keep {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{option} is {days}: keep at least {FEWEST_DAYS} days, since what edges send late belongs to days that are \
-     over; leave it out to keep everything"
-)]
-pub struct TooShort {
+#[error("{option} is {days}: {why}; leave it out to keep everything")]
+pub struct UnfitDays {
     option: &'static str,
     days: u32,
+    why: &'static str,
 }
 
+/// The messages name the bounds.
+const TOO_FEW: &str = "keep at least 2 days, since what edges send late belongs to days that are over";
+const TOO_MANY: &str = "keep at most 36500 days";
+
 impl Keep {
-    pub fn of(config: &Config) -> Result<Self, TooShort> {
-        let enough = |option, days: Option<u32>| match days {
-            Some(days) if days < FEWEST_DAYS => Err(TooShort { option, days }),
+    pub fn of(config: &Config) -> Result<Self, UnfitDays> {
+        let fit = |option, days: Option<u32>| match days {
+            Some(days) if days < FEWEST_DAYS => Err(UnfitDays { option, days, why: TOO_FEW }),
+            Some(days) if days > MOST_DAYS => Err(UnfitDays { option, days, why: TOO_MANY }),
             days => Ok(days),
         };
         Ok(Self {
-            journal_days: enough("keep_journal_days", config.keep_journal_days)?,
-            rollup_days: enough("keep_rollup_days", config.keep_rollup_days)?,
+            journal_days: fit("keep_journal_days", config.keep_journal_days)?,
+            rollup_days: fit("keep_rollup_days", config.keep_rollup_days)?,
         })
     }
 }
 
-/// What is older than so many days, today not counted.
+/// What is older than so many days, today not counted. A number that is too large keeps everything.
 fn older_than(days: u32, now: UnixMicros) -> UnixMicros {
-    UnixMicros(now.0 - i64::from(days) * DAY_US)
+    UnixMicros(now.0.saturating_sub(i64::from(days).saturating_mul(DAY_US)))
 }
 
 /// Without a lease: two at once do no harm, what one has dropped is not there for the other.
@@ -99,7 +104,7 @@ async fn drop_journal(app: &App, keep: Keep, now: UnixMicros) -> Result<(), Stor
 
 async fn drop_rollups(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
     let Some(days) = keep.rollup_days else { return Ok(()) };
-    let dropped = app.store.drop_rollups_before(older_than(days, now)).await?;
+    let dropped = app.store.drop_rollups_before(older_than(days, now), now).await?;
     if dropped > 0 {
         tracing::info!(dropped, "days of the roll-ups were dropped");
     }
@@ -111,13 +116,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_edges_may_still_need_is_kept() {
-        for (days, enough) in [(None, true), (Some(0), false), (Some(1), false), (Some(2), true)] {
+    fn what_edges_may_still_need_is_kept_and_a_slip_of_the_pen_is_refused() {
+        let cases = [
+            (None, true),
+            (Some(0), false),
+            (Some(1), false),
+            (Some(2), true),
+            (Some(36_500), true),
+            (Some(36_501), false),
+            (Some(200_000_000), false),
+            (Some(999_999_999), false),
+            (Some(u32::MAX), false),
+        ];
+        for (days, fit) in cases {
             let journal = Config { keep_journal_days: days, ..Config::default() };
             let rollups = Config { keep_rollup_days: days, ..Config::default() };
             for config in [journal, rollups] {
-                assert_eq!(Keep::of(&config).is_ok(), enough, "{days:?}");
+                assert_eq!(Keep::of(&config).is_ok(), fit, "{days:?}");
             }
+        }
+        for (why, bound) in [(TOO_FEW, FEWEST_DAYS), (TOO_MANY, MOST_DAYS)] {
+            assert!(why.contains(&bound.to_string()), "{why}");
+        }
+    }
+
+    #[test]
+    fn more_days_never_drop_more() {
+        let now = UnixMicros::from_secs(1_800_000_000);
+        let mut last = now;
+        for days in [0, 1, 90, MOST_DAYS, 106_751_991, 200_000_000, 999_999_999, u32::MAX] {
+            let before = older_than(days, now);
+            assert!(before <= last, "{days}: {before:?}");
+            last = before;
         }
     }
 }

@@ -237,3 +237,16 @@ async fn a_schema_that_has_lost_what_this_version_needs_is_refused() {
         assert!(error.to_string().contains(&format!("schema {level}")), "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_floor_rises_and_never_sinks() {
+    for (before, after) in [(8, 10), (10, 10), (11, 11)] {
+        let place = Place::empty();
+        let mut raw = Raw::open(&place.url).await;
+        let migrator = up_to(place.kind(), 10).await;
+        raw.migrate(&migrator).await;
+        raw.script(&format!("UPDATE schema_floor SET oldest = {before}")).await;
+        place.open().await.close().await;
+        assert_eq!(raw.number("SELECT oldest FROM schema_floor").await, after, "{before}");
+    }
+}
