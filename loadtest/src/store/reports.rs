@@ -94,7 +94,8 @@ const FILL_CONVERSIONS: [[&str; 3]; 2] = [
 
 impl Reports<'_> {
     pub async fn run(&mut self) -> Result<Vec<Latency>, BenchError> {
-        let until = UnixMicros(clock::now().0 - clock::now().0.rem_euclid(DAY_US));
+        let now = clock::now().0;
+        let until = UnixMicros(now - now.rem_euclid(DAY_US));
         let from = UnixMicros(until.0 - DAYS * DAY_US);
         self.fill(from).await?;
         let all = ReportFilter { from, until, advertiser: None, offer: None, partner: None, link: None };
