@@ -2,11 +2,13 @@
 
 use crate::dialect;
 use crate::dialect::Scope;
-use crate::row::{Columns, Id};
+use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, locking, query};
 use crate::{Store, StoreError};
-use proto_model::TenantId;
+use control_plane_domain::intake::CustomerRef;
+use proto_model::{Address, TenantId};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ErasedCounts {
@@ -31,13 +33,24 @@ const EVENTS: &str = "
     UNION SELECT click_stream, click_ordinal FROM theirs WHERE click_stream IS NOT NULL
     UNION SELECT stream, ordinal FROM sidecar WHERE tenant_id = $1 AND customer = $2";
 
-async fn events_of(
+/// The events of whoever had this pseudonym, and these: their values go, and none that come later are kept. Says
+/// how many events and values those were.
+pub(crate) async fn erase_events(
     conn: &mut Connection,
     tenant: TenantId,
-    customer: &[u8],
-) -> Result<Vec<(i64, i64)>, StoreError> {
-    let rows = query(EVENTS).bind(tenant.column()).bind(customer).fetch_all(conn).await?;
-    rows.iter().map(|row| Ok((row.col("stream")?, row.col("ordinal")?))).collect()
+    customer: CustomerRef,
+    more: &[Address],
+) -> Result<(u64, u64), StoreError> {
+    let rows = query(EVENTS).bind(tenant.column()).bind(&customer.0[..]).fetch_all(&mut *conn).await?;
+    let mut events: BTreeSet<(i64, i64)> = rows
+        .iter()
+        .map(|row| Ok((row.col("stream")?, row.col("ordinal")?)))
+        .collect::<Result<_, StoreError>>()?;
+    events.extend(more.iter().map(|at| (i64::from(at.stream.0), big(at.ordinal))));
+    let addresses = json!(events).to_string();
+    query(dialect::INSERT_ERASED).bind(tenant.column()).bind(&addresses).execute(&mut *conn).await?;
+    let values = query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses).execute(conn).await?;
+    Ok((u64::try_from(events.len()).unwrap_or(u64::MAX), values))
 }
 
 impl Store {
@@ -61,13 +74,8 @@ impl Store {
             .fetch_optional(&mut tx)
             .await?;
         let Some(row) = row else { return Ok(ErasedCounts::default()) };
-        let customer: [u8; 16] = row.bytes("customer")?;
-        let events = events_of(&mut tx, tenant, &customer).await?;
-        let addresses = json!(events).to_string();
-        let erased = query(dialect::INSERT_ERASED).bind(tenant.column()).bind(&addresses);
-        erased.execute(&mut tx).await?;
-        let values = query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses);
-        let values = values.execute(&mut tx).await?;
+        let customer = CustomerRef(row.bytes("customer")?);
+        let (events, values) = erase_events(&mut tx, tenant, customer, &[]).await?;
         let customers = query("DELETE FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
             .bind(customer_id)
@@ -75,6 +83,6 @@ impl Store {
             .await?;
         tx.commit().await?;
         self.database().forget_log().await?;
-        Ok(ErasedCounts { customers, values, events: u64::try_from(events.len()).unwrap_or(u64::MAX) })
+        Ok(ErasedCounts { customers, values, events })
     }
 }

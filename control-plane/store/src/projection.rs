@@ -1,6 +1,5 @@
 //! What the projector writes for one batch: roll-ups, intake, personal values, and its checkpoint.
 
-use crate::codec::hex;
 use crate::days::DayTable;
 use crate::dialect;
 use crate::dialect::Scope;
@@ -11,15 +10,22 @@ use crate::retry::retrying;
 use crate::row::{Columns, Id, big, page, take_seq};
 use crate::sql::{Connection, Row, Sql, locking, query};
 use crate::{Page, Store, StoreError};
-use control_plane_domain::intake::{CustomerRef, Input, ShardKey};
-use proto_model::event::PersonalClass;
+use control_plane_domain::intake::{Input, ShardKey};
 use proto_model::time::DAY_US;
 use proto_model::{
     Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, OfferId, PartnerId, ProgramId, Reason,
     TenantId, UnixMicros, VerdictKind,
 };
 use serde_json::{Value, json};
+use sidecar::insert_values;
 use std::collections::{BTreeMap, BTreeSet};
+
+mod customers;
+mod sidecar;
+
+pub use customers::{CustomerKey, Customers};
+pub use sidecar::SidecarRow;
+pub(crate) use sidecar::read_sidecar;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum HitKind {
@@ -63,19 +69,6 @@ pub struct RefusedKey {
     pub reason: Reason,
 }
 
-/// One class of an event's personal values.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SidecarRow {
-    pub tenant: TenantId,
-    pub address: Address,
-    pub class: PersonalClass,
-    pub salt: [u8; 16],
-    /// As `proto-wire` encoded it.
-    pub value: Vec<u8>,
-    /// The customer of the event, if it named one.
-    pub customer: Option<CustomerRef>,
-}
-
 /// Something that an honest edge or advertiser would not send.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FraudSignal {
@@ -115,14 +108,6 @@ impl Projection {
     }
 }
 
-/// A customer id as an advertiser sent it, and the pseudonym it gets if it has none yet.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct CustomerKey {
-    pub tenant: TenantId,
-    pub customer_id: String,
-    pub candidate: CustomerRef,
-}
-
 /// What a link stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkTarget {
@@ -131,6 +116,7 @@ pub struct LinkTarget {
     pub program: ProgramId,
     pub advertiser: AdvertiserId,
 }
+
 async fn bulk(conn: &mut Connection, sql: Sql, rows: Vec<Value>) -> Result<(), StoreError> {
     if !rows.is_empty() {
         query(sql).bind(Value::Array(rows).to_string()).execute(conn).await?;
@@ -154,19 +140,6 @@ fn rollup_row((key, hits): (&RollupKey, &u64)) -> Value {
         key.rule_set_version,
         key.rule_id.as_deref().unwrap_or(""),
         hits,
-    ])
-}
-
-/// In the order of [`dialect::INSERT_SIDECAR`].
-fn sidecar_row(row: &SidecarRow) -> Value {
-    json!([
-        row.tenant.column(),
-        row.address.stream.0,
-        row.address.ordinal,
-        row.class.code(),
-        hex(&row.salt),
-        hex(&row.value),
-        row.customer.map(|customer| hex(&customer.0)),
     ])
 }
 
@@ -242,18 +215,6 @@ fn read_signal(row: &Row) -> Result<FraudSignal, StoreError> {
     })
 }
 
-pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
-    let class = row.number("class")?;
-    Ok(SidecarRow {
-        tenant: row.id("tenant_id")?,
-        address: Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? },
-        class: PersonalClass::from_code(class).ok_or_else(|| StoreError::corrupt("class", class))?,
-        salt: row.bytes("salt")?,
-        value: row.col("value")?,
-        customer: row.bytes_opt("customer")?.map(CustomerRef),
-    })
-}
-
 macro_rules! projected {
     () => {
         "SELECT seq, received_at FROM journal_checkpoints WHERE name = 'projector'"
@@ -311,7 +272,7 @@ impl Store {
         let days = self.days().make(&mut tx, &DayTable::ROLLUPS, projection.days(now)).await?;
         fold_rollups(&mut tx, seq, projection).await?;
         let left_out = append_known(&mut tx, &projection.intake, now).await?;
-        bulk(&mut tx, dialect::INSERT_SIDECAR, projection.sidecar.iter().map(sidecar_row).collect()).await?;
+        let erased = insert_values(&mut tx, &projection.sidecar).await?;
         for signal in &projection.signals {
             insert_signal(&mut tx, signal).await?;
         }
@@ -325,35 +286,13 @@ impl Store {
         tx.owed.intake = !projection.intake.is_empty();
         tx.commit().await?;
         self.days().made(days);
+        if erased > 0 {
+            self.database().forget_log().await?;
+        }
         if left_out > 0 {
             tracing::warn!(seq, left_out, "a batch named advertisers that do not exist; see the journal");
         }
         Ok(true)
-    }
-
-    /// The pseudonyms, in the order asked for. `MissingReference` when a tenant does not exist.
-    pub async fn resolve_customers(&self, keys: &[CustomerKey]) -> Result<Vec<CustomerRef>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tx = self.write(Scope::Deployment).await?;
-        // In one order, whoever asks, so that two who ask at once do not wait for each other.
-        let mut customers = BTreeMap::new();
-        for key in keys.iter().collect::<BTreeSet<_>>() {
-            // The update changes nothing: it makes RETURNING give the row that was there.
-            let sql = "INSERT INTO customers (tenant_id, customer_id, customer) VALUES ($1, $2, $3) \
-                ON CONFLICT (tenant_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id \
-                RETURNING customer";
-            let row = query(sql)
-                .bind(key.tenant.column())
-                .bind(&key.customer_id)
-                .bind(&key.candidate.0[..])
-                .fetch_one(&mut tx)
-                .await?;
-            customers.insert((key.tenant, &key.customer_id), CustomerRef(row.bytes("customer")?));
-        }
-        tx.commit().await?;
-        Ok(keys.iter().filter_map(|key| customers.get(&(key.tenant, &key.customer_id)).copied()).collect())
     }
 
     /// What links of known tenants stand for; those that do not exist are left out.
@@ -376,23 +315,6 @@ impl Store {
             Ok(((row.id("tenant_id")?, row.id("id")?), target))
         };
         rows.iter().map(target).collect()
-    }
-
-    /// The personal values that are left of an event.
-    pub async fn sidecar_at(
-        &self,
-        tenant: TenantId,
-        address: Address,
-    ) -> Result<Vec<SidecarRow>, StoreError> {
-        let sql =
-            "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3 ORDER BY class";
-        let rows = query(sql)
-            .bind(tenant.column())
-            .bind(i64::from(address.stream.0))
-            .bind(big(address.ordinal))
-            .fetch_all(&mut self.read(tenant).await?)
-            .await?;
-        rows.iter().map(read_sidecar).collect()
     }
 
     pub async fn list_signals(

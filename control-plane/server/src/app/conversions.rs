@@ -120,5 +120,5 @@ async fn pseudonym(app: &App, tenant: TenantId, customer_id: &str) -> Result<Cus
     let key =
         CustomerKey { tenant, customer_id: customer_id.to_owned(), candidate: CustomerRef(clock::random()) };
     let found = app.store.resolve_customers(&[key]).await?;
-    found.into_iter().next().ok_or(AppError::NotFound("customer"))
+    found.into_values().next().ok_or(AppError::NotFound("customer"))
 }

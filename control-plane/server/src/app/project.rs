@@ -13,7 +13,7 @@ use crate::supervise::Stop;
 use claims::RecentBatches;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::leases::Lease;
-use control_plane_store::projection::{CustomerKey, Projection};
+use control_plane_store::projection::{CustomerKey, Customers, Projection};
 use open::OpenBatch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,10 +151,10 @@ async fn effects_of(
     Ok(projection)
 }
 
-async fn customers_of(app: &App, batch: &OpenBatch) -> Result<fold::Customers, AppError> {
+async fn customers_of(app: &App, batch: &OpenBatch) -> Result<Customers, AppError> {
     let named = fold::customer_ids_of(batch);
     if named.is_empty() {
-        return Ok(fold::Customers::new());
+        return Ok(Customers::new());
     }
     let keys: Vec<CustomerKey> = named
         .into_iter()
@@ -164,6 +164,5 @@ async fn customers_of(app: &App, batch: &OpenBatch) -> Result<fold::Customers, A
             candidate: control_plane_domain::intake::CustomerRef(clock::random()),
         })
         .collect();
-    let found = app.store.resolve_customers(&keys).await?;
-    Ok(keys.into_iter().map(|key| (key.tenant, key.customer_id)).zip(found).collect())
+    Ok(app.store.resolve_customers(&keys).await?)
 }

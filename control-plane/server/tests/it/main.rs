@@ -9,6 +9,7 @@ mod edge;
 mod enrolment;
 mod money;
 mod plane;
+mod projecting;
 mod publish;
 mod quarantine;
 mod rest;

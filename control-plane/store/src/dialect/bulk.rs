@@ -106,7 +106,7 @@ pub(crate) const FOLD_REFUSED: Sql = Sql {
 };
 
 /// Rows: tenant, stream, ordinal, class, salt, value, customer. A value that is there already stays; one of
-/// an erased event is dropped.
+/// an erased event, or of a customer who is not known any more, is dropped.
 pub(crate) const INSERT_SIDECAR: Sql = Sql {
     sqlite: "
     INSERT INTO sidecar (tenant_id, stream, ordinal, class, salt, value, customer)
@@ -115,6 +115,8 @@ pub(crate) const INSERT_SIDECAR: Sql = Sql {
     FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants) AND NOT EXISTS (
         SELECT 1 FROM erased_events e WHERE e.tenant_id = value ->> 0 AND e.stream = value ->> 1
             AND e.ordinal = value ->> 2)
+        AND (value ->> 6 IS NULL OR EXISTS (SELECT 1 FROM customers c
+            WHERE c.tenant_id = value ->> 0 AND c.customer = unhex(value ->> 6)))
     ON CONFLICT DO NOTHING",
     postgres: "
     INSERT INTO sidecar (tenant_id, stream, ordinal, class, salt, value, customer)
@@ -124,7 +126,23 @@ pub(crate) const INSERT_SIDECAR: Sql = Sql {
     WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants) AND NOT EXISTS (
         SELECT 1 FROM erased_events e WHERE e.tenant_id = (v ->> 0)::bigint
             AND e.stream = (v ->> 1)::bigint AND e.ordinal = (v ->> 2)::bigint)
+        AND (v ->> 6 IS NULL OR EXISTS (SELECT 1 FROM customers c
+            WHERE c.tenant_id = (v ->> 0)::bigint AND c.customer = decode(v ->> 6, 'hex')))
     ON CONFLICT DO NOTHING",
+};
+
+/// Rows: tenant, pseudonym. Which of them nobody has any more.
+pub(crate) const FORGOTTEN_CUSTOMERS: Sql = Sql {
+    sqlite: "
+    SELECT t.id AS tenant_id, unhex(value ->> 1) AS customer
+    FROM json_each($1) JOIN tenants t ON t.id = value ->> 0
+    WHERE NOT EXISTS (
+        SELECT 1 FROM customers c WHERE c.tenant_id = t.id AND c.customer = unhex(value ->> 1))",
+    postgres: "
+    SELECT t.id AS tenant_id, decode(v ->> 1, 'hex') AS customer
+    FROM jsonb_array_elements($1::text::jsonb) v JOIN tenants t ON t.id = (v ->> 0)::bigint
+    WHERE NOT EXISTS (
+        SELECT 1 FROM customers c WHERE c.tenant_id = t.id AND c.customer = decode(v ->> 1, 'hex'))",
 };
 
 /// Rows: tenant, advertiser. Which of them are shards.

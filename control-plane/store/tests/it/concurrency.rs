@@ -145,11 +145,10 @@ async fn the_same_customers_get_the_same_pseudonyms() {
             })
             .collect();
         keys.rotate_left(n * 5);
-        let mut refs = store.resolve_customers(&keys).await.unwrap();
-        refs.rotate_right(n * 5);
-        refs
+        store.resolve_customers(&keys).await.unwrap()
     })
     .await;
+    assert_eq!(resolved[0].len(), 20);
     assert!(resolved.iter().all(|refs| *refs == resolved[0]), "{resolved:?}");
 }
 
@@ -199,7 +198,7 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
         stores[0].append_batch(&edge.batch(at.into(), at.into(), [at - 1; 32], at)).await.unwrap();
         let candidate = CustomerRef([at; 16]);
         let key = CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate };
-        let customer = stores[0].resolve_customers(&[key]).await.unwrap()[0];
+        let customer = stores[0].resolve_customers(&[key]).await.unwrap()[&(world.tenant, "ann".to_owned())];
         // The intake names the event as theirs before its value comes.
         let mut report = world.report(&format!("A-{at}"), 100);
         report.customer = Some(customer);

@@ -84,7 +84,10 @@ async fn values_of_a_customer_and_their_clicks_go_and_the_books_stay() {
     // Who comes back is somebody new.
     let key =
         CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([9; 16]) };
-    assert_eq!(store.resolve_customers(&[key]).await.unwrap(), [CustomerRef([9; 16])]);
+    assert_eq!(
+        store.resolve_customers(&[key]).await.unwrap().into_values().collect::<Vec<_>>(),
+        [CustomerRef([9; 16])]
+    );
 }
 
 #[tokio::test]
@@ -99,4 +102,44 @@ async fn a_click_that_arrives_after_the_erasure_is_not_kept() {
     let lease = lease(&store).await;
     assert!(store.commit_projection(&lease, 2, &projection, NOW).await.unwrap());
     assert_eq!(values_left(&store, &world).await, [4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn an_erasure_between_the_pseudonym_and_the_projection_holds() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 2).await;
+    let keys = [("ann", ANN), ("bob", BOB)].map(|(id, candidate)| CustomerKey {
+        tenant: world.tenant,
+        customer_id: id.into(),
+        candidate,
+    });
+    store.resolve_customers(&keys).await.unwrap();
+    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().customers, 1);
+
+    // Ann's postback stands at 1, her click at 2; Bob's postback at 4, and 5 is nobody's.
+    let sale = Input::Conversion(ConversionReport {
+        customer: Some(ANN),
+        click: Some(world.click(2)),
+        source: Source::Journal(at(1)),
+        ..world.report("A-1", 10_000)
+    });
+    let sidecar = vec![
+        value(&world, 1, PersonalClass::Subject, Some(ANN)),
+        value(&world, 1, PersonalClass::Network, Some(ANN)),
+        value(&world, 2, PersonalClass::Network, None),
+        // Blocked: its event is not in the intake.
+        value(&world, 3, PersonalClass::Network, Some(ANN)),
+        value(&world, 4, PersonalClass::Subject, Some(BOB)),
+        value(&world, 5, PersonalClass::Network, None),
+    ];
+    let lease = lease(&store).await;
+    let projection = Projection { intake: vec![(world.shard(), sale)], sidecar, ..Projection::default() };
+    assert!(store.commit_projection(&lease, 1, &projection, NOW).await.unwrap());
+    assert_eq!(values_left(&store, &world).await, [4, 5]);
+
+    let late = [1, 2, 3].map(|ordinal| value(&world, ordinal, PersonalClass::Tags, None));
+    let projection = Projection { sidecar: late.into(), ..Projection::default() };
+    assert!(store.commit_projection(&lease, 2, &projection, NOW).await.unwrap());
+    assert_eq!(values_left(&store, &world).await, [4, 5], "what comes later of these events is not kept");
 }

@@ -89,7 +89,8 @@ async fn project(store: &Store, world: &World, n: u64) -> Address {
     };
     let today = clicks(world, VerdictKind::Allow);
     let long_ago = UnixMicros(0);
-    let sidecar = [(1, refs[0]), (2, refs[1])].map(|(ordinal, customer)| {
+    let sidecar = [(1, "ann"), (2, "gone")].map(|(ordinal, id)| {
+        let customer = refs[&(world.tenant, id.to_owned())];
         let row = value(world, ordinal, PersonalClass::Network, Some(customer));
         control_plane_store::projection::SidecarRow { address: at(ordinal), ..row }
     });

@@ -184,11 +184,14 @@ async fn a_customer_keeps_one_pseudonym_per_tenant() {
         key(one.tenant, "ann", 4),
     ];
     let given = store.resolve_customers(&asked).await.unwrap();
-    assert_eq!(given, [1, 2, 3, 1].map(|n| CustomerRef([n; 16])));
-    assert_eq!(store.resolve_customers(&[key(one.tenant, "ann", 9)]).await.unwrap(), [CustomerRef([1; 16])]);
-    let ghost = store.resolve_customers(&[key(World::new(3).tenant, "ann", 5)]).await;
-    assert!(matches!(ghost, Err(StoreError::MissingReference)));
-    assert_eq!(store.resolve_customers(&[]).await.unwrap(), []);
+    let named = |tenant, customer_id: &str, n| ((tenant, customer_id.to_owned()), CustomerRef([n; 16]));
+    let expected = [named(one.tenant, "ann", 1), named(one.tenant, "bob", 3), named(two.tenant, "ann", 2)];
+    assert_eq!(given, expected.into());
+    // Who names a tenant that does not exist keeps nobody else from theirs.
+    let ghost = World::new(3);
+    let mixed = [key(ghost.tenant, "ann", 5), key(one.tenant, "ann", 9), key(ghost.tenant, "bob", 6)];
+    assert_eq!(store.resolve_customers(&mixed).await.unwrap(), [named(one.tenant, "ann", 1)].into());
+    assert_eq!(store.resolve_customers(&[]).await.unwrap(), [].into());
 }
 
 #[tokio::test]

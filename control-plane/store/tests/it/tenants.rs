@@ -240,7 +240,8 @@ async fn ids_are_not_taken_over(crossing: &mut Crossing, mine: &Owned, theirs: &
     let row = Partner { tenant: me, id: partner, name: "Namesake".into(), created_at: NOW };
     cross!(crossing.create_partner(&row)).unwrap();
     let key = CustomerKey { tenant: me, customer_id: "ann".into(), candidate: CustomerRef([77; 16]) };
-    assert_eq!(cross!(crossing.resolve_customers(&[key])).unwrap(), [CustomerRef([77; 16])]);
+    let found = cross!(crossing.resolve_customers(&[key])).unwrap();
+    assert_eq!(found, [((me, "ann".to_owned()), CustomerRef([77; 16]))].into());
     let close = control_plane_domain::intake::Input::ClosePeriod { through: NOW };
     let again = cross!(crossing.append_intake_once(mine.world.settlement(), &close, "close", [1; 32], NOW));
     assert!(again.is_ok(), "the same key in two tenants is two keys: {again:?}");
@@ -277,7 +278,7 @@ async fn projections_stay_inside(crossing: &mut Crossing, mine: &Owned, theirs: 
     let me = mine.world.tenant;
     let confused = World { tenant: me, ..theirs.world.clone() };
     let key = CustomerKey { tenant: me, customer_id: "eve".into(), candidate: CustomerRef([78; 16]) };
-    let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[0];
+    let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[&(me, "eve".to_owned())];
     let mut value = value(&confused, 1, PersonalClass::Network, Some(customer));
     value.address = theirs.address;
     let projection = Projection {

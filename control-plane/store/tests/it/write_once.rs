@@ -238,7 +238,7 @@ async fn an_erased_value_is_overwritten() {
     let secret = b"a-very-personal-value-203.0.113.7";
     let key =
         CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([1; 16]) };
-    let customer = store.resolve_customers(&[key]).await.unwrap()[0];
+    let customer = store.resolve_customers(&[key]).await.unwrap()[&(world.tenant, "ann".to_owned())];
     let row =
         SidecarRow { value: secret.to_vec(), ..value(&world, 1, PersonalClass::Subject, Some(customer)) };
     let lease = lease(&store).await;

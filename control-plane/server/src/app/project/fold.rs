@@ -5,7 +5,7 @@ use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source,
 };
 use control_plane_store::projection::{
-    FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
+    Customers, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
 };
 use proto_model::event::{Body, Click, ConversionHit};
 use proto_model::{
@@ -14,7 +14,6 @@ use proto_model::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub type Links = BTreeMap<(TenantId, LinkId), LinkTarget>;
-pub type Customers = BTreeMap<(TenantId, String), CustomerRef>;
 
 fn click_of(event: &OpenEvent) -> Option<ClickFacts> {
     match &event.event.body {

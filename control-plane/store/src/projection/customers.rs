@@ -1,0 +1,51 @@
+//! Who a customer is: the pseudonym under which the books know an advertiser's customer id.
+
+use crate::dialect::Scope;
+use crate::row::{Columns, Id};
+use crate::sql::query;
+use crate::{Store, StoreError};
+use control_plane_domain::intake::CustomerRef;
+use proto_model::TenantId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A customer id as an advertiser sent it, and the pseudonym it gets if it has none yet.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CustomerKey {
+    pub tenant: TenantId,
+    pub customer_id: String,
+    pub candidate: CustomerRef,
+}
+
+/// Pseudonyms by tenant and customer id.
+pub type Customers = BTreeMap<(TenantId, String), CustomerRef>;
+
+impl Store {
+    /// The pseudonyms of these customers; of a tenant that does not exist there are none.
+    pub async fn resolve_customers(&self, keys: &[CustomerKey]) -> Result<Customers, StoreError> {
+        let mut customers = Customers::new();
+        if keys.is_empty() {
+            return Ok(customers);
+        }
+        let mut tx = self.write(Scope::Deployment).await?;
+        // In one order, whoever asks, so that two who ask at once do not wait for each other.
+        for key in keys.iter().collect::<BTreeSet<_>>() {
+            // The update changes nothing: it makes RETURNING give the row that was there.
+            let sql = "INSERT INTO customers (tenant_id, customer_id, customer) \
+                SELECT $1, $2, $3 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $1) \
+                ON CONFLICT (tenant_id, customer_id) DO UPDATE SET customer_id = excluded.customer_id \
+                RETURNING customer";
+            let row = query(sql)
+                .bind(key.tenant.column())
+                .bind(&key.customer_id)
+                .bind(&key.candidate.0[..])
+                .fetch_optional(&mut tx)
+                .await?;
+            if let Some(row) = row {
+                let customer = CustomerRef(row.bytes("customer")?);
+                customers.insert((key.tenant, key.customer_id.clone()), customer);
+            }
+        }
+        tx.commit().await?;
+        Ok(customers)
+    }
+}

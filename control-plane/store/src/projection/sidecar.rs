@@ -1,0 +1,104 @@
+//! Personal values of events, kept apart from the books so that they can go.
+
+use crate::codec::hex;
+use crate::dialect;
+use crate::dialect::Scope;
+use crate::erase::erase_events;
+use crate::row::{Columns, Id, big};
+use crate::sql::{Connection, Row, query};
+use crate::{Store, StoreError};
+use control_plane_domain::intake::CustomerRef;
+use proto_model::event::PersonalClass;
+use proto_model::{Address, TenantId};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// One class of an event's personal values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SidecarRow {
+    pub tenant: TenantId,
+    pub address: Address,
+    pub class: PersonalClass,
+    pub salt: [u8; 16],
+    /// As `proto-wire` encoded it.
+    pub value: Vec<u8>,
+    /// The customer of the event, if it named one.
+    pub customer: Option<CustomerRef>,
+}
+
+/// In the order of [`dialect::INSERT_SIDECAR`].
+fn in_order(row: &SidecarRow) -> Value {
+    json!([
+        row.tenant.column(),
+        row.address.stream.0,
+        row.address.ordinal,
+        row.class.code(),
+        hex(&row.salt),
+        hex(&row.value),
+        row.customer.map(|customer| hex(&customer.0)),
+    ])
+}
+
+pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
+    let class = row.number("class")?;
+    Ok(SidecarRow {
+        tenant: row.id("tenant_id")?,
+        address: Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? },
+        class: PersonalClass::from_code(class).ok_or_else(|| StoreError::corrupt("class", class))?,
+        salt: row.bytes("salt")?,
+        value: row.col("value")?,
+        customer: row.bytes_opt("customer")?.map(CustomerRef),
+    })
+}
+
+/// Keeps the values of whoever was not erased. To be called when the batch's intake is written: whose erasure came
+/// between the look for their pseudonym and this transaction is known by these events alone, and is erased of them
+/// as if they had been here before. Says how many values that took away.
+pub(crate) async fn insert_values(conn: &mut Connection, values: &[SidecarRow]) -> Result<u64, StoreError> {
+    if values.is_empty() {
+        return Ok(0);
+    }
+    let rows = Value::Array(values.iter().map(in_order).collect());
+    query(dialect::INSERT_SIDECAR).bind(rows.to_string()).execute(&mut *conn).await?;
+    let named: BTreeSet<_> = values.iter().filter_map(|row| Some((row.tenant, row.customer?))).collect();
+    let mut erased = 0;
+    for (tenant, customer) in forgotten(conn, &named).await? {
+        let theirs = values.iter().filter(|row| (row.tenant, row.customer) == (tenant, Some(customer)));
+        let addresses: Vec<Address> = theirs.map(|row| row.address).collect();
+        erased += erase_events(conn, tenant, customer, &addresses).await?.1;
+    }
+    Ok(erased)
+}
+
+/// Those that have no customer any more.
+async fn forgotten(
+    conn: &mut Connection,
+    named: &BTreeSet<(TenantId, CustomerRef)>,
+) -> Result<Vec<(TenantId, CustomerRef)>, StoreError> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = named.iter().map(|(tenant, customer)| json!([tenant.column(), hex(&customer.0)]));
+    let rows = Value::Array(rows.collect()).to_string();
+    let rows = query(dialect::FORGOTTEN_CUSTOMERS).bind(rows).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok((row.id("tenant_id")?, CustomerRef(row.bytes("customer")?)))).collect()
+}
+
+impl Store {
+    /// The personal values that are left of an event.
+    pub async fn sidecar_at(
+        &self,
+        tenant: TenantId,
+        address: Address,
+    ) -> Result<Vec<SidecarRow>, StoreError> {
+        let sql =
+            "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3 ORDER BY class";
+        let rows = query(sql)
+            .bind(tenant.column())
+            .bind(i64::from(address.stream.0))
+            .bind(big(address.ordinal))
+            .fetch_all(&mut self.read(tenant).await?)
+            .await?;
+        rows.iter().map(read_sidecar).collect()
+    }
+}
