@@ -2,7 +2,6 @@
 
 use crate::codec::hex;
 use crate::dialect;
-use crate::dialect::Scope;
 use crate::erase::erase_events;
 use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, Row, query};

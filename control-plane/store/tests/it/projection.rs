@@ -1,5 +1,6 @@
 //! One batch has its effects exactly once.
 
+use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, World, edge, lease, store};
 use control_plane_domain::intake::{CustomerRef, ShardKey};
 use control_plane_store::projection::{
@@ -265,4 +266,40 @@ async fn batches_with_clicks_are_found_by_tenant_and_verdict() {
         assert_eq!(found, expected, "{verdict:?} {through}");
     }
     assert_eq!(store.click_batches(one.tenant, None, u64::MAX, 1).await.unwrap(), [3]);
+}
+
+#[tokio::test]
+async fn who_reads_for_long_does_not_stop_the_projection_of_a_new_day() {
+    // SQLite has no parts, and its readers keep nobody waiting.
+    if control_plane_testing::chosen().is_none() {
+        return;
+    }
+    let place = Place::new().await;
+    let store = place.open().await;
+    let world = World::create(&store, 1).await;
+    let lease = lease(&store).await;
+    batches(&store, 3).await;
+    let (mut reader, mut owner) = (Raw::open(&place.url).await, Raw::open(&place.url).await);
+    reader.run("BEGIN").await.unwrap();
+    reader.run("SELECT 1 FROM rollup_links_other").await.unwrap();
+
+    for (seq, hits) in [(1, (7, 2, 1)), (2, (14, 4, 2))] {
+        assert!(store.commit_projection(&lease, seq, &projection(&world), NOW).await.unwrap());
+        assert_eq!(clicks_of(&store, &world).await, [hits]);
+    }
+    assert_eq!(owner.count("rollup_links_other").await, 3, "what falls beside the days");
+    let waits = store.make_days_ahead(NOW).await;
+    assert!(matches!(waits, Err(StoreError::Busy(_))), "{waits:?}");
+
+    reader.run("COMMIT").await.unwrap();
+    store.make_days_ahead(NOW).await.unwrap();
+    let parts = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '_d[0-9]{8}$'";
+    assert_eq!(owner.number(parts).await, 5 * 2, "today and tomorrow");
+    for table in ["links", "facts", "rules", "refused"] {
+        assert_eq!(owner.count(&format!("rollup_{table}_other")).await, 0, "{table}");
+    }
+    assert_eq!(clicks_of(&store, &world).await, [(14, 4, 2)], "moved, not lost");
+    assert!(store.commit_projection(&lease, 3, &projection(&world), NOW).await.unwrap());
+    assert_eq!(clicks_of(&store, &world).await, [(21, 6, 3)]);
+    assert_eq!(owner.count("rollup_links_other").await, 0);
 }
