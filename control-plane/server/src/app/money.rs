@@ -8,17 +8,17 @@ use crate::error::{AppError, chain};
 use crate::supervise::Stop;
 use control_plane_domain::DomainError;
 use control_plane_domain::engine;
-use control_plane_domain::intake::ShardKey;
+use control_plane_domain::intake::{Input, ShardKey};
 use control_plane_store::leases::Lease;
 use control_plane_store::{Slots, StoreError};
 use proto_model::UnixMicros;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The part in the health report; the leases are named after it, too.
 pub const PART: &str = "money";
-/// Items in one transaction: while it is open nothing else writes, so it stays short.
+/// Items in one transaction: on SQLite nothing else writes while it is open, so it stays short.
 const ITEMS: u32 = 64;
 /// Catches what other nodes wrote; within this process the signal comes first.
 const FALLBACK: Duration = Duration::from_secs(1);
@@ -50,6 +50,8 @@ impl ShardError {
 #[derive(Default)]
 struct Resting {
     shards: BTreeMap<ShardKey, (u32, UnixMicros, String)>,
+    /// Their next item closes a period, and payouts are frozen; nothing is wrong with them.
+    frozen: BTreeSet<ShardKey>,
 }
 
 impl Resting {
@@ -63,20 +65,42 @@ impl Resting {
         self.shards.insert(shard, (times.saturating_add(1), now.plus_secs(pause), why));
     }
 
+    fn went(&mut self, shard: ShardKey, turn: Turn) {
+        self.shards.remove(&shard);
+        match turn.frozen {
+            true => self.frozen.insert(shard),
+            false => self.frozen.remove(&shard),
+        };
+    }
+
     /// Other processes say how those go that are theirs now.
     fn keep_only(&mut self, slots: Slots) {
         self.shards.retain(|shard, _| slots.contains(Slots::slot_of(shard.tenant)));
+        self.frozen.retain(|shard| slots.contains(Slots::slot_of(shard.tenant)));
     }
 
     fn status(&self) -> Status {
-        match self.shards.iter().next() {
+        if let Some((shard, (.., why))) = self.shards.iter().next() {
+            let others = self.shards.len() - 1;
+            return Status::Degraded(format!("{} stands still ({why}); {others} others do", name(shard)));
+        }
+        match self.frozen.first() {
             None => Status::Ok,
-            Some((shard, (.., why))) => {
-                let others = self.shards.len() - 1;
-                Status::Degraded(format!("{} stands still ({why}); {others} others do", name(shard)))
+            Some(shard) => {
+                let others = self.frozen.len() - 1;
+                let shard = name(shard);
+                Status::Degraded(format!("{shard} waits, since payouts are frozen; {others} others do"))
             }
         }
     }
+}
+
+/// What one transaction of a shard has come to.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    applied: usize,
+    /// It has stopped before a close that must wait.
+    frozen: bool,
 }
 
 fn name(shard: &ShardKey) -> String {
@@ -131,9 +155,9 @@ impl Worker<'_> {
                 continue;
             }
             match self.turn(shard).await? {
-                Ok(applied) => {
-                    worked |= applied > 0;
-                    self.resting.shards.remove(&shard);
+                Ok(turn) => {
+                    worked |= turn.applied > 0;
+                    self.resting.went(shard, turn);
                 }
                 Err(error) => {
                     let why = chain(&error);
@@ -146,13 +170,13 @@ impl Worker<'_> {
         Ok(worked)
     }
 
-    /// How many items were applied, or why this shard stands still.
-    async fn turn(&mut self, shard: ShardKey) -> Result<Result<usize, ShardError>, StoreError> {
+    /// What was applied, or why this shard stands still.
+    async fn turn(&mut self, shard: ShardKey) -> Result<Result<Turn, ShardError>, StoreError> {
         let mut retries = 0;
         loop {
             // Between any two transactions, so that a long sweep loses no lease.
             self.shares.tend(self.app).await?;
-            let Some(lease) = self.shares.lease_of(shard) else { return Ok(Ok(0)) };
+            let Some(lease) = self.shares.lease_of(shard) else { return Ok(Ok(Turn::default())) };
             match advance(self.app, shard, lease).await {
                 Err(ShardError::Store(StoreError::Fenced)) => self.shares.lost(shard),
                 Err(ShardError::Store(StoreError::Busy(_))) if retries < RETRIES => {
@@ -168,9 +192,9 @@ impl Worker<'_> {
 
 /// Applies the next items of a shard in one transaction. When one of them fails, those before it are
 /// committed on their own, so that only the failing one waits.
-async fn advance(app: &App, shard: ShardKey, lease: &Lease) -> Result<usize, ShardError> {
+async fn advance(app: &App, shard: ShardKey, lease: &Lease) -> Result<Turn, ShardError> {
     let failure = match apply_some(app, shard, lease, ITEMS).await {
-        Ok(applied) => return Ok(applied),
+        Ok(turn) => return Ok(turn),
         Err((before, error)) if before == 0 || error.is_temporary() => return Err(error),
         Err(failure) => failure,
     };
@@ -186,18 +210,25 @@ async fn apply_some(
     shard: ShardKey,
     lease: &Lease,
     limit: u32,
-) -> Result<usize, (usize, ShardError)> {
+) -> Result<Turn, (usize, ShardError)> {
     let at = |index: usize| move |error: StoreError| (index, ShardError::Store(error));
     let mut tx = app.store.begin_money(shard, lease).await.map_err(at(0))?;
     let items = tx.next_items(limit).await.map_err(at(0))?;
+    let mut turn = Turn::default();
     for (index, item) in items.iter().enumerate() {
+        // Whoever closed this period may have done so before a restore, which has brought the close back.
+        if matches!(item.input, Input::ClosePeriod { .. }) && tx.is_frozen().await.map_err(at(index))? {
+            turn.frozen = true;
+            break;
+        }
         let mut state = tx.load(&engine::needs(&item.input)).await.map_err(at(index))?;
         let effects = engine::apply(shard, &mut state, item)
             .map_err(|source| (index, ShardError::Item { ordinal: item.ordinal, source }))?;
         tx.persist(item, &state, &effects).await.map_err(at(index))?;
+        turn.applied += 1;
     }
     tx.commit().await.map_err(at(0))?;
-    Ok(items.len())
+    Ok(turn)
 }
 
 /// Resolves once the shard has applied its intake up to `ordinal`.
@@ -249,5 +280,12 @@ mod tests {
         assert_ne!(resting.status(), Status::Ok);
         resting.keep_only(Slots::ALL.without(Slots::NONE.with(7)));
         assert_eq!(resting.status(), Status::Ok, "another process has it");
+
+        resting.failed(shard, "again".into(), start);
+        resting.went(shard, Turn { applied: 0, frozen: true });
+        assert!(matches!(resting.status(), Status::Degraded(why) if why.contains("frozen")));
+        assert!(resting.is_due(&shard, start), "it goes on as soon as the freeze is lifted");
+        resting.went(shard, Turn { applied: 1, frozen: false });
+        assert_eq!(resting.status(), Status::Ok);
     }
 }

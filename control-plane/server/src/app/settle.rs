@@ -1,32 +1,13 @@
-//! Closing a period: one input to the settlement shard; what it makes are statements and payouts.
+//! What closing a period (`close_once`) needs: that nothing is frozen, and the statements that it made.
 
-use super::{App, clock};
+use super::App;
 use crate::error::AppError;
-use control_plane_domain::intake::{Input, ShardKey};
 use control_plane_domain::settlement::Statement;
 use proto_model::{TenantId, UnixMicros};
 use std::time::Duration;
 
 /// Longer than any healthy backlog; the close itself stays in the intake and is applied later anyway.
 pub(super) const WAIT: Duration = Duration::from_secs(20);
-
-/// Everything credited up to `through` becomes statements; waits until they stand.
-pub async fn close_period(
-    app: &App,
-    tenant: TenantId,
-    through: UnixMicros,
-) -> Result<Vec<Statement>, AppError> {
-    let now = clock::now();
-    if through > now {
-        return Err(AppError::invalid("through", "use an instant that has passed"));
-    }
-    app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
-    check_not_frozen(app).await?;
-    let shard = ShardKey::settlement(tenant);
-    let ordinal = app.store.append_intake(shard, &Input::ClosePeriod { through }, now).await?;
-    super::money::wait_applied(app, shard, ordinal, WAIT).await?;
-    statements(app, tenant, through).await
-}
 
 /// Closing a period makes payouts, which cannot be taken back: not before somebody has looked at what a restore
 /// may have lost.

@@ -4,8 +4,10 @@ use crate::edge::{Edge, LaneWriter, Publisher, click, click_facts, sale};
 use crate::plane::{Catalog, Plane, eventually, seed};
 use control_plane_domain::intake::{OrderEventKind, ShardKey};
 use control_plane_domain::order::CommissionStatus;
+use control_plane_domain::settlement::Statement;
+use control_plane_server::app::close_once::CloseRequest;
 use control_plane_server::app::orders::{self, NewOrderEvent};
-use control_plane_server::app::{clock, erase, replay, settle, verify};
+use control_plane_server::app::{clock, close_once, erase, replay, verify};
 use control_plane_store::commissions::CommissionRow;
 use control_plane_store::conversions::ConversionRow;
 use proto_model::event::Authority;
@@ -73,6 +75,13 @@ impl World {
         orders::record_order_event(self.plane.app(), self.catalog.tenant, event, "req_test").await.unwrap();
     }
 
+    /// Everything that is credited so far becomes statements.
+    pub async fn close(&self) -> Vec<Statement> {
+        let idempotency_key = format!("test-{:x}", clock::random_u64());
+        let request = CloseRequest { through: None, idempotency_key };
+        close_once::close(self.plane.app(), self.catalog.tenant, &request).await.unwrap().statements
+    }
+
     pub fn shards(&self) -> [ShardKey; 2] {
         let Catalog { tenant, advertiser, .. } = self.catalog;
         [ShardKey::advertiser(tenant, advertiser), ShardKey::settlement(tenant)]
@@ -98,14 +107,9 @@ async fn a_delivered_sale_is_paid_and_replays_to_the_same_books() {
 
     world.deliver("A-1").await;
     world.commission(CommissionStatus::Approved).await;
-    let app = world.plane.app().clone();
     let tenant = world.catalog.tenant;
     // The credit travels to the settlement shard by itself; close until it has arrived.
-    let statement = eventually("a statement", async || {
-        let statements = settle::close_period(&app, tenant, clock::now()).await.unwrap();
-        statements.into_iter().next()
-    })
-    .await;
+    let statement = eventually("a statement", async || world.close().await.into_iter().next()).await;
     assert_eq!(statement.closing_minor, 1_999);
     assert!(statement.payout.is_some());
     world.assert_books_balance().await;

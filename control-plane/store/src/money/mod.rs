@@ -1,5 +1,5 @@
 //! The money engine's unit of work: load what an input needs, persist what it brought about, move the
-//! checkpoint, in one transaction on the writer connection.
+//! checkpoint, in one transaction.
 
 mod load;
 mod numbers;
@@ -13,7 +13,7 @@ use crate::db::Write;
 use crate::intake::{advertiser_column, append_inputs, items_after};
 use crate::leases::{Lease, check_fence};
 use crate::row::{Columns, Id, big};
-use crate::sql::{locking, query};
+use crate::sql::{locking, query, sharing};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
 use control_plane_domain::ledger::LedgerHead;
@@ -27,8 +27,8 @@ macro_rules! checkpoint {
     };
 }
 
-/// One writer transaction over one shard. Dropped without `commit`, it leaves no trace. While it is open
-/// nothing else can write, and on an in-memory database nothing else can read.
+/// One transaction over one shard. Dropped without `commit`, it leaves no trace. While it is open nobody else
+/// moves this shard; on SQLite nobody writes anything, and in memory nobody even reads.
 pub struct MoneyTx {
     tx: Write,
     shard: ShardKey,
@@ -86,6 +86,13 @@ impl MoneyTx {
     /// Items after what has been persisted, in order.
     pub async fn next_items(&mut self, limit: u32) -> Result<Vec<IntakeItem>, StoreError> {
         items_after(&mut self.tx, self.shard, self.checkpoint, limit).await
+    }
+
+    /// Whether no period may be closed; it stays so, or not, until this transaction ends.
+    pub async fn is_frozen(&mut self) -> Result<bool, StoreError> {
+        let sql = sharing!("SELECT frozen_at FROM deployment");
+        let row = query(sql).fetch_one(&mut self.tx).await?;
+        Ok(row.col::<Option<i64>>("frozen_at")?.is_some())
     }
 
     /// Exactly what the domain had, as far as `needs` names it.
