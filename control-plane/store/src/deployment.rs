@@ -3,7 +3,7 @@
 
 use crate::dialect::{DATABASE_TIME, Scope};
 use crate::row::Columns;
-use crate::sql::{Row, locking, query};
+use crate::sql::{Connection, Row, locking, query};
 use crate::{Store, StoreError};
 use proto_model::UnixMicros;
 
@@ -38,21 +38,27 @@ fn read_freeze(row: &Row) -> Result<Option<Freeze>, StoreError> {
     at.map(|at| Ok(Freeze { at: UnixMicros(at), reason: row.col("frozen_reason")? })).transpose()
 }
 
+/// Locks the deployment's row.
+pub(crate) async fn claim(conn: &mut Connection, authority_sha256: &[u8; 32]) -> Result<(), StoreError> {
+    let row = query(locking!("SELECT authority_sha256 FROM deployment")).fetch_one(&mut *conn).await?;
+    match row.bytes_opt("authority_sha256")? {
+        Some(known) if known == *authority_sha256 => Ok(()),
+        Some::<[u8; 32]>(_) => Err(StoreError::Conflict("other_authority")),
+        None => {
+            let sql = "UPDATE deployment SET authority_sha256 = $1";
+            query(sql).bind(&authority_sha256[..]).execute(conn).await?;
+            Ok(())
+        }
+    }
+}
+
 impl Store {
     /// The first control plane on a database makes it its own; later ones must bring the same keys, or edges
     /// would trust one of them alone. `Conflict("other_authority")` when they do not.
     pub async fn claim(&self, authority_sha256: &[u8; 32]) -> Result<(), StoreError> {
         let mut tx = self.write(Scope::Deployment).await?;
-        let row = query(locking!("SELECT authority_sha256 FROM deployment")).fetch_one(&mut tx).await?;
-        match row.bytes_opt("authority_sha256")? {
-            Some(known) if known == *authority_sha256 => Ok(()),
-            Some::<[u8; 32]>(_) => Err(StoreError::Conflict("other_authority")),
-            None => {
-                let sql = "UPDATE deployment SET authority_sha256 = $1";
-                query(sql).bind(&authority_sha256[..]).execute(&mut tx).await?;
-                tx.commit().await
-            }
-        }
+        claim(&mut tx, authority_sha256).await?;
+        tx.commit().await
     }
 
     /// Whether a control plane has been at work on this database.
@@ -102,14 +108,6 @@ impl Store {
         let mut conn = self.read(Scope::Deployment).await?;
         let sql = "SELECT frozen_at, frozen_reason FROM deployment";
         read_freeze(&query(sql).fetch_one(&mut conn).await?)
-    }
-
-    /// No period is closed from now on; the first reason stays.
-    pub async fn set_freeze(&self, freeze: &Freeze) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql = "UPDATE deployment SET frozen_at = $1, frozen_reason = $2 WHERE frozen_at IS NULL";
-        query(sql).bind(freeze.at.0).bind(&freeze.reason).execute(&mut tx).await?;
-        tx.commit().await
     }
 
     /// Gives what was lifted.

@@ -2,10 +2,11 @@
 //! never be given out again; what edges still hold must find its place; and no money leaves before somebody has
 //! looked.
 
+use crate::deployment::claim;
 use crate::dialect::Scope;
 use crate::fleet::{LaneClaim, begin_epoch, begin_stream};
 use crate::row::{Columns, DEPLOYMENT, Id, big};
-use crate::sql::{Connection, Row, Sql, query};
+use crate::sql::{Connection, Row, Sql, query, sharing};
 use crate::{Store, StoreError};
 use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
 
@@ -14,7 +15,8 @@ use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
 const JUMP: i64 = 1_000;
 /// 2024-01-01. Seconds since then fit 32 bits for more than a century, which is what epochs and streams have.
 const SINCE_SECS: i64 = 1_704_067_200;
-/// Whoever was here before the connection that asks, under the name that each of ours bears.
+/// Whoever was here before the connection that asks, under the name that each of ours bears. An embedded database
+/// has a lock file beside it instead.
 const OTHERS: Sql = Sql {
     sqlite: "SELECT 0 AS others",
     postgres: "SELECT count(*) AS others FROM pg_stat_activity a \
@@ -81,7 +83,8 @@ fn read_lane(row: &Row) -> Result<ReturnedLane, StoreError> {
 }
 
 /// Takes an edge on with an epoch that we have given out and forgotten: its number lies up to the floor, and so do
-/// those of its streams, which nobody else has. They were given out once, so their addresses are the edge's.
+/// those of its streams, which nobody else has. They were given out once, so their addresses are the edge's. Only
+/// until somebody has reconciled: from then on whoever was to come back has, and the numbers are nobody's.
 pub(crate) async fn adopt_epoch(
     conn: &mut Connection,
     edge: EdgeId,
@@ -90,7 +93,9 @@ pub(crate) async fn adopt_epoch(
     now: UnixMicros,
 ) -> Result<(), StoreError> {
     const UNKNOWN: StoreError = StoreError::Conflict("unknown_epoch");
-    if epoch > floor {
+    // It stays so until this transaction ends.
+    let frozen = query(sharing!("SELECT frozen_at FROM deployment")).fetch_one(&mut *conn).await?;
+    if epoch > floor || frozen.col::<Option<i64>>("frozen_at")?.is_none() {
         return Err(UNKNOWN);
     }
     let given =
@@ -158,8 +163,22 @@ impl Store {
     /// Sessions, epochs, streams, snapshot versions and fences jump, so that none is given out twice; payouts are
     /// frozen for `reason`; and every edge is waited for again. Doing it twice, or without a restore, costs
     /// numbers and a reconciliation, nothing else.
-    pub async fn after_restore(&self, now: UnixMicros, reason: &str) -> Result<Restored, StoreError> {
+    ///
+    /// The first thing that a process does with the store it has opened: nothing has changed after
+    /// `Conflict("others_at_work")`, when a connection of ours was there before this one. `Conflict("other_authority")`
+    /// as [`Store::claim`].
+    pub async fn after_restore(
+        &self,
+        authority_sha256: &[u8; 32],
+        now: UnixMicros,
+        reason: &str,
+    ) -> Result<Restored, StoreError> {
         let mut tx = self.write(Scope::Deployment).await?;
+        // Under this row's lock: whoever comes now waits until the numbers have jumped.
+        claim(&mut tx, authority_sha256).await?;
+        if query(OTHERS).fetch_one(&mut tx).await?.number::<u64>("others")? > 0 {
+            return Err(StoreError::Conflict("others_at_work"));
+        }
         // What it was frozen for before has not gone away.
         let sql = "UPDATE deployment SET restores = restores + 1, frozen_at = coalesce(frozen_at, $1), \
             frozen_reason = coalesce(frozen_reason || '; ', '') || $2 RETURNING restores";
@@ -173,13 +192,6 @@ impl Store {
         tx.owed.catalog = true;
         tx.commit().await?;
         Ok(Restored { restores: row.number("restores")?, edges })
-    }
-
-    /// Connections of other processes of ours that are at work on the database; asked first, before this process has
-    /// more than one. An embedded database has a lock file beside it instead.
-    pub async fn others_at_work(&self) -> Result<u64, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        query(OTHERS).fetch_one(&mut tx).await?.number("others")
     }
 
     /// How many times this database was put back from a backup.

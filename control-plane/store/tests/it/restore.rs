@@ -10,6 +10,9 @@ use proto_model::{Lane, StreamNo};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// Of the certificate that edges trust.
+const KEYS: [u8; 32] = [7; 32];
+
 /// The numbers that were given out after the backup, and what is given out after the restore.
 #[derive(Default, Debug)]
 struct Given {
@@ -82,17 +85,19 @@ async fn nothing_given_out_since_the_backup_is_given_out_again() {
     // The same backup is restored twice, an hour apart; what was given out in between counts, too.
     let first = copy(&backup, backup.open().await).await;
     let store = first.open().await;
-    assert_eq!(store.after_restore(NOW, "the disk died").await.unwrap().restores, 1);
+    assert_eq!(store.after_restore(&KEYS, NOW, "the disk died").await.unwrap().restores, 1);
     let after = Given::day(&store, &edge, 1).await;
     after.assert_after(&lost);
     let second = copy(&backup, backup.open().await).await;
     let store = second.open().await;
-    store.after_restore(NOW.plus_secs(3_600), "the disk died again").await.unwrap();
+    store.after_restore(&KEYS, NOW.plus_secs(3_600), "the disk died again").await.unwrap();
     let later = Given::day(&store, &edge, 1).await;
     later.assert_after(&after);
 
     // And a restored database may be restored.
-    let restored = store.after_restore(NOW.plus_secs(3_600), "a test").await.unwrap();
+    let third = copy(&second, store).await;
+    let store = third.open().await;
+    let restored = store.after_restore(&KEYS, NOW.plus_secs(3_600), "a test").await.unwrap();
     assert_eq!((restored.restores, restored.edges), (2, 1));
     Given::day(&store, &edge, 10).await.assert_after(&later);
     assert_eq!(store.freeze().await.unwrap().unwrap().reason, "the disk died again; a test");
@@ -121,7 +126,7 @@ async fn an_edge_goes_on_in_its_epoch_from_where_the_backup_stands() {
     store.close().await;
 
     let store = backup.open().await;
-    store.after_restore(NOW, "the disk died").await.unwrap();
+    store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
     assert_eq!(append(&store, &edge, 11, 20, 1, 2).await, AppendOutcome::Fenced, "the session is over");
     assert!(!store.returned().await.unwrap()[0].is_back());
     let claims = [claims(&edge, 0)[0], claims(&edge, 20)[1]];
@@ -154,7 +159,9 @@ async fn an_epoch_that_was_forgotten_is_the_edges_still() {
     // Nobody has said that this was restored.
     let early = store.open_session(one.id, 2, &claims(&one, 5), NOW).await;
     assert_eq!(unknown(early.map(drop)), "unknown_epoch");
-    store.after_restore(NOW, "the disk died").await.unwrap();
+    let restored = copy(&backup, store).await;
+    let store = restored.open().await;
+    store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
     let silent = store.open_session(one.id, 2, &[], NOW).await;
     assert_eq!(unknown(silent.map(drop)), "unknown_epoch", "it does not say which streams it writes");
     let opened = store.open_session(one.id, 2, &claims(&one, 5), NOW).await.unwrap();
@@ -172,6 +179,12 @@ async fn an_epoch_that_was_forgotten_is_the_edges_still() {
     far[0].stream = StreamNo(u32::MAX);
     let far = store.open_session(two.id, 2, &far, NOW).await;
     assert_eq!(unknown(far.map(drop)), "unknown_epoch");
+    // Once somebody has reconciled, whoever was to come back has.
+    let freeze = store.lift_freeze().await.unwrap().unwrap();
+    let late = store.open_session(two.id, 2, &claims(&two, 5), NOW).await;
+    assert_eq!(unknown(late.map(drop)), "unknown_epoch", "{freeze:?}");
+    let known = store.open_session(one.id, 2, &claims(&one, 5), NOW).await.unwrap();
+    assert!(!known.adopted, "what was taken on stays");
     let next = store.open_epoch(two.id, "disk lost again", NOW).await.unwrap();
     assert!(next.epoch > 1_000);
     let old = store.open_session(two.id, 2, &claims(&two, 5), NOW).await;
@@ -180,6 +193,30 @@ async fn an_epoch_that_was_forgotten_is_the_edges_still() {
     assert_eq!(unknown(ahead.map(drop)), "unknown_epoch");
     store.revoke_edge(two.id).await.unwrap();
     assert_eq!(store.returned().await.unwrap().len(), 1, "a revoked edge is not waited for");
+}
+
+#[tokio::test]
+async fn a_restore_is_refused_to_other_keys_and_while_others_are_at_work() {
+    let place = Place::new().await;
+    let store = place.open().await;
+    edge(&store, 1).await;
+    store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
+    assert_eq!(store.claim(&KEYS).await.map_err(|error| error.to_string()), Ok(()), "they are its own");
+    store.close().await;
+    let state = async |store: &Store| (store.restores().await.unwrap(), store.freeze().await.unwrap());
+
+    let store = place.open().await;
+    let other = store.after_restore(&[8; 32], NOW, "by mistake").await;
+    assert!(matches!(other, Err(StoreError::Conflict("other_authority"))), "{other:?}");
+    let before = state(&store).await;
+    assert_eq!(before.0, 1);
+    // An embedded database has a lock file beside it, which is the caller's.
+    if control_plane_testing::chosen().is_some() {
+        let second = place.open().await;
+        let busy = second.after_restore(&KEYS, NOW, "too early").await;
+        assert!(matches!(busy, Err(StoreError::Conflict("others_at_work"))), "{busy:?}");
+    }
+    assert_eq!(state(&store).await, before, "nothing was changed");
 }
 
 /// SQLite alone: a server has its own tools.

@@ -84,18 +84,17 @@ async fn settle(url: &DatabaseUrl, keys: &Path, reason: &str) -> Result<(u64, u6
     let now = clock::now();
     let authority = Authority::open(keys, now)?;
     let store = Store::open(url).await?;
-    if store.others_at_work().await? > 0 {
-        let what = "somebody is at work on the database: stop every control plane on it";
-        return Err(Refused::new(Why::InTheWay, what).into());
-    }
-    match store.claim(&authority.fingerprint()).await {
-        Err(StoreError::Conflict(_)) => {
+    let restored = match store.after_restore(&authority.fingerprint(), now, reason).await {
+        Err(StoreError::Conflict("others_at_work")) => {
+            let what = "somebody is at work on the database: stop every control plane on it";
+            return Err(Refused::new(Why::InTheWay, what).into());
+        }
+        Err(StoreError::Conflict("other_authority")) => {
             let message = format!("the database belongs to other keys than {}", keys.display());
             return Err(Failure::new(message).into());
         }
-        claimed => claimed?,
-    }
-    let restored = store.after_restore(now, reason).await?;
+        restored => restored?,
+    };
     store.close().await;
     Ok((restored.restores, restored.edges))
 }
