@@ -1,7 +1,7 @@
 //! From a configuration to a running control plane, and back to silence.
 
 use crate::app::retention::{Keep, UnfitDays};
-use crate::app::{App, clock, health, keys, money, project, restore, retention, snapshot};
+use crate::app::{App, clock, health, job, keys, money, project, restore, retention, snapshot};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::error::AppError;
@@ -121,6 +121,8 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         snapshots: snapshot::Snapshots::default(),
         health: health::Health::default(),
         stop: stop.clone(),
+        reconciling: job::Job::default(),
+        verifying: job::Job::default(),
         logins: keys::Logins::default(),
         node,
     });

@@ -4,9 +4,29 @@ use crate::dialect::Scope;
 use crate::journal::{JournalRow, read_journal, select_journal};
 use crate::projection::{SidecarRow, read_sidecar};
 use crate::row::{Columns, big};
-use crate::sql::{Row, query};
+use crate::sql::{Query, Row, Sql, query};
 use crate::{Store, StoreError};
 use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
+
+/// Batches per statement.
+const COUNTED: i64 = 2_000;
+
+/// By tenant, in the key: the table is far too large to be read from one end to the other in one statement.
+const VALUES_BETWEEN: Sql = Sql {
+    sqlite: "SELECT stream, ordinal FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) \
+        AND stream = $1 AND ordinal > $2 AND ordinal < $3 LIMIT $4",
+    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (SELECT s.stream, s.ordinal \
+        FROM sidecar s WHERE s.tenant_id = t.id AND s.stream = $1 AND s.ordinal > $2 AND s.ordinal < $3 \
+        ORDER BY s.stream, s.ordinal LIMIT $4) v LIMIT $4",
+};
+const VALUES_OF_NO_STREAM: Sql = Sql {
+    sqlite: "SELECT stream, ordinal FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) \
+        AND stream > $1 AND stream < $2 AND stream NOT IN (SELECT stream FROM streams) LIMIT $3",
+    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (SELECT s.stream, s.ordinal \
+        FROM sidecar s WHERE s.tenant_id = t.id AND s.stream > $1 AND s.stream < $2 \
+        AND NOT EXISTS (SELECT 1 FROM streams k WHERE k.stream = s.stream) \
+        ORDER BY s.stream, s.ordinal LIMIT $3) v LIMIT $3",
+};
 
 /// A stream and the key that its batches must be signed with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,34 +105,83 @@ impl Store {
         query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_sidecar).collect()
     }
 
-    /// Personal values of events that no batch holds. Those of dropped ones are on their way out.
-    pub async fn stray_sidecar(&self, limit: u32) -> Result<Vec<Address>, StoreError> {
-        let sql = "SELECT s.stream, s.ordinal FROM sidecar s WHERE coalesce((SELECT j.last_ordinal \
-            FROM journal j WHERE j.stream = s.stream AND j.first_ordinal <= s.ordinal \
-            ORDER BY j.first_ordinal DESC LIMIT 1), 0) < s.ordinal \
-            AND coalesce((SELECT a.last_ordinal FROM journal_anchors a WHERE a.stream = s.stream), 0) \
-                < s.ordinal LIMIT $1";
-        let rows =
-            query(sql).bind(i64::from(limit)).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
+    /// Personal values of a stream's events after one ordinal and before another, where no batch is.
+    pub async fn values_between(
+        &self,
+        stream: StreamNo,
+        (after, before): (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<Address>, StoreError> {
+        let query = query(VALUES_BETWEEN)
+            .bind(i64::from(stream.0))
+            .bind(big(after))
+            .bind(big(before))
+            .bind(i64::from(limit));
+        self.addresses(query).await
+    }
+
+    /// Personal values under numbers between two streams' (`None` = after all of them), which no stream has.
+    pub async fn values_of_no_stream(
+        &self,
+        (after, before): (StreamNo, Option<StreamNo>),
+        limit: u32,
+    ) -> Result<Vec<Address>, StoreError> {
+        let before = before.map_or(i64::MAX, |stream| i64::from(stream.0));
+        let query = query(VALUES_OF_NO_STREAM).bind(i64::from(after.0)).bind(before).bind(i64::from(limit));
+        self.addresses(query).await
+    }
+
+    async fn addresses(&self, query: Query<'_>) -> Result<Vec<Address>, StoreError> {
+        let rows = query.fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         let address =
             |row: &Row| Ok(Address { stream: row.stream("stream")?, ordinal: row.number("ordinal")? });
         rows.iter().map(address).collect()
     }
 
+    /// Counted a piece at a time: what was taken when it began, without what is dropped meanwhile.
     pub async fn journal_count(&self) -> Result<JournalCount, StoreError> {
-        let sql = "SELECT k.batches, coalesce(k.highest, h.dropped_through) AS highest, h.seq AS given, \
-            h.dropped_through, h.dropped_before FROM journal_head h, \
-            (SELECT count(*) AS batches, max(j.seq) AS highest FROM journal j \
-                LEFT JOIN journal_anchors a ON a.stream = j.stream \
-                WHERE j.first_ordinal > coalesce(a.last_ordinal, 0)) k";
+        let mut head = self.journal_head().await?;
+        loop {
+            let (batches, highest_seq) = self.count_batches(head.given).await?;
+            let now = self.journal_head().await?;
+            if now.dropped == head.dropped {
+                let highest_seq = if batches == 0 { head.dropped } else { highest_seq };
+                return Ok(JournalCount { batches, highest_seq, ..head });
+            }
+            head = JournalCount { given: head.given.max(now.dropped), ..now };
+        }
+    }
+
+    async fn journal_head(&self) -> Result<JournalCount, StoreError> {
+        let sql = "SELECT seq AS given, dropped_through, dropped_before FROM journal_head";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
         let dropped = row.number("dropped_through")?;
         Ok(JournalCount {
-            batches: row.number("batches")?,
-            highest_seq: row.number("highest")?,
+            batches: 0,
+            highest_seq: 0,
             dropped,
             dropped_before: if dropped == 0 { None } else { Some(row.time("dropped_before")?) },
             given: row.number("given")?,
         })
+    }
+
+    /// How many batches up to `given` lie after their stream's anchor, and the last of them.
+    async fn count_batches(&self, given: u64) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*) AS looked, coalesce(max(k.seq), 0) AS through, \
+            count(CASE WHEN k.first_ordinal > coalesce(a.last_ordinal, 0) THEN 1 END) AS batches, \
+            coalesce(max(CASE WHEN k.first_ordinal > coalesce(a.last_ordinal, 0) THEN k.seq END), 0) AS highest \
+            FROM (SELECT seq, stream, first_ordinal FROM journal WHERE seq > $1 AND seq <= $2 \
+                ORDER BY seq LIMIT $3) k LEFT JOIN journal_anchors a ON a.stream = k.stream";
+        let (mut batches, mut highest, mut after) = (0, 0, 0);
+        loop {
+            let query = query(sql).bind(big(after)).bind(big(given)).bind(COUNTED);
+            let row = query.fetch_one(&mut self.read(Scope::Deployment).await?).await?;
+            batches += row.number::<u64>("batches")?;
+            highest = row.number::<u64>("highest")?.max(highest);
+            after = row.number("through")?;
+            if row.col::<i64>("looked")? < COUNTED {
+                return Ok((batches, highest));
+            }
+        }
     }
 }

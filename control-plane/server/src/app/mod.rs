@@ -8,6 +8,7 @@ pub mod erase;
 pub mod fleet;
 pub mod health;
 pub mod ingest;
+pub mod job;
 pub mod keys;
 pub mod lease;
 pub mod money;
@@ -40,6 +41,8 @@ pub struct App {
     pub health: health::Health,
     /// Ends long replies (event streams) when the process shall end.
     pub stop: Stop,
+    pub reconciling: job::Job<restore::Reconciliation>,
+    pub verifying: job::Job<verify::Verification>,
     pub(crate) logins: keys::Logins,
     /// Names this process in leases.
     pub(crate) node: String,

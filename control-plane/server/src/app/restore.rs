@@ -2,7 +2,7 @@
 //! an operator has seen that they did. Where somebody restored by hand and forgot to say so, edges give it away.
 
 use super::health::Status;
-use super::verify::{self, Verification};
+use super::verify::{self, Verification, Walked};
 use super::{App, clock};
 use crate::error::AppError;
 use crate::supervise::Stop;
@@ -107,8 +107,8 @@ pub struct LedgerProblem {
 
 /// Looks at everything, and lifts the freeze when nothing is wrong: chains, signatures and balances always, and
 /// each edge back with all that it holds, unless the operator does without those that are gone.
-pub async fn reconcile(app: &App, accept_missing: bool) -> Result<Reconciliation, AppError> {
-    let journal = verify::verify_journal(&app.store).await?;
+pub async fn reconcile(app: &App, accept_missing: bool, walked: &Walked) -> Result<Reconciliation, AppError> {
+    let journal = verify::verify_counting(&app.store, walked).await?;
     let (ledgers, ledger_problems) = verify_ledgers(app).await?;
     let edges = app.store.returned().await?;
     let sound = journal.ok() && ledger_problems.is_empty();

@@ -13,12 +13,15 @@ use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::{Header, SealedBatch};
 use proto_wire::keys::PublicKey;
 use proto_wire::personal::verify_entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const STREAMS: u32 = 100;
 /// A batch may have megabytes.
 const BATCHES: u32 = 8;
 /// Problems told in full; the verdict counts them all.
 const TOLD: usize = 100;
+/// Personal values that are counted in one place where none should be.
+const STRAYS: u32 = 100;
 
 /// Something that cannot have come about by taking signed batches and erasing values.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,21 +71,30 @@ impl Verification {
     }
 }
 
+/// How far a verification has come, for whoever asks meanwhile.
+pub type Walked = AtomicU64;
+
 pub async fn verify_journal(store: &Store) -> Result<Verification, AppError> {
+    verify_counting(store, &Walked::default()).await
+}
+
+/// The same; `walked` counts the batches meanwhile.
+pub async fn verify_counting(store: &Store, walked: &Walked) -> Result<Verification, AppError> {
     let mut report = Verification::default();
     let mut after = StreamNo(0);
     loop {
         let streams = store.signed_streams(after, STREAMS).await?;
-        let Some(last) = streams.last() else { break };
-        after = last.stream;
         for stream in &streams {
-            walk(store, stream, &mut report).await?;
+            strays(&mut report, store.values_of_no_stream((after, Some(stream.stream)), STRAYS).await?);
+            walk(store, stream, &mut report, walked).await?;
+            after = stream.stream;
             report.streams += 1;
         }
+        if streams.is_empty() {
+            break;
+        }
     }
-    for address in store.stray_sidecar(100).await? {
-        report.problem(None, Some(address), "a personal value of an event that no batch holds");
-    }
+    strays(&mut report, store.values_of_no_stream((after, None), STRAYS).await?);
     let count = store.journal_count().await?;
     (report.dropped, report.dropped_before) = (count.dropped, count.dropped_before);
     if count.batches + count.dropped != count.given || count.highest_seq != count.given {
@@ -93,6 +105,12 @@ pub async fn verify_journal(store: &Store) -> Result<Verification, AppError> {
         report.problem(None, None, what);
     }
     Ok(report)
+}
+
+fn strays(report: &mut Verification, found: Vec<Address>) {
+    for address in found {
+        report.problem(None, Some(address), "a personal value of an event that no batch holds");
+    }
 }
 
 /// Where a stream stands after the batches walked so far.
@@ -110,7 +128,12 @@ impl Walk {
     }
 }
 
-async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -> Result<(), AppError> {
+async fn walk(
+    store: &Store,
+    stream: &SignedStream,
+    report: &mut Verification,
+    walked: &Walked,
+) -> Result<(), AppError> {
     let mut anchor = store.anchor(stream.stream).await?;
     let mut walk = Walk::from(anchor);
     let mut ended = false;
@@ -127,12 +150,18 @@ async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -
         if !rows.is_empty() {
             ended = false;
             for row in rows {
+                if row.first_ordinal > walk.last_ordinal + 1 {
+                    let gap = (walk.last_ordinal, row.first_ordinal);
+                    strays(report, store.values_between(stream.stream, gap, STRAYS).await?);
+                }
+                walked.fetch_add(1, Ordering::Relaxed);
                 walk = batch(store, stream, row, walk, report).await?;
             }
             continue;
         }
-        // Batches may arrive while we walk: the head is read after the last of them, and when it says
-        // otherwise, there must be more.
+        // Batches may arrive while we walk: the head is read after the last of them and of their values, and when
+        // it says otherwise, there must be more.
+        let beyond = store.values_between(stream.stream, (walk.last_ordinal, u64::MAX), STRAYS).await?;
         let head = store.stream_head(stream.stream).await?;
         let place = |ordinal| Address { stream: stream.stream, ordinal };
         if head != (walk.last_ordinal, walk.head_hash) {
@@ -143,6 +172,7 @@ async fn walk(store: &Store, stream: &SignedStream, report: &mut Verification) -
             let what = format!("the stream ends at {}, its head stands at {}", walk.last_ordinal, head.0);
             report.problem(Some(stream.edge), Some(place(walk.last_ordinal)), what);
         }
+        strays(report, beyond);
         if anchor != Anchor::START {
             report.cut.push(CutStream { edge: stream.edge, from: place(anchor.last_ordinal + 1) });
         }

@@ -3,12 +3,19 @@
 use super::body::Body;
 use super::ids::{AdvertiserRef, EdgeRef, Id, TenantRef, Time};
 use super::journal::VerificationView;
+use super::problem::Problem;
 use super::{Api, Reply};
-use crate::app::restore;
+use crate::app::job::Stage;
+use crate::app::restore::{self, Reconciliation};
+use crate::app::verify::Walked;
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use control_plane_store::deployment::Freeze;
 use control_plane_store::restore::{Returned, ReturnedLane};
+use http::StatusCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 #[derive(serde::Serialize, ToSchema)]
@@ -18,6 +25,72 @@ pub struct DeploymentView {
     pub restores: u64,
     /// Null = periods can be closed.
     pub frozen: Option<FreezeView>,
+    /// Of this process, since it started; so are the others.
+    pub reconciliation: RunView,
+    /// What the last one has found; null = none has ended, or it has failed.
+    pub last_reconciliation: Option<ReconciliationView>,
+    /// Of the journal.
+    pub verification: RunView,
+    pub last_verification: Option<VerificationView>,
+}
+
+/// Work that goes on by itself, whoever listens.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Run)]
+pub struct RunView {
+    /// `never`, `running`, `done`, or `failed`.
+    #[schema(example = "running")]
+    pub state: &'static str,
+    /// Null = never.
+    pub started_at: Option<Time>,
+    /// Null = it has not ended.
+    pub ended_at: Option<Time>,
+    /// Batches of the journal that were looked at; null = it does not run.
+    pub batches: Option<u64>,
+    /// Why it has failed; null = it has not.
+    pub error: Option<String>,
+}
+
+impl RunView {
+    const NEVER: Self = Self { state: "never", started_at: None, ended_at: None, batches: None, error: None };
+
+    fn of<T, V: From<T>>(stage: Stage<T>) -> (Self, Option<V>) {
+        match stage {
+            Stage::Never => (Self::NEVER, None),
+            Stage::Running { since, walked } => {
+                let batches = Some(walked.load(Ordering::Relaxed));
+                (Self { state: "running", started_at: Some(Time(since)), batches, ..Self::NEVER }, None)
+            }
+            Stage::Ended { started_at, at, result } => {
+                let (state, error, found) = match result {
+                    Ok(found) => ("done", None, Some(found.into())),
+                    Err(why) => ("failed", Some(why), None),
+                };
+                let (started_at, ended_at) = (Some(Time(started_at)), Some(Time(at)));
+                (Self { state, started_at, ended_at, error, ..Self::NEVER }, found)
+            }
+        }
+    }
+}
+
+/// 200 with what was found, or 202 when that takes longer than a client should wait.
+pub(super) fn answer<T, V: From<T> + serde::Serialize>(run: Result<Stage<T>, Stage<T>>) -> Reply<Response> {
+    match run.map(RunView::of::<T, V>) {
+        Ok((_, Some(found))) => Ok(Json(found).into_response()),
+        Ok((RunView { error: Some(why), .. }, None)) => {
+            let why = format!("It has not come to its end: {why}");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_finished", why))
+        }
+        Ok((run, None)) => Ok((StatusCode::ACCEPTED, Json(run)).into_response()),
+        Err(running) => {
+            let batches = RunView::of::<T, V>(running).0.batches.unwrap_or_default();
+            let detail = format!(
+                "It runs already and has looked at {batches} batches of the journal; GET /v1/deployment says what \
+                 comes of it."
+            );
+            Err(Problem::conflict("already_running", detail))
+        }
+    }
 }
 
 /// No period can be closed; everything else goes on.
@@ -41,7 +114,16 @@ impl From<Freeze> for FreezeView {
 pub async fn get_deployment(State(api): State<Api>) -> Reply<Json<DeploymentView>> {
     let restores = api.store().restores().await?;
     let frozen = api.store().freeze().await?.map(FreezeView::from);
-    Ok(Json(DeploymentView { restores, frozen }))
+    let (reconciliation, last_reconciliation) = RunView::of(api.app().reconciling.stage());
+    let (verification, last_verification) = RunView::of(api.app().verifying.stage());
+    Ok(Json(DeploymentView {
+        restores,
+        frozen,
+        reconciliation,
+        last_reconciliation,
+        verification,
+        last_verification,
+    }))
 }
 
 #[derive(serde::Deserialize, ToSchema)]
@@ -138,6 +220,19 @@ impl From<Returned> for ReturnedView {
     }
 }
 
+impl From<Reconciliation> for ReconciliationView {
+    fn from(found: Reconciliation) -> Self {
+        Self {
+            reconciled: found.frozen.is_none(),
+            frozen: found.frozen.map(FreezeView::from),
+            edges: found.edges.into_iter().map(ReturnedView::from).collect(),
+            journal: found.journal.into(),
+            ledgers: found.ledgers,
+            ledger_problems: found.ledger_problems.into_iter().map(LedgerProblemView::from).collect(),
+        }
+    }
+}
+
 impl From<restore::LedgerProblem> for LedgerProblemView {
     fn from(problem: restore::LedgerProblem) -> Self {
         let (tenant, advertiser) = (problem.shard.tenant, problem.shard.advertiser);
@@ -149,20 +244,14 @@ impl From<restore::LedgerProblem> for LedgerProblemView {
 ///
 /// Verifies the journal and every ledger, and looks whether each edge has come back and sent again what it holds.
 /// When all of that is well, periods can be closed again; otherwise the freeze stays, and the answer says why.
-/// Changes nothing where nothing is frozen.
+/// Changes nothing where nothing is frozen. It goes on by itself when the client does not wait: `GET /v1/deployment`
+/// shows how far it is and what came of it.
 #[utoipa::path(post, path = "/v1/deployment/reconcile", tag = "operator", request_body = Reconcile,
-    responses((status = 200, description = "What was found", body = ReconciliationView)))]
-pub async fn reconcile(
-    State(api): State<Api>,
-    Body(request): Body<Reconcile>,
-) -> Reply<Json<ReconciliationView>> {
-    let found = restore::reconcile(api.app(), request.accept_missing).await?;
-    Ok(Json(ReconciliationView {
-        reconciled: found.frozen.is_none(),
-        frozen: found.frozen.map(FreezeView::from),
-        edges: found.edges.into_iter().map(ReturnedView::from).collect(),
-        journal: found.journal.into(),
-        ledgers: found.ledgers,
-        ledger_problems: found.ledger_problems.into_iter().map(LedgerProblemView::from).collect(),
-    }))
+    responses((status = 200, description = "What was found", body = ReconciliationView),
+        (status = 202, description = "It takes longer, and goes on", body = RunView)))]
+pub async fn reconcile(State(api): State<Api>, Body(request): Body<Reconcile>) -> Reply<Response> {
+    let (app, accept_missing) = (api.app().clone(), request.accept_missing);
+    let reconciling =
+        |walked: Arc<Walked>| async move { restore::reconcile(&app, accept_missing, &walked).await };
+    answer::<_, ReconciliationView>(api.app().reconciling.run(api.app().stop.clone(), reconciling).await)
 }

@@ -1,11 +1,13 @@
 //! The journal as a whole.
 
+use super::deployment::{RunView, answer};
 use super::ids::{EdgeRef, Id, Time};
 use super::{Api, Reply};
-use crate::app::verify;
-use axum::Json;
+use crate::app::verify::{self, Walked};
 use axum::extract::State;
+use axum::response::Response;
 use proto_model::Address;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// What walking every stream has found: from its first batch, or from the first that was not dropped.
@@ -92,9 +94,13 @@ impl From<verify::Problem> for ProblemView {
 /// Verify the journal
 ///
 /// Checks every signature with its edge's batch key, header fields, chain, ordinals and head of every stream,
-/// and every personal value that is left against its commitment.
+/// and every personal value that is left against its commitment. It goes on by itself when the client does not wait:
+/// `GET /v1/deployment` shows how far it is and what came of it.
 #[utoipa::path(post, path = "/v1/journal/verify", tag = "operator",
-    responses((status = 200, description = "What was found", body = VerificationView)))]
-pub async fn verify_journal(State(api): State<Api>) -> Reply<Json<VerificationView>> {
-    Ok(Json(verify::verify_journal(&api.app().store).await?.into()))
+    responses((status = 200, description = "What was found", body = VerificationView),
+        (status = 202, description = "It takes longer, and goes on", body = RunView)))]
+pub async fn verify_journal(State(api): State<Api>) -> Reply<Response> {
+    let store = api.store().clone();
+    let verifying = |walked: Arc<Walked>| async move { verify::verify_counting(&store, &walked).await };
+    answer::<_, VerificationView>(api.app().verifying.run(api.app().stop.clone(), verifying).await)
 }

@@ -70,7 +70,7 @@ impl Api {
         Self(Arc::new(Inner { app, cursors }))
     }
 
-    pub fn app(&self) -> &App {
+    pub fn app(&self) -> &Arc<App> {
         &self.0.app
     }
 

@@ -13,6 +13,7 @@ mod projecting;
 mod publish;
 mod quarantine;
 mod rest;
+mod restored;
 mod retention;
 mod snapshot;
 mod tampering;

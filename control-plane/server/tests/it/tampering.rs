@@ -6,7 +6,6 @@ use control_plane_domain::order::CommissionStatus;
 use control_plane_server::DatabaseUrl;
 use control_plane_server::app::replay::replay_shard;
 use control_plane_server::app::verify::{Verification, verify_journal};
-use control_plane_server::app::{clock, settle};
 use proto_model::event::Authority;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -20,11 +19,7 @@ impl World {
         world.commission(CommissionStatus::Pending).await;
         world.deliver("A-1").await;
         world.commission(CommissionStatus::Approved).await;
-        let (app, tenant) = (world.plane.app().clone(), world.catalog.tenant);
-        eventually("a statement", async || {
-            settle::close_period(&app, tenant, clock::now()).await.unwrap().into_iter().next()
-        })
-        .await;
+        eventually("a statement", async || world.close().await.into_iter().next()).await;
         world
     }
 
@@ -163,6 +158,8 @@ async fn whatever_changes_in_the_journal_is_found() {
         (format!("UPDATE sidecar SET value = {}", raw.flipped("value", 4)), "not the one committed to"),
         (format!("UPDATE sidecar SET salt = {}", raw.flipped("salt", 4)), "not the one committed to"),
         ("UPDATE sidecar SET ordinal = 8".into(), "no batch holds"),
+        ("UPDATE sidecar SET stream = 4000000000".into(), "no batch holds"),
+        ("DELETE FROM journal WHERE lane = 1".into(), "no batch holds"),
     ];
     let clean = world.verify().await;
     assert!(clean.ok(), "{clean:?}");

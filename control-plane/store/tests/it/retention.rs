@@ -142,14 +142,12 @@ async fn a_day_goes_whole_and_the_rest_stays() {
         assert_eq!(journal.kept().await, left, "{before:?}");
         let newest_first = left.iter().rev().copied().collect();
         assert_eq!(journal.traces().await, (left, newest_first), "{before:?}");
-        let (anchor, stray, count) = (
+        let (anchor, count) = (
             journal.store.anchor(journal.edge.epoch.traffic_stream).await.unwrap(),
-            journal.store.stray_sidecar(9).await.unwrap(),
             journal.store.journal_count().await.unwrap(),
         );
         let hash = [u8::try_from(gone).unwrap(); 32];
         assert_eq!(anchor, Anchor { last_ordinal: gone, head_hash: hash }, "{before:?}");
-        assert_eq!(stray, [], "{before:?}");
         assert_eq!((count.batches, count.highest_seq), (6 - gone, 6), "{before:?}");
         assert_eq!((count.dropped, count.given), (gone, 6), "{before:?}");
         let start = (gone > 0).then(|| day(i64::try_from(gone).unwrap() / 2));
@@ -240,7 +238,6 @@ async fn what_a_crash_left_behind_goes_the_next_time() {
     assert_eq!(journal.traces().await.0, [2, 3, 4, 5, 6]);
     assert_eq!(journal.drop_before(day(1)).await.values, 0, "nothing new was dropped, nobody looks");
     journal.ask("UPDATE journal_head SET forgotten_through = 0").await.unwrap();
-    assert_eq!(journal.store.stray_sidecar(9).await.unwrap(), [], "on its way out");
     assert_eq!(journal.drop_before(day(1)).await.values, 1);
     assert_eq!(journal.traces().await.0, [3, 4, 5, 6]);
 }
