@@ -8,7 +8,7 @@ use crate::error::AppError;
 use crate::listen::{self, Bounded};
 use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
-use control_plane_store::{DatabaseUrl, Store, StoreError};
+use control_plane_store::{CLOCKS_APART, DatabaseUrl, Store, StoreError};
 use proto_model::time::SECOND_US;
 use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
@@ -22,8 +22,6 @@ use tokio::task::JoinHandle;
 
 /// Connections that are still busy after this are cut.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Beyond this, leases and certificates would be judged wrongly.
-const CLOCKS_APART: i64 = 60 * SECOND_US;
 const CLOCKS_DIFFER: i64 = 2 * SECOND_US;
 /// A call may take long, and its caller then says nothing; what is slow before a call has limits of its own.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -109,7 +107,8 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let node = node_name(&config.data_dir)?;
     check_database(&config).await?;
     let store = Store::open(&config.database_url()).await?;
-    check_clock(&store).await?;
+    store.watch_clock(clock::now);
+    store.database_time().await?;
     let authority = open_keys(&config, &store).await?;
     let (api, api_addr) = listen(config.api_listen).await?;
     let (edges, grpc_addr) = listen(config.grpc_listen).await?;
@@ -191,8 +190,6 @@ fn check_owner(config: &Config, owner: Option<[u8; 32]>) -> Result<(), StartErro
 }
 
 async fn open_keys(config: &Config, store: &Store) -> Result<Authority, StartError> {
-    // Another process may have been faster since it was looked at.
-    check_owner(config, store.authority_sha256().await?)?;
     let authority = Authority::open(&config.keys_dir(), clock::now())?;
     match store.claim(&authority.fingerprint()).await {
         Ok(()) => Ok(authority),

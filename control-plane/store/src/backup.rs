@@ -1,19 +1,9 @@
 //! Copies of an embedded database, made while it is in use. A database server has tools of its own for that.
 
-use crate::{DatabaseUrl, StoreError};
+use crate::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
-use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
-
-/// The file behind an embedded database's URL; `None` for a database in memory or on a server.
-pub fn file_of(url: &DatabaseUrl) -> Option<PathBuf> {
-    let DatabaseUrl::Sqlite(url) = url else { return None };
-    let options = SqliteConnectOptions::from_str(url).ok()?;
-    let file = options.get_filename();
-    let memory = url.contains(":memory:") || url.contains("mode=memory");
-    (!memory).then(|| file.to_path_buf())
-}
+use std::path::Path;
 
 async fn connect(file: &Path) -> Result<SqliteConnection, StoreError> {
     // No schema is brought up to date here: the copy is what the running version works with.

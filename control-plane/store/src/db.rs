@@ -1,8 +1,10 @@
+use crate::clock::Clock;
 use crate::days::Days;
 use crate::dialect::{Bus, Database, Scope};
 use crate::signals::{Owed, Signals};
 use crate::sql::{Connection, query};
 use crate::{DatabaseUrl, StoreError, schema};
+use proto_model::UnixMicros;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ struct Inner {
     database: Database,
     signals: Arc<Signals>,
     days: Days,
+    clock: Clock,
     _bus: Option<Bus>,
 }
 
@@ -26,14 +29,20 @@ impl Store {
         schema::bring_up_to_date(&database).await?;
         let signals = Arc::default();
         let bus = database.bus(&signals);
-        Ok(Self { inner: Arc::new(Inner { database, signals, days: Days::default(), _bus: bus }) })
+        let (days, clock) = (Days::default(), Clock::default());
+        Ok(Self { inner: Arc::new(Inner { database, signals, days, clock, _bus: bus }) })
     }
 
     /// Opens the database to look at it, whatever its schema: makes nothing and changes nothing.
     pub async fn look(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let database = Database::look(url).await?;
-        let (signals, days) = (Arc::default(), Days::default());
-        Ok(Self { inner: Arc::new(Inner { database, signals, days, _bus: None }) })
+        let (signals, days, clock) = (Arc::default(), Days::default(), Clock::default());
+        Ok(Self { inner: Arc::new(Inner { database, signals, days, clock, _bus: None }) })
+    }
+
+    /// Whether other processes may be at work on it: an embedded one has a single control plane.
+    pub fn is_shared(&self) -> bool {
+        self.inner.database.is_shared()
     }
 
     pub fn signals(&self) -> &Signals {
@@ -53,6 +62,16 @@ impl Store {
         &self.inner.days
     }
 
+    /// Whoever writes by this clock is stopped while it is far from the database's, as [`Store::database_time`]
+    /// last saw that.
+    pub fn watch_clock(&self, machine: fn() -> UnixMicros) {
+        self.inner.clock.watch(machine);
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     pub(crate) async fn read(&self, scope: impl Into<Scope>) -> Result<Connection, StoreError> {
         Ok(self.inner.database.read(scope.into()).await?)
     }
@@ -63,6 +82,7 @@ impl Store {
     }
 
     pub(crate) async fn write(&self, scope: impl Into<Scope>) -> Result<Write, StoreError> {
+        self.inner.clock.check()?;
         let conn = self.inner.database.write(scope.into()).await?;
         Ok(Write { conn, owed: Owed::default(), store: self.clone() })
     }

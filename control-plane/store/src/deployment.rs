@@ -2,10 +2,12 @@
 //! database has, and whether money may leave it.
 
 use crate::dialect::{DATABASE_TIME, Scope};
+use crate::retry::retrying;
 use crate::row::Columns;
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Store, StoreError};
 use proto_model::UnixMicros;
+use proto_model::time::DAY_US;
 
 /// A control-plane process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,15 +63,12 @@ impl Store {
         tx.commit().await
     }
 
-    /// Whether a control plane has been at work on this database.
-    pub async fn is_claimed(&self) -> Result<bool, StoreError> {
-        let mut conn = self.read(Scope::Deployment).await?;
-        let row = query("SELECT authority_sha256 FROM deployment").fetch_one(&mut conn).await?;
-        Ok(row.bytes_opt::<32>("authority_sha256")?.is_some())
+    /// Says that a process is at work, and forgets those that were killed long ago.
+    pub async fn see_node(&self, node: &Node) -> Result<(), StoreError> {
+        retrying!(self.try_see_node(node))
     }
 
-    /// Says that a process is at work.
-    pub async fn see_node(&self, node: &Node) -> Result<(), StoreError> {
+    async fn try_see_node(&self, node: &Node) -> Result<(), StoreError> {
         let mut tx = self.write(Scope::Deployment).await?;
         let sql = "INSERT INTO nodes (name, version, started_at, seen_at) VALUES ($1, $2, $3, $4) \
             ON CONFLICT (name) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, \
@@ -81,6 +80,8 @@ impl Store {
             .bind(node.seen_at.0)
             .execute(&mut tx)
             .await?;
+        let long_ago = node.seen_at.0.saturating_sub(DAY_US);
+        query("DELETE FROM nodes WHERE seen_at < $1").bind(long_ago).execute(&mut tx).await?;
         tx.commit().await
     }
 
@@ -98,10 +99,13 @@ impl Store {
         rows.iter().map(read_node).collect()
     }
 
-    /// What the database's own clock says.
+    /// What the database's own clock says. `ClocksApart` when this machine's is watched, and far from it.
     pub async fn database_time(&self) -> Result<UnixMicros, StoreError> {
         let mut conn = self.read(Scope::Deployment).await?;
-        query(DATABASE_TIME).fetch_one(&mut conn).await?.time("now")
+        let now = query(DATABASE_TIME).fetch_one(&mut conn).await?.time("now")?;
+        self.clock().seen(now);
+        self.clock().check()?;
+        Ok(now)
     }
 
     pub async fn freeze(&self) -> Result<Option<Freeze>, StoreError> {

@@ -9,12 +9,9 @@ pub use server::{Embedded, Postgres, Server};
 use crate::dialect::Scope;
 use crate::row::Columns;
 use crate::sql::{Row, Sql, query};
-use crate::{DatabaseUrl, Store, StoreError, schema};
+use crate::{Store, StoreError, schema};
 use control_plane_domain::intake::ShardKey;
 use proto_model::{EdgeId, Lane, TenantId, UnixMicros};
-use sqlx::sqlite::SqliteConnectOptions;
-use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Which migrations the database has seen, and which this program knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,16 +50,6 @@ pub struct SeenEdge {
     pub name: String,
     pub revoked: bool,
     pub last_seen_at: Option<UnixMicros>,
-}
-
-impl DatabaseUrl {
-    /// Of an embedded database that is kept in one.
-    pub fn file(&self) -> Option<PathBuf> {
-        let Self::Sqlite(url) = self else { return None };
-        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
-        let options = SqliteConnectOptions::from_str(url).ok().filter(|_| !in_memory)?;
-        Some(options.get_filename().to_path_buf())
-    }
 }
 
 const HAS_TABLE: Sql = Sql {
@@ -106,8 +93,11 @@ impl Store {
         Ok(level)
     }
 
-    /// Of the certificate that edges trust; `None` = not claimed yet.
+    /// Of the certificate that edges trust; `None` = not claimed yet. Whatever the schema is.
     pub async fn authority_sha256(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        if !self.has_table("deployment").await? {
+            return Ok(None);
+        }
         let sql = "SELECT authority_sha256 FROM deployment";
         query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?.bytes_opt("authority_sha256")
     }

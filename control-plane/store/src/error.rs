@@ -16,7 +16,7 @@ pub enum StoreError {
     /// Another holder has taken over: stop, and acquire the lease or open the session again.
     #[error("fenced: another holder has taken over")]
     Fenced,
-    /// The database refused to change a row that is written once.
+    /// The database refused to change a row that is written once, or to touch another tenant's.
     #[error("the database refused the change: {0}")]
     Refused(String),
     /// A stored row cannot be read back; restore it from a backup or rebuild it by replay.
@@ -29,18 +29,36 @@ pub enum StoreError {
          knows schema {known}: run a newer Tributary"
     )]
     NewerSchema { found: i64, oldest: i64, known: i64 },
+    #[error(
+        "{database} keeps texts as {found}, which cannot hold every letter: make a database with ENCODING 'UTF8' \
+         TEMPLATE template0, and name that one"
+    )]
+    Encoding { database: String, found: String },
     #[error("the schema cannot be brought up to date: {}", Trouble::of_migration(.0))]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// Rolled back, nothing has changed; the same call may succeed.
     #[error("the database gave way to another transaction; try again")]
     Busy(#[source] sqlx::Error),
     /// What was not committed has not happened; of a commit under way nobody knows.
-    #[error("the database cannot be reached; check that it is up and takes connections")]
+    #[error("{}", unavailable(.0))]
     Unavailable(#[source] sqlx::Error),
+    /// Nothing is written until they agree again.
+    #[error(
+        "the clocks of this machine and of the database are {seconds} s apart, and nothing is written meanwhile: \
+         set both by NTP"
+    )]
+    ClocksApart { seconds: i64 },
     #[error("the database cannot be written; check its free space and the rights of its user")]
     CannotWrite(#[source] sqlx::Error),
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+}
+
+fn unavailable(error: &sqlx::Error) -> String {
+    match Trouble::of(error) {
+        trouble @ Trouble::TooManyLocks => trouble.to_string(),
+        _ => "the database cannot be reached; check that it is up and takes connections".to_owned(),
+    }
 }
 
 impl StoreError {
@@ -50,7 +68,14 @@ impl StoreError {
 
     /// Whether the same call may succeed later, with nothing changed by hand.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Unavailable(_) | Self::CannotWrite(_) | Self::Fenced)
+        matches!(
+            self,
+            Self::Busy(_)
+                | Self::Unavailable(_)
+                | Self::CannotWrite(_)
+                | Self::ClocksApart { .. }
+                | Self::Fenced
+        )
     }
 }
 

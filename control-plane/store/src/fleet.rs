@@ -2,6 +2,7 @@
 
 use crate::dialect::Scope;
 use crate::restore;
+use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
@@ -220,17 +221,18 @@ async fn insert_edge(
 
 impl Store {
     pub async fn create_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql =
-            "INSERT INTO join_tokens (token_sha256, name, created_at, expires_at) VALUES ($1, $2, $3, $4)";
-        query(sql)
-            .bind(&token.token_sha256[..])
-            .bind(&token.name)
-            .bind(token.created_at.0)
-            .bind(token.expires_at.0)
-            .execute(&mut tx)
-            .await?;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql = "INSERT INTO join_tokens (token_sha256, name, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+            query(sql)
+                .bind(&token.token_sha256[..])
+                .bind(&token.name)
+                .bind(token.created_at.0)
+                .bind(token.expires_at.0)
+                .execute(&mut tx)
+                .await?;
+            tx.commit().await
+        })
     }
 
     /// Checks a token without using it up, so that a bad request does not cost it.
@@ -252,20 +254,22 @@ impl Store {
         edge: &NewEdge,
         now: UnixMicros,
     ) -> Result<(Edge, EdgeEpoch), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let row =
-            query(locking!("SELECT * FROM join_tokens WHERE token_sha256 = $1")).bind(&token_sha256[..]);
-        let token = usable_token(&row.fetch_one(&mut tx).await?, now)?;
-        query("UPDATE join_tokens SET used_at = $2, edge_id = $3 WHERE token_sha256 = $1")
-            .bind(&token_sha256[..])
-            .bind(now.0)
-            .bind(edge.id.column())
-            .execute(&mut tx)
-            .await?;
-        let edge = insert_edge(&mut tx, edge, &token.name, now).await?;
-        let epoch = insert_epoch(&mut tx, edge.id, "enrolled", now).await?;
-        tx.commit().await?;
-        Ok((edge, epoch))
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let row =
+                query(locking!("SELECT * FROM join_tokens WHERE token_sha256 = $1")).bind(&token_sha256[..]);
+            let token = usable_token(&row.fetch_one(&mut tx).await?, now)?;
+            query("UPDATE join_tokens SET used_at = $2, edge_id = $3 WHERE token_sha256 = $1")
+                .bind(&token_sha256[..])
+                .bind(now.0)
+                .bind(edge.id.column())
+                .execute(&mut tx)
+                .await?;
+            let edge = insert_edge(&mut tx, edge, &token.name, now).await?;
+            let epoch = insert_epoch(&mut tx, edge.id, "enrolled", now).await?;
+            tx.commit().await?;
+            Ok((edge, epoch))
+        })
     }
 
     pub async fn get_edge(&self, id: EdgeId) -> Result<Edge, StoreError> {
@@ -290,38 +294,44 @@ impl Store {
         serial: &str,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql =
-            "UPDATE edges SET certificate_serial = $2, last_seen_at = $3 WHERE id = $1 AND revoked = $4";
-        let query = query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
-        found(query.execute(&mut tx).await?)?;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql =
+                "UPDATE edges SET certificate_serial = $2, last_seen_at = $3 WHERE id = $1 AND revoked = $4";
+            let query = query(sql).bind(id.column()).bind(serial).bind(now.0).bind(false);
+            found(query.execute(&mut tx).await?)?;
+            tx.commit().await
+        })
     }
 
     /// Its session is fenced in the same moment.
     pub async fn revoke_edge(&self, id: EdgeId) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
-        let query = query(sql).bind(id.column()).bind(true);
-        found(query.execute(&mut tx).await?)?;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
+            let query = query(sql).bind(id.column()).bind(true);
+            found(query.execute(&mut tx).await?)?;
+            tx.commit().await
+        })
     }
 
     /// Lifts the quarantine of the edge's streams; gives them as they were. `NotFound` for an unknown edge,
     /// `Conflict("edge_revoked")` for one that may not send anyway.
     pub async fn release_edge(&self, id: EdgeId) -> Result<Vec<LaneHead>, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let row = query(locking!("SELECT * FROM edges WHERE id = $1")).bind(id.column());
-        if read_edge(&row.fetch_one(&mut tx).await?)?.revoked {
-            return Err(StoreError::Conflict("edge_revoked"));
-        }
-        let sql = "SELECT * FROM streams WHERE edge_id = $1 AND status = 'quarantined' ORDER BY stream";
-        let rows = query(sql).bind(id.column()).fetch_all(&mut tx).await?;
-        let held = rows.iter().map(read_head).collect::<Result<_, _>>()?;
-        let sql = "UPDATE streams SET status = 'open', reason = NULL WHERE edge_id = $1";
-        query(sql).bind(id.column()).execute(&mut tx).await?;
-        tx.commit().await?;
-        Ok(held)
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let row = query(locking!("SELECT * FROM edges WHERE id = $1")).bind(id.column());
+            if read_edge(&row.fetch_one(&mut tx).await?)?.revoked {
+                return Err(StoreError::Conflict("edge_revoked"));
+            }
+            let sql = "SELECT * FROM streams WHERE edge_id = $1 AND status = 'quarantined' ORDER BY stream";
+            let rows = query(sql).bind(id.column()).fetch_all(&mut tx).await?;
+            let held = rows.iter().map(read_head).collect::<Result<_, _>>()?;
+            let sql = "UPDATE streams SET status = 'open', reason = NULL WHERE edge_id = $1";
+            query(sql).bind(id.column()).execute(&mut tx).await?;
+            tx.commit().await?;
+            Ok(held)
+        })
     }
 
     /// For a new spool: new streams; the epochs before it are fenced from now on. `NotFound` also when the
@@ -332,10 +342,12 @@ impl Store {
         reason: &str,
         now: UnixMicros,
     ) -> Result<EdgeEpoch, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let epoch = insert_epoch(&mut tx, edge, reason, now).await?;
-        tx.commit().await?;
-        Ok(epoch)
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let epoch = insert_epoch(&mut tx, edge, reason, now).await?;
+            tx.commit().await?;
+            Ok(epoch)
+        })
     }
 
     /// `Fenced` when the edge has a newer epoch than this one; `Conflict("unknown_epoch")` when we have never given
@@ -347,27 +359,29 @@ impl Store {
         lanes: &[LaneClaim],
         now: UnixMicros,
     ) -> Result<OpenedSession, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql = "UPDATE edges SET session = session + 1, last_seen_at = $2 WHERE id = $1 AND revoked = $3 \
-            RETURNING epoch, epoch_floor, session";
-        let row = query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut tx).await?;
-        let (newest, floor): (u32, u32) = (row.number("epoch")?, row.number("epoch_floor")?);
-        let adopted = epoch > newest;
-        if epoch < newest {
-            return Err(StoreError::Fenced);
-        }
-        if adopted {
-            restore::adopt_epoch(&mut tx, edge, (epoch, floor), lanes, now).await?;
-        }
-        restore::note_held(&mut tx, edge, epoch, lanes).await?;
-        let session = row.number("session")?;
-        let rows = query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
-            .bind(edge.column())
-            .bind(i64::from(epoch))
-            .fetch_all(&mut tx)
-            .await?;
-        let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
-        tx.commit().await?;
-        Ok(OpenedSession { session, heads, adopted })
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql = "UPDATE edges SET session = session + 1, last_seen_at = $2 WHERE id = $1 AND revoked = $3 \
+                RETURNING epoch, epoch_floor, session";
+            let row = query(sql).bind(edge.column()).bind(now.0).bind(false).fetch_one(&mut tx).await?;
+            let (newest, floor): (u32, u32) = (row.number("epoch")?, row.number("epoch_floor")?);
+            let adopted = epoch > newest;
+            if epoch < newest {
+                return Err(StoreError::Fenced);
+            }
+            if adopted {
+                restore::adopt_epoch(&mut tx, edge, (epoch, floor), lanes, now).await?;
+            }
+            restore::note_held(&mut tx, edge, epoch, lanes).await?;
+            let session = row.number("session")?;
+            let rows = query("SELECT * FROM streams WHERE edge_id = $1 AND epoch = $2 ORDER BY stream")
+                .bind(edge.column())
+                .bind(i64::from(epoch))
+                .fetch_all(&mut tx)
+                .await?;
+            let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
+            tx.commit().await?;
+            Ok(OpenedSession { session, heads, adopted })
+        })
     }
 }

@@ -6,7 +6,7 @@ use crate::fleet::{LaneHead, read_head, read_lane};
 use crate::retention::anchor;
 use crate::retry::retrying;
 use crate::row::{Columns, Id, big, found};
-use crate::sql::{Connection, Row, locking, query};
+use crate::sql::{Connection, Row, query};
 use crate::{Store, StoreError};
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
@@ -108,15 +108,14 @@ pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
     })
 }
 
-/// The stream as it stands, if this edge may write to it under this session.
+/// The stream as it stands, if this edge may write to it under this session. All that writes to an edge's streams
+/// does so under the edge's row, which it takes first: in any other order two would wait for one another.
 async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
     let header = &batch.header;
-    let sql = locking!(
-        "SELECT s.lane, s.stream, s.last_ordinal, s.head_hash, s.reason, \
-         e.epoch AS newest_epoch, e.session, e.revoked FROM streams s \
-         JOIN edges e ON e.id = s.edge_id WHERE s.stream = $1 AND s.edge_id = $2 AND s.epoch = $3 \
-         AND s.lane = $4"
-    );
+    let sql = "UPDATE edges SET last_seen_at = $2 WHERE id = $1 RETURNING epoch, session, revoked";
+    let edge = query(sql).bind(batch.edge.column()).bind(batch.received_at.0).fetch_one(&mut *conn).await?;
+    let sql = "SELECT lane, stream, last_ordinal, head_hash, reason FROM streams \
+        WHERE stream = $1 AND edge_id = $2 AND epoch = $3 AND lane = $4";
     let row = query(sql)
         .bind(i64::from(header.stream.0))
         .bind(batch.edge.column())
@@ -124,9 +123,9 @@ async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<Lan
         .bind(i64::from(header.lane.code()))
         .fetch_one(conn)
         .await?;
-    let newest = row.number::<u32>("newest_epoch")? == header.epoch
-        && row.number::<u64>("session")? == batch.session
-        && !row.col::<bool>("revoked")?;
+    let newest = edge.number::<u32>("epoch")? == header.epoch
+        && edge.number::<u64>("session")? == batch.session
+        && !edge.col::<bool>("revoked")?;
     if newest { read_head(&row).map(Some) } else { Ok(None) }
 }
 
@@ -178,11 +177,6 @@ async fn move_head(conn: &mut Connection, batch: &NewBatch) -> Result<(), StoreE
         .bind(&batch.head_hash[..])
         .execute(conn)
         .await?;
-    query("UPDATE edges SET last_seen_at = $2 WHERE id = $1")
-        .bind(batch.edge.column())
-        .bind(batch.received_at.0)
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -225,7 +219,7 @@ async fn set_quarantine(conn: &mut Connection, stream: StreamNo, why: &str) -> R
 }
 
 impl Store {
-    /// Appends a verified batch, or says why not, in one transaction under the stream's head row.
+    /// Appends a verified batch, or says why not, in one transaction under the edge's row.
     /// `NotFound` when the stream is not this edge's, `Conflict("header")` for impossible ordinals.
     pub async fn append_batch(&self, batch: &NewBatch) -> Result<AppendOutcome, StoreError> {
         let header = &batch.header;
@@ -272,9 +266,11 @@ impl Store {
 
     /// Takes nothing more from the stream until an operator has looked. The first reason stays.
     pub async fn quarantine(&self, stream: StreamNo, why: &str) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        set_quarantine(&mut tx, stream, why).await?;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            set_quarantine(&mut tx, stream, why).await?;
+            tx.commit().await
+        })
     }
 
     pub async fn journal_batch(&self, seq: u64) -> Result<JournalRow, StoreError> {

@@ -1,6 +1,7 @@
 //! Leases with fence numbers, for what only one process may do at a time.
 
 use crate::dialect::Scope;
+use crate::retry::retrying;
 use crate::row::{Columns, big};
 use crate::sql::{Connection, Row, Sql, query, sharing};
 use crate::{Store, StoreError};
@@ -75,16 +76,18 @@ impl Store {
         ttl: Duration,
         now: UnixMicros,
     ) -> Result<Vec<Lease>, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let mut taken = Vec::new();
-        for name in names {
-            if taken.len() == at_most {
-                break;
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let mut taken = Vec::new();
+            for name in names {
+                if taken.len() == at_most {
+                    break;
+                }
+                taken.extend(acquire(&mut tx, name, holder, expiry(now, ttl), now).await?);
             }
-            taken.extend(acquire(&mut tx, name, holder, expiry(now, ttl), now).await?);
-        }
-        tx.commit().await?;
-        Ok(taken)
+            tx.commit().await?;
+            Ok(taken)
+        })
     }
 
     /// The same lease with a later expiry; `Fenced` when it is somebody else's by now.
@@ -105,34 +108,38 @@ impl Store {
         ttl: Duration,
         now: UnixMicros,
     ) -> Result<Vec<Lease>, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let mut renewed = Vec::new();
-        for lease in leases {
-            let sql = "UPDATE leases SET expires_at = $3 WHERE name = $1 AND fence = $2 RETURNING *";
-            let row = query(sql)
-                .bind(&lease.name)
-                .bind(big(lease.fence))
-                .bind(expiry(now, ttl))
-                .fetch_optional(&mut tx)
-                .await?;
-            renewed.extend(row.as_ref().map(read).transpose()?);
-        }
-        tx.commit().await?;
-        Ok(renewed)
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let mut renewed = Vec::new();
+            for lease in leases {
+                let sql = "UPDATE leases SET expires_at = $3 WHERE name = $1 AND fence = $2 RETURNING *";
+                let row = query(sql)
+                    .bind(&lease.name)
+                    .bind(big(lease.fence))
+                    .bind(expiry(now, ttl))
+                    .fetch_optional(&mut tx)
+                    .await?;
+                renewed.extend(row.as_ref().map(read).transpose()?);
+            }
+            tx.commit().await?;
+            Ok(renewed)
+        })
     }
 
     /// Lets others in at once. Nothing happens to those that were lost before.
     pub async fn release_leases(&self, leases: &[Lease]) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        for lease in leases {
-            // The row stays: fences must never start again.
-            query("UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE name = $1 AND fence = $2")
-                .bind(&lease.name)
-                .bind(big(lease.fence))
-                .execute(&mut tx)
-                .await?;
-        }
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            for lease in leases {
+                // The row stays: fences must never start again.
+                query("UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE name = $1 AND fence = $2")
+                    .bind(&lease.name)
+                    .bind(big(lease.fence))
+                    .execute(&mut tx)
+                    .await?;
+            }
+            tx.commit().await
+        })
     }
 
     pub async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {

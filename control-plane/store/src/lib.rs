@@ -1,7 +1,7 @@
 //! All SQL of the control plane: catalog, fleet, journal, projection, intake, money.
 //!
-//! [`Store`] is concrete and cheap to clone. Reads run on a pool; every change is one transaction on the
-//! single writer connection, and its [`Signals`] fire after the commit. Every tenant-scoped function takes
+//! [`Store`] is concrete and cheap to clone. Reads run on a pool; every change is one transaction, on SQLite
+//! one after the other, and its [`Signals`] fire after the commit. Every tenant-scoped function takes
 //! the tenant first and cannot see another tenant's rows.
 //!
 //! Lists come newest first: [`Page::next`] goes back in as `after`.
@@ -11,6 +11,7 @@ pub mod backup;
 pub mod catalog;
 mod claims;
 mod click_batches;
+mod clock;
 mod codec;
 pub mod commissions;
 pub mod conversion_reports;
@@ -47,6 +48,7 @@ mod trouble;
 mod url;
 pub mod verify;
 
+pub use clock::CLOCKS_APART;
 pub use db::Store;
 pub use error::StoreError;
 pub use page::Page;

@@ -5,7 +5,7 @@
 //! oldest level of a Tributary that may still open the database.
 
 use crate::StoreError;
-use crate::dialect::{Database, Scope};
+use crate::dialect::{Database, Scope, is_missing_table};
 use crate::row::Columns;
 use crate::sql::query;
 use sqlx::migrate::Migrator;
@@ -18,9 +18,26 @@ async fn found(database: &Database) -> Result<Option<(i64, i64)>, StoreError> {
         GROUP BY f.oldest";
     match query(sql).fetch_optional(&mut conn).await {
         Ok(row) => row.map(|row| Ok((row.col("found")?, row.col("oldest")?))).transpose(),
-        // No such table yet.
-        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(error) if is_missing_table(&error) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a newer Tributary has been at work, and left it good for this one.
+async fn is_newer(database: &Database, known: i64) -> Result<bool, StoreError> {
+    match found(database).await? {
+        Some((found, oldest)) if found > known && oldest > known => {
+            Err(StoreError::NewerSchema { found, oldest, known })
+        }
+        Some((found, _)) if found > known => {
+            tracing::warn!(
+                found,
+                known,
+                "the database has a newer schema; a newer Tributary is at work on it"
+            );
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }
 
@@ -31,14 +48,15 @@ pub(crate) fn level(migrator: &Migrator) -> i64 {
 pub(crate) async fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
     let migrator = database.migrations();
     let known = level(migrator);
-    if let Some((found, oldest)) = found(database).await?
-        && found > known
-    {
-        tracing::warn!(found, known, "the database has a newer schema; a newer Tributary is at work on it");
-        return match oldest <= known {
-            true => Ok(()),
-            false => Err(StoreError::NewerSchema { found, oldest, known }),
-        };
+    if is_newer(database, known).await? {
+        return Ok(());
     }
-    database.migrate(migrator).await.map_err(StoreError::Migrate)
+    let Err(error) = database.migrate(migrator).await else { return Ok(()) };
+    // A newer one that started at the same moment may have been faster.
+    match is_newer(database, known).await {
+        Ok(false) => Err(StoreError::Migrate(error)),
+        Ok(true) => Ok(()),
+        Err(newer @ StoreError::NewerSchema { .. }) => Err(newer),
+        Err(_) => Err(StoreError::Migrate(error)),
+    }
 }

@@ -19,6 +19,7 @@ pub enum Trouble {
     TlsRequired,
     UntrustedCertificate,
     TooManyConnections,
+    TooManyLocks,
     NotReady,
     NoSuchFile,
     NotADatabase,
@@ -113,6 +114,10 @@ impl Trouble {
             Self::TooManyConnections => {
                 ("the server has no connection left", "raise max_connections, or end clients that hold them")
             }
+            Self::TooManyLocks => (
+                "the server has no room for more locks",
+                "raise max_locks_per_transaction (256 does for years of days that are kept) and restart it",
+            ),
             Self::NotReady => ("the server is starting up or shutting down", "try again when it is up"),
             Self::NoSuchFile => (
                 "the file cannot be opened or made",
@@ -194,6 +199,7 @@ fn of_postgres(code: &str, message: &str) -> Trouble {
         "42501" if message.contains("for schema") => Trouble::NoRightToCreate,
         "42501" => Trouble::NotTheOwner,
         "53300" => Trouble::TooManyConnections,
+        "53200" => Trouble::TooManyLocks,
         "53100" => Trouble::NoSpace,
         "25006" => Trouble::NoRightToWrite,
         "57P01" | "57P02" | "57P03" => Trouble::NotReady,

@@ -1,6 +1,8 @@
 //! Which database: the one switch between an embedded file and a server.
 
+use sqlx::sqlite::SqliteConnectOptions;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// `sqlite://path`, `sqlite::memory:` or `postgres://user@host/database?sslmode=...`.
@@ -38,6 +40,20 @@ impl TryFrom<String> for DatabaseUrl {
     }
 }
 
+/// Of SQLite's: it is one connection, and gone with it.
+pub(crate) fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+impl DatabaseUrl {
+    /// Of an embedded database that is kept in one.
+    pub fn file(&self) -> Option<PathBuf> {
+        let Self::Sqlite(url) = self else { return None };
+        let options = SqliteConnectOptions::from_str(url).ok().filter(|_| !is_in_memory(url))?;
+        Some(options.get_filename().to_path_buf())
+    }
+}
+
 /// For people and logs: without user, password and parameters.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,6 +79,21 @@ impl fmt::Debug for DatabaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_embedded_database_may_have_a_file() {
+        let cases = [
+            ("sqlite:///var/lib/tributary.db", Some("/var/lib/tributary.db")),
+            ("sqlite://data/a%20b.db?mode=rw", Some("data/a b.db")),
+            ("sqlite::memory:", None),
+            ("sqlite://some?mode=memory", None),
+            ("postgres://db.example/t", None),
+        ];
+        for (url, file) in cases {
+            let url: DatabaseUrl = url.parse().unwrap();
+            assert_eq!(url.file(), file.map(PathBuf::from), "{url}");
+        }
+    }
 
     #[test]
     fn a_url_says_which_database_and_never_tells_its_secrets() {

@@ -1,5 +1,6 @@
 use super::{Advertiser, Program};
 use crate::intake::create_shard;
+use crate::retry::retrying;
 use crate::row::{Columns, Id, page, take_seq};
 use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
@@ -29,21 +30,23 @@ fn read_program(row: &Row) -> Result<Program, StoreError> {
 impl Store {
     /// The advertiser and its shard of the intake.
     pub async fn create_advertiser(&self, advertiser: &Advertiser) -> Result<(), StoreError> {
-        let mut tx = self.write(advertiser.tenant).await?;
-        let seq = take_seq(&mut tx, advertiser.tenant.column(), "advertisers", 1).await?;
-        let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6)";
-        query(sql)
-            .bind(advertiser.tenant.column())
-            .bind(advertiser.id.column())
-            .bind(seq)
-            .bind(&advertiser.name)
-            .bind(advertiser.postback_token_sha256.as_ref().map(|hash| &hash[..]))
-            .bind(advertiser.created_at.0)
-            .execute(&mut tx)
-            .await?;
-        create_shard(&mut tx, ShardKey::advertiser(advertiser.tenant, advertiser.id)).await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(advertiser.tenant).await?;
+            let seq = take_seq(&mut tx, advertiser.tenant.column(), "advertisers", 1).await?;
+            let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, created_at) \
+                VALUES ($1, $2, $3, $4, $5, $6)";
+            query(sql)
+                .bind(advertiser.tenant.column())
+                .bind(advertiser.id.column())
+                .bind(seq)
+                .bind(&advertiser.name)
+                .bind(advertiser.postback_token_sha256.as_ref().map(|hash| &hash[..]))
+                .bind(advertiser.created_at.0)
+                .execute(&mut tx)
+                .await?;
+            create_shard(&mut tx, ShardKey::advertiser(advertiser.tenant, advertiser.id)).await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_advertiser(&self, tenant: TenantId, id: AdvertiserId) -> Result<Advertiser, StoreError> {
@@ -73,35 +76,38 @@ impl Store {
         id: AdvertiserId,
         token_sha256: Option<[u8; 32]>,
     ) -> Result<Advertiser, StoreError> {
-        let mut tx = self.write(tenant).await?;
-        let sql =
-            "UPDATE advertisers SET postback_token_sha256 = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *";
-        let row = query(sql)
-            .bind(tenant.column())
-            .bind(id.column())
-            .bind(token_sha256.as_ref().map(|hash| &hash[..]))
-            .fetch_one(&mut tx)
-            .await?;
-        let advertiser = read_advertiser(&row)?;
-        tx.commit_catalog().await?;
-        Ok(advertiser)
+        retrying!(async {
+            let mut tx = self.write(tenant).await?;
+            let sql = "UPDATE advertisers SET postback_token_sha256 = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *";
+            let row = query(sql)
+                .bind(tenant.column())
+                .bind(id.column())
+                .bind(token_sha256.as_ref().map(|hash| &hash[..]))
+                .fetch_one(&mut tx)
+                .await?;
+            let advertiser = read_advertiser(&row)?;
+            tx.commit_catalog().await?;
+            Ok(advertiser)
+        })
     }
 
     pub async fn create_program(&self, program: &Program) -> Result<(), StoreError> {
-        let mut tx = self.write(program.tenant).await?;
-        let seq = take_seq(&mut tx, program.tenant.column(), "programs", 1).await?;
-        let sql = "INSERT INTO programs (tenant_id, id, seq, advertiser_id, name, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6)";
-        query(sql)
-            .bind(program.tenant.column())
-            .bind(program.id.column())
-            .bind(seq)
-            .bind(program.advertiser.column())
-            .bind(&program.name)
-            .bind(program.created_at.0)
-            .execute(&mut tx)
-            .await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(program.tenant).await?;
+            let seq = take_seq(&mut tx, program.tenant.column(), "programs", 1).await?;
+            let sql = "INSERT INTO programs (tenant_id, id, seq, advertiser_id, name, created_at) \
+                VALUES ($1, $2, $3, $4, $5, $6)";
+            query(sql)
+                .bind(program.tenant.column())
+                .bind(program.id.column())
+                .bind(seq)
+                .bind(program.advertiser.column())
+                .bind(&program.name)
+                .bind(program.created_at.0)
+                .execute(&mut tx)
+                .await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_program(&self, tenant: TenantId, id: ProgramId) -> Result<Program, StoreError> {

@@ -1,5 +1,6 @@
 use super::{ApiKey, NewApiKey};
 use crate::dialect::Scope;
+use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
@@ -18,21 +19,23 @@ fn read(row: &Row) -> Result<ApiKey, StoreError> {
 
 impl Store {
     pub async fn create_api_key(&self, key: &NewApiKey) -> Result<ApiKey, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let id = take_seq(&mut tx, DEPLOYMENT, "api_keys", 1).await?;
-        let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_sha256, created_at) \
-            VALUES ($1, $2, $3, $4, $5) RETURNING *";
-        let row = query(sql)
-            .bind(id)
-            .bind(key.tenant.map(Id::column))
-            .bind(&key.name)
-            .bind(&key.secret_sha256[..])
-            .bind(key.created_at.0)
-            .fetch_one(&mut tx)
-            .await?;
-        let key = read(&row)?;
-        tx.commit().await?;
-        Ok(key)
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let id = take_seq(&mut tx, DEPLOYMENT, "api_keys", 1).await?;
+            let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_sha256, created_at) \
+                VALUES ($1, $2, $3, $4, $5) RETURNING *";
+            let row = query(sql)
+                .bind(id)
+                .bind(key.tenant.map(Id::column))
+                .bind(&key.name)
+                .bind(&key.secret_sha256[..])
+                .bind(key.created_at.0)
+                .fetch_one(&mut tx)
+                .await?;
+            let key = read(&row)?;
+            tx.commit().await?;
+            Ok(key)
+        })
     }
 
     /// The key with this secret, if it is not revoked.
@@ -65,15 +68,17 @@ impl Store {
     }
 
     pub async fn revoke_api_key(&self, tenant: Option<TenantId>, id: i64) -> Result<(), StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let sql = "UPDATE api_keys SET revoked = $3 WHERE coalesce(tenant_id, 0) = $1 AND id = $2";
-        let done = query(sql)
-            .bind(tenant.map_or(DEPLOYMENT, Id::column))
-            .bind(id)
-            .bind(true)
-            .execute(&mut tx)
-            .await?;
-        found(done)?;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql = "UPDATE api_keys SET revoked = $3 WHERE coalesce(tenant_id, 0) = $1 AND id = $2";
+            let done = query(sql)
+                .bind(tenant.map_or(DEPLOYMENT, Id::column))
+                .bind(id)
+                .bind(true)
+                .execute(&mut tx)
+                .await?;
+            found(done)?;
+            tx.commit().await
+        })
     }
 }

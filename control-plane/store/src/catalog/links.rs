@@ -1,4 +1,5 @@
 use super::{Link, Partner};
+use crate::retry::retrying;
 use crate::row::{Columns, Id, page, take_seq};
 use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
@@ -32,18 +33,21 @@ fn read_partner(row: &Row) -> Result<Partner, StoreError> {
 
 impl Store {
     pub async fn create_partner(&self, partner: &Partner) -> Result<(), StoreError> {
-        let mut tx = self.write(partner.tenant).await?;
-        let seq = take_seq(&mut tx, partner.tenant.column(), "partners", 1).await?;
-        let sql = "INSERT INTO partners (tenant_id, id, seq, name, created_at) VALUES ($1, $2, $3, $4, $5)";
-        query(sql)
-            .bind(partner.tenant.column())
-            .bind(partner.id.column())
-            .bind(seq)
-            .bind(&partner.name)
-            .bind(partner.created_at.0)
-            .execute(&mut tx)
-            .await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(partner.tenant).await?;
+            let seq = take_seq(&mut tx, partner.tenant.column(), "partners", 1).await?;
+            let sql =
+                "INSERT INTO partners (tenant_id, id, seq, name, created_at) VALUES ($1, $2, $3, $4, $5)";
+            query(sql)
+                .bind(partner.tenant.column())
+                .bind(partner.id.column())
+                .bind(seq)
+                .bind(&partner.name)
+                .bind(partner.created_at.0)
+                .execute(&mut tx)
+                .await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_partner(&self, tenant: TenantId, id: PartnerId) -> Result<Partner, StoreError> {
@@ -68,21 +72,23 @@ impl Store {
     }
 
     pub async fn create_link(&self, link: &Link) -> Result<(), StoreError> {
-        let mut tx = self.write(link.tenant).await?;
-        let seq = take_seq(&mut tx, link.tenant.column(), "links", 1).await?;
-        let sql = "INSERT INTO links (tenant_id, id, seq, offer_id, partner_id, active, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        query(sql)
-            .bind(link.tenant.column())
-            .bind(link.id.column())
-            .bind(seq)
-            .bind(link.offer.column())
-            .bind(link.partner.column())
-            .bind(link.active)
-            .bind(link.created_at.0)
-            .execute(&mut tx)
-            .await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(link.tenant).await?;
+            let seq = take_seq(&mut tx, link.tenant.column(), "links", 1).await?;
+            let sql = "INSERT INTO links (tenant_id, id, seq, offer_id, partner_id, active, created_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            query(sql)
+                .bind(link.tenant.column())
+                .bind(link.id.column())
+                .bind(seq)
+                .bind(link.offer.column())
+                .bind(link.partner.column())
+                .bind(link.active)
+                .bind(link.created_at.0)
+                .execute(&mut tx)
+                .await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_link(&self, tenant: TenantId, id: LinkId) -> Result<Link, StoreError> {
@@ -121,15 +127,17 @@ impl Store {
         id: LinkId,
         active: bool,
     ) -> Result<Link, StoreError> {
-        let mut tx = self.write(tenant).await?;
-        let row = query("UPDATE links SET active = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *")
-            .bind(tenant.column())
-            .bind(id.column())
-            .bind(active)
-            .fetch_one(&mut tx)
-            .await?;
-        let link = read_link(&row)?;
-        tx.commit_catalog().await?;
-        Ok(link)
+        retrying!(async {
+            let mut tx = self.write(tenant).await?;
+            let row = query("UPDATE links SET active = $3 WHERE tenant_id = $1 AND id = $2 RETURNING *")
+                .bind(tenant.column())
+                .bind(id.column())
+                .bind(active)
+                .fetch_one(&mut tx)
+                .await?;
+            let link = read_link(&row)?;
+            tx.commit_catalog().await?;
+            Ok(link)
+        })
     }
 }

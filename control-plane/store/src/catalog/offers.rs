@@ -1,5 +1,6 @@
 use super::{Offer, OfferChange};
 use crate::intake::append_inputs;
+use crate::retry::retrying;
 use crate::row::{Columns, Id, page, take_seq};
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
@@ -52,13 +53,15 @@ impl Store {
         if terms.version != 1 || offer.terms_version != 1 {
             return Err(StoreError::Conflict("terms_version"));
         }
-        let mut tx = self.write(offer.tenant).await?;
-        let seq = take_seq(&mut tx, offer.tenant.column(), "offers", 1).await?;
-        insert(&mut tx, offer, seq).await?;
-        let shard = ShardKey::advertiser(offer.tenant, offer.advertiser);
-        append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], offer.created_at).await?;
-        tx.owed.intake = true;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(offer.tenant).await?;
+            let seq = take_seq(&mut tx, offer.tenant.column(), "offers", 1).await?;
+            insert(&mut tx, offer, seq).await?;
+            let shard = ShardKey::advertiser(offer.tenant, offer.advertiser);
+            append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], offer.created_at).await?;
+            tx.owed.intake = true;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_offer(&self, tenant: TenantId, id: OfferId) -> Result<Offer, StoreError> {
@@ -91,22 +94,24 @@ impl Store {
         id: OfferId,
         change: &OfferChange,
     ) -> Result<Offer, StoreError> {
-        let mut tx = self.write(tenant).await?;
-        let sql = "UPDATE offers SET name = coalesce($3, name), destination = coalesce($4, destination), \
-            click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active) \
-            WHERE tenant_id = $1 AND id = $2 RETURNING *";
-        let row = query(sql)
-            .bind(tenant.column())
-            .bind(id.column())
-            .bind(change.name.as_deref())
-            .bind(change.destination.as_deref())
-            .bind(change.click_id_parameter.as_deref())
-            .bind(change.active)
-            .fetch_one(&mut tx)
-            .await?;
-        let offer = read_offer(&row)?;
-        tx.commit_catalog().await?;
-        Ok(offer)
+        retrying!(async {
+            let mut tx = self.write(tenant).await?;
+            let sql = "UPDATE offers SET name = coalesce($3, name), destination = coalesce($4, destination), \
+                click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active) \
+                WHERE tenant_id = $1 AND id = $2 RETURNING *";
+            let row = query(sql)
+                .bind(tenant.column())
+                .bind(id.column())
+                .bind(change.name.as_deref())
+                .bind(change.destination.as_deref())
+                .bind(change.click_id_parameter.as_deref())
+                .bind(change.active)
+                .fetch_one(&mut tx)
+                .await?;
+            let offer = read_offer(&row)?;
+            tx.commit_catalog().await?;
+            Ok(offer)
+        })
     }
 
     /// New terms; `Conflict("terms_version")` unless their version is the offer's next.
@@ -117,29 +122,31 @@ impl Store {
         terms: &OfferTerms,
         now: UnixMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write(tenant).await?;
-        let sql = locking!(
-            "SELECT * FROM offers WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4"
-        );
-        let row = query(sql)
-            .bind(tenant.column())
-            .bind(terms.offer.column())
-            .bind(advertiser.column())
-            .bind(terms.program.column())
-            .fetch_one(&mut tx)
-            .await?;
-        if read_offer(&row)?.terms_version.checked_add(1) != Some(terms.version) {
-            return Err(StoreError::Conflict("terms_version"));
-        }
-        query("UPDATE offers SET terms_version = $3 WHERE tenant_id = $1 AND id = $2")
-            .bind(tenant.column())
-            .bind(terms.offer.column())
-            .bind(i64::from(terms.version))
-            .execute(&mut tx)
-            .await?;
-        let shard = ShardKey::advertiser(tenant, advertiser);
-        append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], now).await?;
-        tx.owed.intake = true;
-        tx.commit().await
+        retrying!(async {
+            let mut tx = self.write(tenant).await?;
+            let sql = locking!(
+                "SELECT * FROM offers WHERE tenant_id = $1 AND id = $2 AND advertiser_id = $3 AND program_id = $4"
+            );
+            let row = query(sql)
+                .bind(tenant.column())
+                .bind(terms.offer.column())
+                .bind(advertiser.column())
+                .bind(terms.program.column())
+                .fetch_one(&mut tx)
+                .await?;
+            if read_offer(&row)?.terms_version.checked_add(1) != Some(terms.version) {
+                return Err(StoreError::Conflict("terms_version"));
+            }
+            query("UPDATE offers SET terms_version = $3 WHERE tenant_id = $1 AND id = $2")
+                .bind(tenant.column())
+                .bind(terms.offer.column())
+                .bind(i64::from(terms.version))
+                .execute(&mut tx)
+                .await?;
+            let shard = ShardKey::advertiser(tenant, advertiser);
+            append_inputs(&mut tx, &[(shard, &Input::Terms(terms.clone()))], now).await?;
+            tx.owed.intake = true;
+            tx.commit().await
+        })
     }
 }

@@ -1,4 +1,5 @@
 use super::RuleSetRecord;
+use crate::retry::retrying;
 use crate::row::{Columns, Id, page};
 use crate::sql::{Row, locking, query};
 use crate::{Page, Store, StoreError};
@@ -23,27 +24,29 @@ impl Store {
         expected: Option<u32>,
         now: UnixMicros,
     ) -> Result<u32, StoreError> {
-        let mut tx = self.write(tenant).await?;
-        let tenant_row = query(locking!("SELECT id FROM tenants WHERE id = $1")).bind(tenant.column());
-        tenant_row.fetch_optional(&mut tx).await?.ok_or(StoreError::MissingReference)?;
-        let sql = "SELECT coalesce(max(version), 0) AS version FROM rule_sets WHERE tenant_id = $1";
-        let row = query(sql).bind(tenant.column()).fetch_one(&mut tx).await?;
-        let current: u32 = row.number("version")?;
-        if expected.is_some_and(|version| version != current) {
-            return Err(StoreError::Conflict("rule_set_version"));
-        }
-        let version = current.checked_add(1).ok_or(StoreError::Conflict("rule_set_version"))?;
-        let sql =
-            "INSERT INTO rule_sets (tenant_id, version, body_json, published_at) VALUES ($1, $2, $3, $4)";
-        query(sql)
-            .bind(tenant.column())
-            .bind(i64::from(version))
-            .bind(body_json)
-            .bind(now.0)
-            .execute(&mut tx)
-            .await?;
-        tx.commit_catalog().await?;
-        Ok(version)
+        retrying!(async {
+            let mut tx = self.write(tenant).await?;
+            let tenant_row = query(locking!("SELECT id FROM tenants WHERE id = $1")).bind(tenant.column());
+            tenant_row.fetch_optional(&mut tx).await?.ok_or(StoreError::MissingReference)?;
+            let sql = "SELECT coalesce(max(version), 0) AS version FROM rule_sets WHERE tenant_id = $1";
+            let row = query(sql).bind(tenant.column()).fetch_one(&mut tx).await?;
+            let current: u32 = row.number("version")?;
+            if expected.is_some_and(|version| version != current) {
+                return Err(StoreError::Conflict("rule_set_version"));
+            }
+            let version = current.checked_add(1).ok_or(StoreError::Conflict("rule_set_version"))?;
+            let sql =
+                "INSERT INTO rule_sets (tenant_id, version, body_json, published_at) VALUES ($1, $2, $3, $4)";
+            query(sql)
+                .bind(tenant.column())
+                .bind(i64::from(version))
+                .bind(body_json)
+                .bind(now.0)
+                .execute(&mut tx)
+                .await?;
+            tx.commit_catalog().await?;
+            Ok(version)
+        })
     }
 
     pub async fn current_rule_set(&self, tenant: TenantId) -> Result<Option<RuleSetRecord>, StoreError> {

@@ -1,6 +1,7 @@
 use super::{ClickKeyRecord, Tenant};
 use crate::dialect::Scope;
 use crate::intake::create_shard;
+use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
@@ -46,20 +47,23 @@ impl Store {
         if key.tenant != tenant.id || !key.active {
             return Err(StoreError::Conflict("click_key"));
         }
-        let mut tx = self.write(Scope::Deployment).await?;
-        let seq = take_seq(&mut tx, DEPLOYMENT, "tenants", 1).await?;
-        let sql = "INSERT INTO tenants (id, seq, name, fallback_url, created_at) VALUES ($1, $2, $3, $4, $5)";
-        query(sql)
-            .bind(tenant.id.column())
-            .bind(seq)
-            .bind(&tenant.name)
-            .bind(tenant.fallback_url.as_deref())
-            .bind(tenant.created_at.0)
-            .execute(&mut tx)
-            .await?;
-        insert_click_key(&mut tx, key).await?;
-        create_shard(&mut tx, ShardKey::settlement(tenant.id)).await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let seq = take_seq(&mut tx, DEPLOYMENT, "tenants", 1).await?;
+            let sql =
+                "INSERT INTO tenants (id, seq, name, fallback_url, created_at) VALUES ($1, $2, $3, $4, $5)";
+            query(sql)
+                .bind(tenant.id.column())
+                .bind(seq)
+                .bind(&tenant.name)
+                .bind(tenant.fallback_url.as_deref())
+                .bind(tenant.created_at.0)
+                .execute(&mut tx)
+                .await?;
+            insert_click_key(&mut tx, key).await?;
+            create_shard(&mut tx, ShardKey::settlement(tenant.id)).await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn get_tenant(&self, id: TenantId) -> Result<Tenant, StoreError> {
@@ -78,32 +82,36 @@ impl Store {
     }
 
     pub async fn set_fallback_url(&self, id: TenantId, url: Option<&str>) -> Result<Tenant, StoreError> {
-        let mut tx = self.write(Scope::Deployment).await?;
-        let row = query("UPDATE tenants SET fallback_url = $2 WHERE id = $1 RETURNING *")
-            .bind(id.column())
-            .bind(url)
-            .fetch_one(&mut tx)
-            .await?;
-        let tenant = read_tenant(&row)?;
-        tx.commit_catalog().await?;
-        Ok(tenant)
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let row = query("UPDATE tenants SET fallback_url = $2 WHERE id = $1 RETURNING *")
+                .bind(id.column())
+                .bind(url)
+                .fetch_one(&mut tx)
+                .await?;
+            let tenant = read_tenant(&row)?;
+            tx.commit_catalog().await?;
+            Ok(tenant)
+        })
     }
 
     /// A new active key; those before it only open from now on.
     pub async fn rotate_click_key(&self, key: &ClickKeyRecord) -> Result<(), StoreError> {
-        let mut tx = self.write(key.tenant).await?;
-        // One at a time: who waited for another's new key must see it in order to retire it.
-        let tenant = query(locking!("SELECT id FROM tenants WHERE id = $1")).bind(key.tenant.column());
-        tenant.fetch_one(&mut tx).await?;
-        let retired = query("UPDATE click_keys SET active = $2 WHERE tenant_id = $1 AND active = $3")
-            .bind(key.tenant.column())
-            .bind(false)
-            .bind(true)
-            .execute(&mut tx)
-            .await?;
-        found(retired)?;
-        insert_click_key(&mut tx, &ClickKeyRecord { active: true, ..key.clone() }).await?;
-        tx.commit_catalog().await
+        retrying!(async {
+            let mut tx = self.write(key.tenant).await?;
+            // One at a time: who waited for another's new key must see it in order to retire it.
+            let tenant = query(locking!("SELECT id FROM tenants WHERE id = $1")).bind(key.tenant.column());
+            tenant.fetch_one(&mut tx).await?;
+            let retired = query("UPDATE click_keys SET active = $2 WHERE tenant_id = $1 AND active = $3")
+                .bind(key.tenant.column())
+                .bind(false)
+                .bind(true)
+                .execute(&mut tx)
+                .await?;
+            found(retired)?;
+            insert_click_key(&mut tx, &ClickKeyRecord { active: true, ..key.clone() }).await?;
+            tx.commit_catalog().await
+        })
     }
 
     pub async fn click_keys(&self, tenant: TenantId) -> Result<Vec<ClickKeyRecord>, StoreError> {

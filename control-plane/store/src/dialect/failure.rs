@@ -9,12 +9,13 @@ pub(crate) enum Failure {
     NotFound,
     AlreadyExists,
     MissingReference,
-    /// One of our triggers, with its text.
+    /// One of our triggers or the wall between tenants, with its text.
     Refused(String),
     InvalidText,
     /// Rolled back for another transaction's sake; the same again may succeed.
     Busy,
-    /// No connection, or one that was lost: nobody knows whether a commit under way has happened.
+    /// No connection, one that was lost, or a server at its limits: nobody knows whether a commit under way has
+    /// happened.
     Unavailable,
     /// No space left, or no right to write.
     CannotWrite,
@@ -35,6 +36,16 @@ pub(crate) fn failure(error: &sqlx::Error) -> Failure {
     }
 }
 
+/// Of a database that has not come so far yet, or was never ours.
+pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(error) => error.code() == "42P01",
+        // SQLite has no code of its own for it.
+        None => error.message().contains("no such table"),
+    }
+}
+
 fn of_database(error: &dyn DatabaseError) -> Failure {
     match error.kind() {
         ErrorKind::UniqueViolation => return Failure::AlreadyExists,
@@ -52,6 +63,8 @@ fn of_postgres(code: &str, message: &str) -> Failure {
     match code {
         // Raised by our triggers (migrations/postgres/0005).
         "TB001" => Failure::Refused(message.to_owned()),
+        // The wall between tenants (migrations/postgres/0001).
+        "42501" if message.contains("row-level security") => Failure::Refused(message.to_owned()),
         // A text with a NUL, which PostgreSQL cannot hold.
         "22021" | "22P05" => Failure::InvalidText,
         // The day's partition was made or dropped meanwhile.
@@ -60,8 +73,8 @@ fn of_postgres(code: &str, message: &str) -> Failure {
         "40001" | "40P01" | "55P03" | "57014" => Failure::Busy,
         // Disk full, read-only, no right.
         "53100" | "25006" | "42501" => Failure::CannotWrite,
-        // Too many connections, shutting down or starting up, idle in a transaction for too long.
-        "53300" | "57P01" | "57P02" | "57P03" | "25P03" => Failure::Unavailable,
+        // Too many connections or locks, shutting down or starting up, idle in a transaction for too long.
+        "53300" | "53200" | "57P01" | "57P02" | "57P03" | "25P03" => Failure::Unavailable,
         code if code.starts_with("08") => Failure::Unavailable,
         _ => Failure::Other,
     }
@@ -81,5 +94,28 @@ fn of_sqlite(code: &str, message: &str) -> Failure {
         BUSY | LOCKED => Failure::Busy,
         READ_ONLY | IO | FULL => Failure::CannotWrite,
         _ => Failure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_and_what_is_refused_are_told_apart() {
+        let wall = "new row violates row-level security policy for table \"offers\"";
+        let cases = [
+            ("42501", wall, Failure::Refused(wall.into())),
+            ("42501", "permission denied for table offers", Failure::CannotWrite),
+            ("53200", "out of shared memory", Failure::Unavailable),
+            ("53100", "could not extend file", Failure::CannotWrite),
+            ("40P01", "deadlock detected", Failure::Busy),
+            ("23514", "no partition of relation \"journal\" found for row", Failure::Busy),
+            ("23514", "violates check constraint", Failure::Other),
+            ("42P01", "relation \"offers\" does not exist", Failure::Other),
+        ];
+        for (code, message, expected) in cases {
+            assert_eq!(of_postgres(code, message), expected, "{code} {message}");
+        }
     }
 }

@@ -6,7 +6,7 @@ mod postgres;
 mod sqlite;
 
 pub(crate) use bulk::*;
-pub(crate) use failure::{Failure, failure};
+pub(crate) use failure::{Failure, failure, is_missing_table};
 pub(crate) use postgres::{Bus, PER_PROCESS};
 
 use crate::signals::Signals;
@@ -16,6 +16,9 @@ use control_plane_domain::intake::ShardKey;
 use proto_model::TenantId;
 use sqlx::migrate::{MigrateError, Migrator};
 use std::sync::Arc;
+
+/// Others lack letters, or compare and measure texts in other ways than SQLite.
+const ENCODING: &str = "UTF8";
 
 /// Whose rows a transaction may touch: on PostgreSQL the database itself sees to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +54,22 @@ impl Database {
                 postgres::connect(url).await.map(|pools| Self::Postgres(Box::new(pools)))
             }
         };
-        connected.map_err(|source| StoreError::Open { database: url.to_string(), source })
+        let failed = |source| StoreError::Open { database: url.to_string(), source };
+        let connected = connected.map_err(failed)?;
+        match connected.encoding().await.map_err(failed)? {
+            Some(found) if found != ENCODING => {
+                Err(StoreError::Encoding { database: url.to_string(), found })
+            }
+            _ => Ok(connected),
+        }
+    }
+
+    /// Of its texts, where there is a choice.
+    async fn encoding(&self) -> Result<Option<String>, sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(pools) => pools.encoding().await.map(Some),
+        }
     }
 
     /// To look at, as it is: makes nothing and changes nothing.
@@ -107,6 +125,10 @@ impl Database {
             Self::Sqlite(pools) => migrator.run(&pools.writer).await,
             Self::Postgres(pools) => pools.migrate(migrator).await,
         }
+    }
+
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// To other processes on the same database; an embedded one has none.

@@ -1,4 +1,5 @@
 use crate::sql::Connection;
+use crate::url::is_in_memory;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -34,7 +35,7 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
         .test_before_acquire(false);
     let writer = base.clone().min_connections(1).max_connections(1).connect_with(options.clone()).await?;
     // An in-memory database is its connection: another one would see table locks instead of snapshots.
-    let readers = if is_memory(url) {
+    let readers = if is_in_memory(url) {
         writer.clone()
     } else {
         base.max_connections(READERS).connect_with(options.read_only(true)).await?
@@ -49,10 +50,6 @@ pub(super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
     // Opening alone does not look into the file.
     sqlx::query("SELECT 1 FROM sqlite_master").fetch_optional(&readers).await?;
     Ok(Pools { writer: readers.clone(), readers })
-}
-
-fn is_memory(url: &str) -> bool {
-    url.contains(":memory:") || url.contains("mode=memory")
 }
 
 impl Pools {

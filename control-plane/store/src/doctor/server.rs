@@ -23,6 +23,8 @@ pub struct Postgres {
     pub version: String,
     /// 150004 = 15.4.
     pub version_number: i64,
+    /// Of the database's texts.
+    pub encoding: String,
     pub role: String,
     pub superuser: bool,
     pub bypasses_row_security: bool,
@@ -50,7 +52,7 @@ const EMBEDDED: &str =
 const SERVER: &str = "
     SELECT current_setting('server_version') AS version,
         current_setting('server_version_num')::bigint AS version_number,
-        current_user::text AS role, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
+        current_setting('server_encoding') AS encoding, current_user::text AS role, r.rolsuper AS superuser, r.rolbypassrls AS bypasses,
         has_schema_privilege(current_schema(), 'CREATE') IS TRUE AS may_create,
         coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS encrypted,
         (inet_client_addr() IS NULL OR inet_client_addr() <<= '127.0.0.0/8' OR inet_client_addr() = '::1') AS local,
@@ -87,6 +89,7 @@ async fn postgres(conn: &mut Connection) -> Result<Postgres, StoreError> {
     Ok(Postgres {
         version: row.col("version")?,
         version_number: row.col("version_number")?,
+        encoding: row.col("encoding")?,
         role: row.col("role")?,
         superuser: row.col("superuser")?,
         bypasses_row_security: row.col("bypasses")?,

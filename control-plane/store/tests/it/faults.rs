@@ -209,7 +209,7 @@ async fn too_many_connections_are_a_matter_of_time() {
 }
 
 /// Waits until somebody waits for a lock of ours.
-async fn someone_waits(server: &Server) {
+pub async fn someone_waits(server: &Server) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     while server.superuser_psql("postgres", waiting).unwrap() == "0" {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -5,6 +5,7 @@
 
 mod arbitrary;
 mod catalog;
+mod clock;
 mod concurrency;
 mod erase;
 mod explain;
@@ -18,6 +19,7 @@ mod machine;
 mod migrations;
 mod money;
 mod opening;
+mod order;
 mod owned;
 mod projection;
 mod raw;

@@ -60,7 +60,7 @@ async fn copy(place: &Place, store: Store) -> Place {
     let url = match &place.url {
         DatabaseUrl::Sqlite(_) => {
             let file = directory.path().join("tributary.db");
-            backup::copy_file(&backup::file_of(&place.url).unwrap(), &file).await.unwrap();
+            backup::copy_file(&place.url.file().unwrap(), &file).await.unwrap();
             format!("sqlite://{}", file.display()).parse().unwrap()
         }
         DatabaseUrl::Postgres(url) => {
@@ -225,8 +225,7 @@ async fn a_copy_of_a_file_is_one_instant_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tributary.db");
     let url: DatabaseUrl = format!("sqlite://{}", file.display()).parse().unwrap();
-    assert_eq!(backup::file_of(&url).unwrap(), file);
-    assert_eq!(backup::file_of(&"sqlite::memory:".parse().unwrap()), None);
+    assert_eq!(url.file().unwrap(), file);
     let store = Store::open(&url).await.unwrap();
     let edge = edge(&store, 1).await;
 

@@ -120,7 +120,8 @@ async fn make(
 pub fn database_file(url: Option<&DatabaseUrl>, place: &Place) -> Result<PathBuf, BoxError> {
     let file = match url {
         None => place.database(),
-        Some(url) => backup::file_of(url)
+        Some(url) => url
+            .file()
             .ok_or_else(|| Failure::new(format!("--database: {url} is not a database in a file")))?,
     };
     if !file.is_file() {

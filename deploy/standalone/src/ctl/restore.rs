@@ -47,7 +47,8 @@ pub async fn run(options: RestoreOptions) -> Result<(), BoxError> {
         (url, Some((from, manifest))) if manifest.database == Database::Sqlite => {
             let file = match url {
                 None => place.database(),
-                Some(url) => backup::file_of(url)
+                Some(url) => url
+                    .file()
                     .ok_or_else(|| Failure::new(format!("--database: {url} is not a database in a file")))?,
             };
             into_a_file(&options, &place, &file, (from, manifest)).await?

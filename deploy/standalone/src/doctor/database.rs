@@ -6,13 +6,11 @@ use super::machine::{free, size};
 use super::report::Report;
 use control_plane_server::app::clock;
 use control_plane_store::doctor::{Embedded, Postgres, SchemaLevel, Server};
-use control_plane_store::{Store, StoreError, Trouble};
+use control_plane_store::{CLOCKS_APART, Store, StoreError, Trouble};
 use proto_model::time::SECOND_US;
 use std::path::Path;
 
 const OLDEST_SERVER: i64 = 150_000;
-/// As the control plane judges it when it starts.
-const CLOCKS_APART: i64 = 60 * SECOND_US;
 const CLOCKS_DIFFER: i64 = 2 * SECOND_US;
 
 pub async fn open(context: &Context, report: &mut Report) -> Option<Store> {
@@ -48,6 +46,7 @@ pub async fn check(context: &Context, store: &Store, report: &mut Report) {
         Err(error) => report.failed("database.version", &error),
         Ok(Server::Postgres(server)) => {
             version(&server, report);
+            encoding(&server, report);
             role(&server, report);
             tables(&server, report);
             tls(&server, report);
@@ -63,6 +62,7 @@ pub async fn check(context: &Context, store: &Store, report: &mut Report) {
             }
             integrity(store, report).await;
             let theirs = [
+                "database.encoding",
                 "database.role",
                 "database.tables",
                 "database.walls",
@@ -102,6 +102,17 @@ fn role(server: &Postgres, report: &mut Report) {
         quoted(role)
     );
     report.warning("database.role", found, fix);
+}
+
+fn encoding(server: &Postgres, report: &mut Report) {
+    let found = format!("texts are kept as {}", server.encoding);
+    if server.encoding == "UTF8" {
+        report.ok("database.encoding", found);
+    } else {
+        let fix =
+            "a control plane does not start on it: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0";
+        report.wrong("database.encoding", found, fix);
+    }
 }
 
 fn quoted(name: &str) -> String {

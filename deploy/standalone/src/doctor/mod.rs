@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 /// In the order in which they are told.
-const CHECKS: [&str; 27] = [
+const CHECKS: [&str; 28] = [
     "disk.kind",
     "disk.space",
     "disk.sync",
@@ -46,6 +46,7 @@ const CHECKS: [&str; 27] = [
     "keys",
     "database",
     "database.version",
+    "database.encoding",
     "database.role",
     "database.tables",
     "database.walls",

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const CHANNEL: &str = "tributary";
+/// One tells, one hears.
+pub(super) const CONNECTIONS: u32 = 2;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Both directions; ends when dropped.
@@ -26,7 +28,7 @@ impl Drop for Bus {
 }
 
 pub(super) fn start(options: &sqlx::postgres::PgConnectOptions, signals: &Arc<Signals>) -> Bus {
-    let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(options.clone());
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options.clone());
     let own = Arc::new(AtomicU32::new(0));
     let tasks = [
         tokio::spawn(tell(pool.clone(), signals.clone(), own.clone())),

@@ -21,8 +21,8 @@ pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migratio
 /// Of each pool: one reads, one writes, so that slow reports never keep an edge's batch waiting. Three processes
 /// stay far below the hundred connections that a server allows by default.
 const CONNECTIONS: u32 = 8;
-/// What one process may hold: both pools, what it tells and hears, and a migration.
-pub(crate) const PER_PROCESS: u32 = 2 * CONNECTIONS + 3;
+/// What one process may hold: both pools, and what it tells and hears.
+pub(crate) const PER_PROCESS: u32 = 2 * CONNECTIONS + bus::CONNECTIONS;
 const ACQUIRE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -52,13 +52,18 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
         .statement_cache_capacity(256)
         .options(LIMITS);
     // Beyond this machine nothing goes unencrypted or to a stranger, unless the URL says so.
-    let stated =
-        url.contains("sslmode=") || url.contains("ssl-mode=") || std::env::var_os("PGSSLMODE").is_some();
-    if !stated {
+    if !states_tls(url) && std::env::var_os("PGSSLMODE").is_none() {
         let mode = if is_local(&options) { PgSslMode::Prefer } else { PgSslMode::VerifyFull };
         options = options.ssl_mode(mode);
     }
     Ok(options)
+}
+
+/// A user or a password may hold such words, too.
+fn states_tls(url: &str) -> bool {
+    let parameters = url.split_once('?').map_or("", |(_, rest)| rest).split('#').next().unwrap_or_default();
+    let names = parameters.split('&').filter_map(|pair| pair.split_once('=').map(|(name, _)| name));
+    names.into_iter().any(|name| matches!(name, "sslmode" | "ssl-mode"))
 }
 
 fn is_local(options: &PgConnectOptions) -> bool {
@@ -118,6 +123,10 @@ impl Pools {
         begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await
     }
 
+    pub async fn encoding(&self) -> Result<String, sqlx::Error> {
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&self.writers).await
+    }
+
     pub fn bus(&self, signals: &Arc<Signals>) -> Bus {
         bus::start(&self.options, signals)
     }
@@ -134,5 +143,53 @@ impl Pools {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writers.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    #[test]
+    fn strangers_are_believed_by_their_certificate_alone_unless_the_url_says_otherwise() {
+        use PgSslMode::{Disable, Prefer, Require, VerifyFull};
+        let cases = [
+            ("postgres://a@db.example/t", VerifyFull),
+            ("postgres://a:b@10.0.0.1:6432/t?connect_timeout=5", VerifyFull),
+            ("postgres://a:sslmode=disable@db.example/t", VerifyFull),
+            ("postgres://sslmode=disable@db.example/t", VerifyFull),
+            ("postgres://a@db.example/sslmode=disable", VerifyFull),
+            ("postgres://a@db.example/t?application_name=sslmode", VerifyFull),
+            ("postgres://a@db.example/t?sslmode=require", Require),
+            ("postgres://a@db.example/t?application_name=x&ssl-mode=disable", Disable),
+            ("postgres://a@localhost/t", Prefer),
+            ("postgres://a@127.0.0.2/t", Prefer),
+            ("postgres://a@localhost/t?host=/run/postgresql", Prefer),
+            ("postgres://a@localhost/t?sslmode=verify-full", VerifyFull),
+        ];
+        for (url, expected) in cases {
+            let found = options(url).unwrap().get_ssl_mode();
+            assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_session_has_its_limits() {
+        // SQLite has no sessions.
+        let Some(server) = control_plane_testing::chosen() else { return };
+        let pools = connect(&server.create_database().url).await.unwrap();
+        for pool in [&pools.readers, &pools.writers] {
+            for (name, limit) in LIMITS {
+                // A keepalive has no meaning on every kind of connection, and is then shown as 0.
+                let sql = format!("SELECT reset_val, source FROM pg_settings WHERE name = '{name}'");
+                let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap();
+                let (value, source): (String, String) = (row.get("reset_val"), row.get("source"));
+                assert_eq!(source, "client", "{name}");
+                let seconds = limit.strip_suffix('s').map(|seconds| format!("{seconds}000"));
+                assert_eq!(value, seconds.unwrap_or_else(|| limit.to_owned()), "{name}");
+            }
+        }
+        pools.close().await;
     }
 }
