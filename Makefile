@@ -22,6 +22,8 @@ up: .ci-needs-cargo ## Run it all here: control plane, one edge, a demo shop (da
 
 test: .ci-needs-cargo ## Every test, on SQLite and on PostgreSQL, with a real browser (apt-get installs what is missing)
 	@.ci/needs.sh
+	TRIBUTARY_PREVIOUS=$$(.ci/previous.sh)
+	export TRIBUTARY_PREVIOUS
 	$(CARGO) test --workspace --locked
 	echo "Once more on PostgreSQL: whatever has a database ..." >&2
 	TRIBUTARY_TEST_DATABASE=postgres $(CARGO) test --locked -p control-plane-store -p control-plane-server -p tributary --test it

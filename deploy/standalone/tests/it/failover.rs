@@ -184,15 +184,15 @@ fn a_moment(longest: u64) -> Duration {
 }
 
 #[derive(Clone)]
-struct Tenant {
-    key: String,
-    link: String,
+pub struct Tenant {
+    pub key: String,
+    pub link: String,
     advertiser: String,
     token: String,
 }
 
 /// Commissions are approved at once, so that money goes all the way to the settlement shard.
-async fn tenant(operator: &Api, api_url: &str) -> Tenant {
+pub async fn tenant(operator: &Api, api_url: &str) -> Tenant {
     let tenant = operator.post("/v1/tenants", json!({ "name": "Failover" })).await;
     let key = operator.post("/v1/api-keys", json!({ "tenant_id": tenant["id"], "name": "test" })).await;
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
@@ -217,7 +217,7 @@ async fn tenant(operator: &Api, api_url: &str) -> Tenant {
 }
 
 /// Clicks and sales of every tenant, in turn, until told to stop; gives how many of each.
-fn load(edge_url: String, tenants: Vec<Tenant>, stop: Arc<AtomicBool>) -> JoinHandle<usize> {
+pub fn load(edge_url: String, tenants: Vec<Tenant>, stop: Arc<AtomicBool>) -> JoinHandle<usize> {
     tokio::spawn(async move {
         let client = HttpClient::default();
         let mut rounds = 0;
@@ -239,7 +239,7 @@ fn load(edge_url: String, tenants: Vec<Tenant>, stop: Arc<AtomicBool>) -> JoinHa
 }
 
 /// Every order once, every amount exact, and the books say the same when they are made again from nothing.
-async fn assert_exact(api: &Api, orders: usize) {
+pub async fn assert_exact(api: &Api, orders: usize) {
     eventually("every order approved", || async {
         let approved = api.all("/v1/commissions?status=approved").await;
         (approved.len() >= orders).then_some(())

@@ -22,7 +22,12 @@ pub struct Process {
 impl Process {
     /// Runs `tributary <args>` and waits for its one line of JSON.
     pub async fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
+        Self::start_binary(env!("CARGO_BIN_EXE_tributary").as_ref(), args).await
+    }
+
+    /// Of another version.
+    pub async fn start_binary(binary: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(binary)
             .args(args)
             .env_remove("TRIBUTARY_LOG")
             .stdin(Stdio::null())

@@ -14,3 +14,4 @@ mod outage;
 mod privacy;
 mod restore;
 mod rules;
+mod upgrade;

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds the version before this one, which knows the schema before the newest, and prints where its binary is:
+# deploys roll, so it must go on working on the newest schema. With each new migration, move COMMIT on to the last
+# commit before it. Without that commit at hand (a copy of the sources without their history) nothing is printed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Schema 10.
+COMMIT=6cd3faa1951ff9c33ed21a8e63bfafa2789d782c
+
+git cat-file -e "$COMMIT^{commit}" 2> /dev/null || { echo "the version before this one is not in this copy" >&2; exit 0; }
+binary="$PWD/.tools/previous/$COMMIT/tributary"
+if [ ! -x "$binary" ]; then
+  echo "building the version before this one, to try an upgrade ..." >&2
+  sources=$(mktemp -d)
+  trap 'rm -rf "$sources"' EXIT
+  git archive "$COMMIT" | tar -x -C "$sources"
+  # The same directory for build output: what both have in common is there already.
+  target="${CARGO_TARGET_DIR:-$PWD/target}"
+  (cd "$sources" && CARGO_TARGET_DIR="$target" cargo build -q --locked -p tributary) >&2
+  mkdir -p "$(dirname "$binary")"
+  cp "$target/debug/tributary" "$binary.new"
+  mv "$binary.new" "$binary"
+fi
+echo "$binary"
