@@ -1,4 +1,4 @@
-//! What is not kept for ever goes when its days are over.
+//! What is not kept for ever goes when its days are over, and days to come are made ready.
 
 use super::health::Status;
 use super::{App, clock};
@@ -65,7 +65,7 @@ fn older_than(days: u32, now: UnixMicros) -> UnixMicros {
 pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppError> {
     let mut in_vain = 0;
     loop {
-        let status = match drop_old(&app, keep, clock::now()).await {
+        let status = match turn_days(&app, keep, clock::now()).await {
             Ok(()) => {
                 in_vain = 0;
                 Status::Ok
@@ -73,7 +73,7 @@ pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppErr
             Err(error) => {
                 in_vain += 1;
                 let why = chain(&error);
-                tracing::warn!(in_vain, "old days could not be dropped, trying again later: {why}");
+                tracing::warn!(in_vain, "days could not be made ahead or dropped, trying again later: {why}");
                 // Everything else works; and a backup that reads for long is no trouble.
                 let waits = matches!(error, StoreError::Busy(_)) && in_vain < PATIENCE;
                 if waits { Status::Ok } else { Status::Degraded(why) }
@@ -86,10 +86,11 @@ pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppErr
     }
 }
 
-/// The one does not wait for the other.
-async fn drop_old(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
+/// Makes what is to come and drops what is over; none of it waits for the other.
+async fn turn_days(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
+    let ahead = app.store.make_days_ahead(now).await;
     let journal = drop_journal(app, keep, now).await;
-    drop_rollups(app, keep, now).await.and(journal)
+    drop_rollups(app, keep, now).await.and(journal).and(ahead)
 }
 
 async fn drop_journal(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
