@@ -239,6 +239,12 @@ impl Store {
         query(projected!()).fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("seq")
     }
 
+    /// The last number that a batch was given; nothing is known of whether it is still there.
+    pub async fn given_through(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT seq FROM journal_head";
+        query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("seq")
+    }
+
     /// Everything that one batch brings about, with the checkpoint, in one transaction. `false` = it was
     /// projected before; nothing has changed. `Conflict("projection_order")` when batches before it are
     /// missing.

@@ -27,7 +27,7 @@ pub async fn erase_customer(
 /// Waits until everything that was taken before now is projected: what a batch says about a customer is only
 /// known from then on, and an erasure must hold for all that was here when it was asked for.
 pub async fn projected(app: &App, wait: Duration) -> Result<(), AppError> {
-    let head = app.store.journal_count().await?.given;
+    let head = app.store.given_through().await?;
     let mut progress = app.store.signals().projection.subscribe();
     let deadline = tokio::time::Instant::now() + wait;
     while app.store.projected_through().await? < head {

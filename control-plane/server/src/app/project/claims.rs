@@ -14,6 +14,7 @@ use control_plane_store::projection::FraudSignal;
 use proto_model::event::Body;
 use proto_model::{Address, ClickFacts, StreamNo, TenantId, UnixMicros};
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Conversions often name clicks of the same few batches.
@@ -28,26 +29,43 @@ struct Claim {
     at: UnixMicros,
 }
 
+/// A batch and where it stands.
+struct Recent {
+    stream: StreamNo,
+    ordinals: RangeInclusive<u64>,
+    batch: Arc<OpenBatch>,
+}
+
 /// The batches that were compared with last, opened.
 #[derive(Default)]
 pub struct RecentBatches {
-    batches: VecDeque<(u64, Arc<OpenBatch>)>,
+    batches: VecDeque<Recent>,
 }
 
 impl RecentBatches {
     async fn at(&mut self, app: &App, address: Address) -> Result<Option<Arc<OpenBatch>>, AppError> {
-        let Some(row) = app.store.batch_at(address).await? else { return Ok(None) };
-        if let Some((_, known)) = self.batches.iter().find(|(seq, _)| *seq == row.seq) {
-            return Ok(Some(known.clone()));
+        if let Some(known) = self.known(address) {
+            return Ok(Some(known));
         }
+        let Some(row) = app.store.batch_at(address).await? else { return Ok(None) };
         // A batch that cannot be read is set aside when it is projected; nothing can be compared with it.
         let Ok(opened) = open::open(&row) else { return Ok(None) };
         let opened = Arc::new(opened);
-        self.batches.push_back((row.seq, opened.clone()));
+        self.keep(row.stream, row.first_ordinal..=row.last_ordinal, opened.clone());
+        Ok(Some(opened))
+    }
+
+    fn known(&self, address: Address) -> Option<Arc<OpenBatch>> {
+        let covers =
+            |recent: &&Recent| recent.stream == address.stream && recent.ordinals.contains(&address.ordinal);
+        self.batches.iter().find(covers).map(|recent| recent.batch.clone())
+    }
+
+    fn keep(&mut self, stream: StreamNo, ordinals: RangeInclusive<u64>, batch: Arc<OpenBatch>) {
+        self.batches.push_back(Recent { stream, ordinals, batch });
         if self.batches.len() > KEPT_BATCHES {
             self.batches.pop_front();
         }
-        Ok(Some(opened))
     }
 }
 
@@ -111,4 +129,40 @@ fn disagreement(claim: &Claim, clicks: &OpenBatch) -> Option<FraudSignal> {
         _ => format!("the journal has no click of this network at {place}"),
     };
     Some(signal(claim.tenant, "click_id_disagrees", claim.conversion, detail, claim.at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recent_batch_is_known_by_what_it_covers() {
+        let mut recent = RecentBatches::default();
+        let batches = [(1, 1..=10), (2, 5..=9), (1, 11..=11)].map(|(stream, ordinals)| {
+            let batch = Arc::new(OpenBatch::default());
+            recent.keep(StreamNo(stream), ordinals, batch.clone());
+            batch
+        });
+        let cases = [
+            (1, 1, Some(0)),
+            (1, 10, Some(0)),
+            (1, 11, Some(2)),
+            (1, 12, None),
+            (2, 4, None),
+            (2, 5, Some(1)),
+            (2, 9, Some(1)),
+            (2, 10, None),
+            (3, 5, None),
+        ];
+        for (stream, ordinal, expected) in cases {
+            let found = recent.known(Address { stream: StreamNo(stream), ordinal });
+            let found =
+                found.map(|found| batches.iter().position(|batch| Arc::ptr_eq(batch, &found)).unwrap());
+            assert_eq!(found, expected, "{stream} {ordinal}");
+        }
+        for n in (0..).take(KEPT_BATCHES) {
+            recent.keep(StreamNo(9), n..=n, Arc::default());
+        }
+        assert!(recent.known(Address { stream: StreamNo(1), ordinal: 1 }).is_none(), "the oldest have gone");
+    }
 }
