@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 /// How long the others wait for a process that has died.
 pub const TTL: Duration = Duration::from_secs(6);
-/// Two renewals in a row may fail.
-pub const RENEW: Duration = Duration::from_secs(2);
+/// One that fails is tried again before it is too late.
+pub const RENEW: Duration = Duration::from_secs(3);
 /// How often one that wants a lease looks.
 pub const RETRY: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! Which control planes are at work on the database: each says so every other second.
+//! Which control planes are at work on the database: each says so every few seconds.
 
 use super::App;
 use super::lease::{RENEW, TTL};
@@ -16,10 +16,10 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// To be called often; writes only when it is time.
+    /// To be called often; writes only when it is time, and somebody else may want to know.
     pub async fn show(&mut self, app: &App, now: UnixMicros) -> Result<(), StoreError> {
         let at = Instant::now();
-        if self.next.is_some_and(|next| at < next) {
+        if !app.store.is_shared() || self.next.is_some_and(|next| at < next) {
             return Ok(());
         }
         let started_at = *self.started_at.get_or_insert(now);

@@ -71,6 +71,10 @@ impl Shares {
             self.renew(app, now).await?;
         }
         self.renew_at.get_or_insert(at + RENEW);
+        if !app.store.is_shared() && self.slots() == Slots::ALL {
+            self.tend_at = Some(at + RETRY);
+            return Ok(());
+        }
         let live = self.presence.live(app, now).await?;
         let free = self.free(app, now).await?;
         match decide(self.slots(), free, live) {

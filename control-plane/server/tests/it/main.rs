@@ -16,4 +16,5 @@ mod rest;
 mod restored;
 mod retention;
 mod snapshot;
+mod starting;
 mod tampering;

@@ -67,6 +67,12 @@ impl Plane {
         self.control.shutdown().await;
     }
 
+    /// Its directory stays, for whoever comes next.
+    pub async fn stop_and_keep(self) -> TempDir {
+        self.control.shutdown().await;
+        self.dir
+    }
+
     /// Health of one part.
     pub fn status(&self, part: &str) -> Option<Status> {
         self.app().health.parts().into_iter().find(|(name, _)| *name == part).map(|(_, status)| status)

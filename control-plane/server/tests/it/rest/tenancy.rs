@@ -2,6 +2,7 @@
 
 use super::openapi::operations;
 use super::{Answer, Api, Network, ten_percent, text};
+use crate::plane::eventually;
 use control_plane_server::rest::policy::{Policy, policy_of};
 use http::Method;
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ const LOCAL: [&str; 2] = ["{version}", "{customer_id}"];
 #[tokio::test]
 async fn every_route_refuses_missing_unknown_and_wrong_keys() {
     let api = Api::start().await;
+    // It listens before each of its parts has come to work.
+    eventually("ready", async || api.plane.app().health.is_ready().then_some(())).await;
     let network = api.network("Doors").await;
     for (method, path) in operations() {
         let policy = policy_of(&method, &path).unwrap();

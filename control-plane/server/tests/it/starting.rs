@@ -1,0 +1,72 @@
+//! What a control plane looks at before it touches a database, and while it works on it.
+
+use crate::plane::{Plane, eventually};
+use control_plane_server::StartError;
+use control_plane_server::app::health::Status;
+use control_plane_server::app::{catalog, clock};
+use control_plane_server::error::AppError;
+use control_plane_server::{Config, DatabaseUrl, start};
+use control_plane_store::{Store, StoreError};
+use proto_model::UnixMicros;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+/// As an older version would have left it: without its last migration.
+async fn make_older(url: &DatabaseUrl) {
+    let sql = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+    match url {
+        DatabaseUrl::Sqlite(url) => {
+            let mut conn = SqliteConnection::connect(url).await.unwrap();
+            sqlx::query(sql).execute(&mut conn).await.unwrap();
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut conn = PgConnection::connect(url).await.unwrap();
+            sqlx::query(sql).execute(&mut conn).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_database_is_not_brought_up_to_date() {
+    let theirs = Plane::start().await;
+    let url = theirs.database().cloned().unwrap_or_else(|| Config::local(theirs.dir()).database_url());
+    let theirs_dir = theirs.stop_and_keep().await;
+    make_older(&url).await;
+    let level = async || Store::look(&url).await.unwrap().schema_level().await.unwrap().found;
+    let before = level().await;
+
+    let ours = tempfile::tempdir().unwrap();
+    let config = |dir| Config { database: Some(url.clone()), ..Config::local(dir) };
+    // With no keys yet, and with others.
+    for _ in 0..2 {
+        let refused = start(config(ours.path())).await.err();
+        assert!(matches!(refused, Some(StartError::OtherKeys { .. })), "{refused:?}");
+        assert_eq!(level().await, before);
+        std::fs::create_dir_all(ours.path().join("keys")).unwrap();
+    }
+    drop(theirs_dir);
+}
+
+fn ahead() -> UnixMicros {
+    clock::now().plus_secs(3_600)
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_has_jumped_says_so_and_writes_nothing() {
+    let plane = Plane::start().await;
+    let app = plane.app();
+    let ready = async || app.health.is_ready().then_some(());
+    eventually("ready", ready).await;
+    app.store.watch_clock(ahead);
+    let failed = async || match plane.status("money") {
+        Some(Status::Failed(why)) if why.contains("NTP") => Some(()),
+        _ => None,
+    };
+    eventually("the money engine waits", failed).await;
+    assert!(!app.health.is_ready());
+    let refused = catalog::create_tenant(app, "Demo", None).await.err();
+    assert!(matches!(refused, Some(AppError::Store(StoreError::ClocksApart { .. }))), "{refused:?}");
+    app.store.watch_clock(clock::now);
+    eventually("ready again", ready).await;
+    catalog::create_tenant(app, "Demo", None).await.unwrap();
+    plane.stop().await;
+}
