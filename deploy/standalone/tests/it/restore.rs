@@ -209,6 +209,9 @@ async fn what_a_restored_control_plane_has_forgotten_comes_again() {
     let found = operator.post("/v1/deployment/reconcile", json!({})).await;
     assert_eq!(found["reconciled"], true, "{found}");
     assert!(found["edges"][0]["status"] == "whole" && found["journal"]["ok"] == true, "{found}");
+    let after = operator.get("/v1/deployment").await;
+    assert!(after["frozen"].is_null() && after["reconciliation"]["state"] == "done", "{after}");
+    assert_eq!(after["last_reconciliation"]["reconciled"], true, "{after}");
     let (status, closed) = close_period(&up).await;
     assert_eq!((status, closed["statements"][0]["total"]["amount"].is_null()), (201, false), "{closed}");
     assert_balanced(&api).await;
