@@ -278,28 +278,6 @@ impl Store {
         read_journal(&query.fetch_one(&mut self.read(Scope::Deployment).await?).await?)
     }
 
-    /// A stream's batches that end after `ordinal`, in order.
-    pub async fn stream_batches(
-        &self,
-        stream: StreamNo,
-        after_ordinal: u64,
-        limit: u32,
-    ) -> Result<Vec<JournalRow>, StoreError> {
-        let sql = select_journal!(
-            "WHERE j.stream = $1 AND j.last_ordinal > $2 \
-             AND j.first_ordinal >= coalesce((SELECT max(b.first_ordinal) FROM journal b \
-                 WHERE b.stream = $1 AND b.first_ordinal <= $2 + 1), 0) \
-             ORDER BY j.first_ordinal LIMIT $3"
-        );
-        let rows = query(sql)
-            .bind(i64::from(stream.0))
-            .bind(big(after_ordinal))
-            .bind(i64::from(limit))
-            .fetch_all(&mut self.read(Scope::Deployment).await?)
-            .await?;
-        rows.iter().map(read_journal).collect()
-    }
-
     /// The batch that holds the event at `address`.
     pub async fn batch_at(&self, address: Address) -> Result<Option<JournalRow>, StoreError> {
         let sql = select_journal!(

@@ -59,7 +59,7 @@ async fn a_batch_that_came_before_is_acked_again() {
     assert_eq!(append(&store, &first).await, covered);
     assert_eq!(append(&store, &second).await, covered);
     assert_eq!(append(&store, &edge.batch(6, 6, [2; 32], 3)).await, AppendOutcome::Appended { seq: 3 });
-    assert_eq!(store.stream_batches(edge.epoch.traffic_stream, 0, 10).await.unwrap().len(), 3);
+    assert_eq!(store.batches_beginning_after(edge.epoch.traffic_stream, 0, 10).await.unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn other_bytes_at_taken_ordinals_quarantine_the_stream() {
             assert!(matches!(append(&store, &batch).await, AppendOutcome::Fork { .. }), "{what}");
         }
         assert_eq!(
-            ranges(&store.stream_batches(edge.epoch.traffic_stream, 0, 10).await.unwrap()),
+            ranges(&store.batches_beginning_after(edge.epoch.traffic_stream, 0, 10).await.unwrap()),
             [(1, 3), (4, 5)],
             "{what}"
         );
@@ -160,10 +160,8 @@ async fn batches_are_found_by_address() {
         let row = store.batch_at(Address { stream, ordinal }).await.unwrap();
         assert_eq!(row.map(|row| row.seq), expected, "{ordinal}");
     }
-    for (after, expected) in
-        [(0, vec![(1, 3), (4, 5)]), (2, vec![(1, 3), (4, 5)]), (3, vec![(4, 5)]), (5, vec![])]
-    {
-        let rows = store.stream_batches(stream, after, 10).await.unwrap();
+    for (after, expected) in [(0, vec![(1, 3), (4, 5)]), (1, vec![(4, 5)]), (3, vec![(4, 5)]), (4, vec![])] {
+        let rows = store.batches_beginning_after(stream, after, 10).await.unwrap();
         assert_eq!(ranges(&rows), expected, "{after}");
     }
 }

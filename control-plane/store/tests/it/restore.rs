@@ -197,9 +197,9 @@ async fn an_epoch_that_was_forgotten_is_the_edges_still() {
 
 #[tokio::test]
 async fn a_restore_is_refused_to_other_keys_and_while_others_are_at_work() {
-    let place = Place::new().await;
+    let live = Place::new().await;
+    let place = copy(&live, live.open().await).await;
     let store = place.open().await;
-    edge(&store, 1).await;
     store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
     assert_eq!(store.claim(&KEYS).await.map_err(|error| error.to_string()), Ok(()), "they are its own");
     store.close().await;

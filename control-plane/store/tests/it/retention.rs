@@ -81,7 +81,7 @@ impl Journal {
 
     async fn kept(&self) -> Vec<u64> {
         let stream = self.edge.epoch.traffic_stream;
-        self.store.stream_batches(stream, 0, 99).await.unwrap().iter().map(|row| row.seq).collect()
+        self.store.batches_beginning_after(stream, 0, 99).await.unwrap().iter().map(|row| row.seq).collect()
     }
 
     /// Ordinals that still have a personal value, and batches in which clicks are looked for.
