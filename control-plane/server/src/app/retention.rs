@@ -63,6 +63,8 @@ fn older_than(days: u32, now: UnixMicros) -> UnixMicros {
 
 /// Without a lease: two at once do no harm, what one has dropped is not there for the other.
 pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppError> {
+    // Whatever there is to do: nobody need wait for it in order to begin.
+    app.health.set(PART, Status::Ok);
     let mut in_vain = 0;
     loop {
         let status = match turn_days(&app, keep, clock::now()).await {
