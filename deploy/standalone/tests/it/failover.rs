@@ -18,6 +18,7 @@ use tributary::http_client::HttpClient;
 
 const NODES: usize = 3;
 const TENANTS: usize = 8;
+const PAUSE: Duration = Duration::from_millis(50);
 /// Each order is worth this to the partner.
 const COMMISSION: i64 = 500;
 /// How sixteen slots are shared by three.
@@ -216,8 +217,14 @@ pub async fn tenant(operator: &Api, api_url: &str) -> Tenant {
     Tenant { key, link: text(&link["id"]), advertiser, token }
 }
 
-/// Clicks and sales of every tenant, in turn, until told to stop; gives how many of each.
-pub fn load(edge_url: String, tenants: Vec<Tenant>, stop: Arc<AtomicBool>) -> JoinHandle<usize> {
+/// Clicks and sales of every tenant, in turn, with a pause after each round, until told to stop; gives how many
+/// of each.
+pub fn load(
+    edge_url: String,
+    tenants: Vec<Tenant>,
+    pause: Duration,
+    stop: Arc<AtomicBool>,
+) -> JoinHandle<usize> {
     tokio::spawn(async move {
         let client = HttpClient::default();
         let mut rounds = 0;
@@ -232,7 +239,7 @@ pub fn load(edge_url: String, tenants: Vec<Tenant>, stop: Arc<AtomicBool>) -> Jo
                 assert_eq!(client.get(&url, None).await.expect("an answer").status, 202);
             }
             rounds += 1;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pause).await;
         }
         rounds
     })
@@ -304,7 +311,7 @@ async fn a_control_plane_that_dies_or_hangs_is_replaced_and_every_order_counts_o
     cluster.shared_fairly().await;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let load = load(edge.text("edge_url").to_owned(), tenants.clone(), stop.clone());
+    let load = load(edge.text("edge_url").to_owned(), tenants.clone(), PAUSE, stop.clone());
     let mut dead = Vec::new();
     while dead.len() < NODES - 1 {
         tokio::time::sleep(a_moment(2_000)).await;

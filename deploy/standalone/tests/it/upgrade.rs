@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tributary::http_client::HttpClient;
 
 const THIS: &str = env!("CARGO_BIN_EXE_tributary");
 const TENANTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(400);
 
 struct Deployment {
     dir: PathBuf,
@@ -134,7 +136,7 @@ async fn the_version_before_works_on_the_schema_of_this_one() {
         wait_for_link(&HttpClient::default(), &edge, &tenant.link).await;
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let load = load(edge.text("edge_url").to_owned(), tenants.clone(), stop.clone());
+    let load = load(edge.text("edge_url").to_owned(), tenants.clone(), PAUSE, stop.clone());
     goes_on(&old, &tenants, "orders, before").await;
 
     let new = match deployment.database {
