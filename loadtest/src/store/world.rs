@@ -129,7 +129,8 @@ impl Sender {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let (edge, epoch) = app.store.enroll_edge(&token.token_sha256, &new, now).await?;
-        let (open, _) = ingest::open_session(app, &edge, &Open { epoch: epoch.epoch, lanes: Vec::new() }).await?;
+        let (open, _) =
+            ingest::open_session(app, &edge, &Open { epoch: epoch.epoch, lanes: Vec::new() }).await?;
         let stream = if lane == Lane::Money { epoch.money_stream } else { epoch.traffic_stream };
         let open = Arc::new(open);
         Ok(Self { edge, open, stream, epoch: epoch.epoch, lane, key, next: 1, prev_hash: GENESIS_HEAD })
