@@ -3,9 +3,11 @@
 use super::openapi::operations;
 use super::{Answer, Api, Network, ten_percent, text};
 use crate::plane::eventually;
+use control_plane_server::rest;
 use control_plane_server::rest::policy::{Policy, policy_of};
 use http::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Names that are the tenant's own and no ids: a number within the tenant, and the customer id, which the
 /// tenant chooses. Using them touches only the caller's own things.
@@ -163,6 +165,46 @@ async fn no_filter_finds_another_tenant() {
     api.plane.stop().await;
 }
 
+/// Words of the tenant's own world, not names of ours: the same in two tenants are two things.
+const OWN_WORDS: [&str; 3] = ["order_id", "event_id", "customer_id"];
+
+/// Names of properties anywhere in a schema of the document; each part of it is read once.
+fn properties(document: &Value, schema: &Value, read: &mut BTreeSet<String>, found: &mut BTreeSet<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        if read.insert(reference.to_owned()) {
+            let part = document.pointer(reference.trim_start_matches('#')).expect("it resolves");
+            properties(document, part, read, found);
+        }
+        return;
+    }
+    let lists = ["allOf", "oneOf", "anyOf"].iter().filter_map(|name| schema[name].as_array()).flatten();
+    for part in lists.chain(schema.get("items")) {
+        properties(document, part, read, found);
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        found.insert(name.clone());
+        properties(document, inner, read, found);
+    }
+}
+
+/// Every id that a request body may name, by path.
+fn ids_in_bodies() -> BTreeSet<(String, String)> {
+    let document: Value = serde_json::from_str(&rest::openapi_json()).unwrap();
+    let mut ids = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for content in methods.as_object().unwrap().values() {
+            let (mut read, mut found) = (BTreeSet::new(), BTreeSet::new());
+            for (_, media) in content["requestBody"]["content"].as_object().into_iter().flatten() {
+                properties(&document, &media["schema"], &mut read, &mut found);
+            }
+            let named = found.into_iter().filter(|name| name.ends_with("_id"));
+            let named = named.filter(|name| !OWN_WORDS.contains(&name.as_str()));
+            ids.extend(named.map(|name| (path.clone(), name)));
+        }
+    }
+    ids
+}
+
 #[tokio::test]
 async fn no_body_reaches_another_tenant() {
     let api = Api::start().await;
@@ -191,6 +233,10 @@ async fn no_body_reaches_another_tenant() {
         ("/v1/touches", json!({ "click_id": id("click_id"), "customer_id": "c" }), 422),
         ("/v1/api-keys", json!({ "name": "x", "tenant_id": id("tenant_id") }), 403),
     ];
+    for (path, name) in ids_in_bodies() {
+        let crossed = |(to, body, _): &(&str, Value, u16)| *to == path && body[&name] == id(&name);
+        assert!(cases.iter().any(crossed), "no case sends another tenant's {name} to {path}");
+    }
     for (path, body, status) in cases {
         let answer = api.call(Method::POST, path, Some(&mine.key), Some(body.clone())).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {body}: {}", answer.text);
