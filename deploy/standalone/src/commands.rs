@@ -164,8 +164,21 @@ async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// `up` keeps its control plane one directory further down: beside it a new, empty one would begin.
+fn check_is_a_control_planes(dir: &Path) -> Result<(), Failure> {
+    let inner = dir.join("control-plane");
+    if inner.is_dir() || dir.join("local.json").exists() {
+        let (dir, inner) = (dir.display(), inner.display());
+        return Err(Failure::new(format!(
+            "{dir} is a directory of `tributary up`: run that, or use --data-dir {inner}"
+        )));
+    }
+    Ok(())
+}
+
 pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
     let ControlPlane::Run(options) = command;
+    check_is_a_control_planes(&options.data_dir)?;
     let config = control_plane_server::Config {
         data_dir: options.data_dir,
         database: options.database,

@@ -26,8 +26,9 @@ pub async fn run(
                 return;
             }
         } else if current.version < have {
-            // A control plane restored from an old backup: the edge keeps the newer one until ours rises.
-            tracing::warn!(edge = %edge.id, has = have, ours = current.version, "an edge is ahead of us");
+            // Another control plane was faster; ours follows. (One that was restored from an old backup is noticed
+            // when the edge opens a session.)
+            tracing::debug!(edge = %edge.id, has = have, ours = current.version, "an edge is ahead of us");
         }
         tokio::select! {
             () = stop.wait() => return,

@@ -5,7 +5,6 @@ use crate::plane::{Plane, eventually};
 use control_plane_server::app::health::Status;
 use control_plane_server::app::{clock, recent, retention};
 use control_plane_server::{Config, StartError, start};
-use control_plane_store::retention::Dropped;
 use proto_model::Address;
 use proto_model::event::Authority;
 
@@ -37,7 +36,13 @@ impl World {
         world.projected().await;
         let later = clock::now().plus_days(2);
         let dropped = world.plane.app().store.drop_journal_before(later, later).await.unwrap();
-        assert_eq!(dropped, Dropped { batches: 2, through_seq: 2, values: 1 });
+        assert_eq!((dropped.batches, dropped.through_seq), (2, 2));
+        // The control plane's own worker ends what it finds begun, so that either may have counted them.
+        eventually("personal values go with their day", async || {
+            let (store, tenant) = (&world.plane.app().store, world.catalog.tenant);
+            store.sidecar_at(tenant, old).await.unwrap().is_empty().then_some(())
+        })
+        .await;
         let new = world.click().await;
         world.sell(Authority::TokenPostback, Some(old), "A-2", 9_990).await;
         world.projected().await;

@@ -74,7 +74,9 @@ fn of_postgres(code: &str, message: &str) -> Failure {
         // Disk full, read-only, no right.
         "53100" | "25006" | "42501" => Failure::CannotWrite,
         // Too many connections or locks, shutting down or starting up, idle in a transaction for too long.
-        "53300" | "53200" | "57P01" | "57P02" | "57P03" | "25P03" => Failure::Unavailable,
+        "28000" | "28P01" | "3D000" | "53300" | "53200" | "57P01" | "57P02" | "57P03" | "25P03" => {
+            Failure::Unavailable
+        }
         code if code.starts_with("08") => Failure::Unavailable,
         _ => Failure::Other,
     }

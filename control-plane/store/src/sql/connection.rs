@@ -1,3 +1,4 @@
+use super::deadline::{STATEMENT, within};
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -15,7 +16,7 @@ impl Connection {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::SqliteTx(transaction) => transaction.commit().await,
-            Self::PostgresTx(transaction) => transaction.commit().await,
+            Self::PostgresTx(transaction) => within(STATEMENT, transaction.commit()).await,
         }
     }
 }

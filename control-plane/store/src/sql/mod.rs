@@ -5,6 +5,7 @@
 
 mod arg;
 mod connection;
+pub(crate) mod deadline;
 mod row;
 
 pub(crate) use arg::Arg;
@@ -57,7 +58,10 @@ macro_rules! on {
         match $conn {
             Connection::Sqlite(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
             Connection::SqliteTx(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
-            Connection::PostgresTx(conn) => $query.for_postgres().$run(&mut **conn).await.map($common),
+            Connection::PostgresTx(conn) => {
+                let work = $query.for_postgres().$run(&mut **conn);
+                deadline::within(deadline::STATEMENT, work).await.map($common)
+            }
         }
     };
 }

@@ -149,6 +149,25 @@ async fn connections_that_are_ended_are_replaced() {
     }
 }
 
+/// Neither its limits nor the sockets end anything then.
+#[tokio::test]
+async fn a_server_that_stands_still_is_not_waited_for() {
+    let Some((server, url)) = private(Options::default()) else { return };
+    let store = Store::open(&url).await.unwrap();
+    store.catalog_version().await.unwrap();
+    let main = std::fs::read_to_string(server.directory().join("data/postmaster.pid")).unwrap();
+    let backends = server.superuser_psql("postgres", "SELECT pid FROM pg_stat_activity").unwrap();
+    let all: Vec<&str> = main.lines().take(1).chain(backends.lines()).map(str::trim).collect();
+    // The one that was asked for the list is gone by now.
+    let signal =
+        |name: &str| std::process::Command::new("kill").args(["-s", name]).args(&all).output().unwrap();
+    signal("STOP");
+    unavailable(store.catalog_version().await);
+    signal("CONT");
+    assert_eq!(recovers(async || store.catalog_version().await).await, 1);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_server_that_only_reads_is_said_so_and_used_again_when_it_writes() {
     let Some((server, url)) = private(Options::default()) else { return };

@@ -101,7 +101,7 @@ async fn make(
         manifest.add(draft, LOCAL)?;
     }
     match &options.database {
-        Some(url @ DatabaseUrl::Postgres(_)) => commands = by_the_servers_tools(url, &options.to),
+        Some(DatabaseUrl::Postgres(_)) => commands = by_the_servers_tools(&options.to),
         url => {
             let file = database_file(url.as_ref(), place)?;
             let to = draft.join(DATABASE);
@@ -146,16 +146,21 @@ async fn copy_database(file: &Path, to: &Path) -> Result<(), BoxError> {
     }
 }
 
-fn by_the_servers_tools(url: &DatabaseUrl, to: &Path) -> Vec<String> {
+/// With the variable and not the URL itself, which may hold a password.
+fn by_the_servers_tools(to: &Path) -> Vec<String> {
     eprintln!(
         "  The keys are copied. The database is the server's to copy: continuous archiving (pg_basebackup and its\n  \
          WAL) restores to any moment; a dump restores to the moment it began. See docs/backup.md."
     );
     vec![
-        format!("pg_basebackup --pgdata={}/base --wal-method=stream --checkpoint=fast", to.display()),
+        format!(
+            "pg_basebackup --dbname=\"$TRIBUTARY_DATABASE\" --pgdata={}/base --wal-method=stream --checkpoint=fast \
+             (with a role that has REPLICATION)",
+            to.display()
+        ),
         format!(
             "PGOPTIONS='-c tributary.tenant=-1' pg_dump --enable-row-security --format=custom \
-             --file={}/tributary.dump --dbname='{url}'",
+             --file={}/tributary.dump --dbname=\"$TRIBUTARY_DATABASE\"",
             to.display()
         ),
     ]

@@ -87,13 +87,13 @@ fn version(server: &Postgres, report: &mut Report) {
 
 fn role(server: &Postgres, report: &mut Report) {
     let role = &server.role;
-    let flags = [(server.superuser, "a superuser"), (server.bypasses_row_security, "has BYPASSRLS")];
+    let flags = [(server.superuser, "is a superuser"), (server.bypasses_row_security, "has BYPASSRLS")];
     let flags: Vec<&str> = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
     if flags.is_empty() {
         return report.ok("database.role", format!("{role} is bound by row security"));
     }
     let found = format!(
-        "{role} is {}: row security, the second wall between tenants, does nothing",
+        "{role} {}: row security, the second wall between tenants, does nothing",
         flags.join(" and ")
     );
     let fix = format!(

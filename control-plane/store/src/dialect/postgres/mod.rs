@@ -8,6 +8,7 @@ use super::{Failure, Scope, failure};
 use crate::row::Id;
 use crate::signals::Signals;
 use crate::sql::Connection;
+use crate::sql::deadline::{BEGIN, within};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
@@ -96,6 +97,10 @@ async fn begin(pool: &PgPool, scope: Scope, mode: &str) -> Result<Connection, sq
     };
     // One round trip. What is formatted is a number.
     let text = format!("BEGIN {mode}; SET LOCAL tributary.tenant = '{tenant}'");
+    within(BEGIN, begin_on_any(pool, text)).await
+}
+
+async fn begin_on_any(pool: &PgPool, text: String) -> Result<Connection, sqlx::Error> {
     let mut stale = 0;
     loop {
         match pool.begin_with(AssertSqlSafe(text.clone())).await {
