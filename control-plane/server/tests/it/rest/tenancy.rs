@@ -5,6 +5,7 @@ use super::{Answer, Api, Network, ten_percent, text};
 use crate::plane::eventually;
 use control_plane_server::rest;
 use control_plane_server::rest::policy::{Policy, policy_of};
+use control_plane_store::Slots;
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -97,6 +98,12 @@ async fn two(api: &Api) -> (Network, Network) {
     for network in [&mine, &yours] {
         api.post("/v1/rule-sets", &network.key, rules.clone()).await;
     }
+    // What a settlement tells the orders is under way still when it has answered.
+    let store = &api.plane.app().store;
+    eventually("a money engine at rest", async || {
+        store.shards_with_work(Slots::ALL, 1).await.unwrap().is_empty().then_some(())
+    })
+    .await;
     (mine, yours)
 }
 
