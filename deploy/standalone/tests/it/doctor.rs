@@ -419,7 +419,7 @@ async fn what_a_server_does_wrong_is_told_with_its_fix() {
     if chosen().is_none() {
         return;
     }
-    let settings = [("fsync", "on"), ("full_page_writes", "on"), ("max_connections", "40")];
+    let settings = [("fsync", "on"), ("full_page_writes", "on"), ("max_connections", "38")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let server = Server::start(Options { settings, ..Options::default() }).expect("a server");
     let (_guard, dir) = temp_dir();
@@ -430,7 +430,7 @@ async fn what_a_server_does_wrong_is_told_with_its_fix() {
     let superuser = |sql: &str| server.superuser_psql(&database.name, sql).expect("it can be done");
     let look = || Diagnosis::of(&dir, Some(url), &[]);
     assert_eq!(look().check("database.settings")["verdict"], "ok", "{:?}", look().checks);
-    books::once_at_work(look).await.says_only("database.connections", "warning", "of 37 in use");
+    books::once_at_work(look).await.says_only("database.connections", "warning", "of 35 in use");
 
     let cases = [
         ("ALTER ROLE tributary BYPASSRLS", "ALTER ROLE tributary NOBYPASSRLS", "database.role", "BYPASSRLS"),
