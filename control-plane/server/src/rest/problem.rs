@@ -220,7 +220,13 @@ impl From<StoreError> for Problem {
             StoreError::Fenced => Self::from(AppError::Unavailable("another process has taken over")),
             other if other.is_temporary() => {
                 tracing::warn!(error = chain(&other), "the store cannot do it now");
-                Self::from(AppError::Unavailable("the database is busy or cannot be reached"))
+                Self::from(AppError::Unavailable(match other {
+                    StoreError::CannotWrite(_) => {
+                        "The database cannot be written (full, read-only, or no right to)"
+                    }
+                    StoreError::ClocksApart { .. } => "The clocks of this node and of the database are apart",
+                    _ => "The database is busy or cannot be reached",
+                }))
             }
             other => {
                 tracing::error!(error = chain(&other), "the store failed");

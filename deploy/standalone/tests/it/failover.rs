@@ -2,7 +2,7 @@
 //! its work, and every order counts once.
 
 use crate::balancer::Balancer;
-use crate::harness::{Api, Process, click, eventually, temp_dir};
+use crate::harness::{Api, Process, click, copy_keys, eventually, temp_dir};
 use crate::main_job::assert_balanced;
 use crate::outage::{clicks_in_reports, edge, enroll, wait_for_link};
 use control_plane_testing::Server;
@@ -284,12 +284,7 @@ async fn a_control_plane_that_dies_or_hangs_is_replaced_and_every_order_counts_o
     let refused = Process::refused(&second.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert!(refused.contains("copy the keys directory"), "{refused}");
     for index in 1..NODES {
-        let keys = cluster.nodes[index].dir.join("keys");
-        std::fs::create_dir_all(&keys).expect("a directory");
-        for file in std::fs::read_dir(cluster.nodes[0].dir.join("keys")).expect("the keys") {
-            let file = file.expect("a file");
-            std::fs::copy(file.path(), keys.join(file.file_name())).expect("copied");
-        }
+        copy_keys(&cluster.nodes[0].dir, &cluster.nodes[index].dir);
         cluster.start(index, &[]).await;
     }
     let (api_url, operator_key) = {

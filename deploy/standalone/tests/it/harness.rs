@@ -261,3 +261,13 @@ pub fn temp_dir() -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().to_owned();
     (dir, path)
 }
+
+/// A second node on a database must have the first one's.
+pub fn copy_keys(from: &Path, to: &Path) {
+    let (from, to) = (from.join("keys"), to.join("keys"));
+    std::fs::create_dir_all(&to).expect("a directory");
+    for file in std::fs::read_dir(from).expect("the keys") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+    }
+}

@@ -4,7 +4,7 @@
 
 use crate::balancer::Balancer;
 use crate::failover::{Tenant, assert_exact, load, tenant};
-use crate::harness::{Api, Process, database_of, eventually, temp_dir};
+use crate::harness::{Api, Process, copy_keys, database_of, eventually, temp_dir};
 use crate::outage::{edge, enroll, wait_for_link};
 use control_plane_store::Store;
 use std::net::SocketAddr;
@@ -62,15 +62,6 @@ impl Deployment {
         store.close().await;
         level
     }
-
-    fn copy_keys(&self, from: &str, to: &str) {
-        let keys = self.dir.join(to).join("keys");
-        std::fs::create_dir_all(&keys).expect("a directory");
-        for file in std::fs::read_dir(self.dir.join(from).join("keys")).expect("the keys") {
-            let file = file.expect("a file");
-            std::fs::copy(file.path(), keys.join(file.file_name())).expect("copied");
-        }
-    }
 }
 
 /// Until this node has seen some more orders all the way through.
@@ -85,7 +76,7 @@ async fn goes_on(node: &Node, tenants: &[Tenant], what: &str) {
 
 /// Several nodes: the newer one comes beside the older, goes away again, and replaces it in the end.
 async fn roll(deployment: &Deployment, previous: &Path, old: Node, tenants: &[Tenant]) -> Node {
-    deployment.copy_keys("a", "b");
+    copy_keys(&deployment.dir.join("a"), &deployment.dir.join("b"));
     let new = deployment.start(THIS.as_ref(), "b", 3, &[]).await;
     goes_on(&old, tenants, "orders, with a newer version beside").await;
     let api = Api::new(old.process.text("api_url"), &tenants[0].key);

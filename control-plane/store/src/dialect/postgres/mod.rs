@@ -113,8 +113,12 @@ async fn begin_on_any(pool: &PgPool, text: String) -> Result<Connection, sqlx::E
 }
 
 fn is_lost(error: &sqlx::Error) -> bool {
-    !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
-        && failure(error) == Failure::Unavailable
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => false,
+        // Not let in: another attempt ends like this one.
+        sqlx::Error::Database(refused) if refused.code().is_some_and(|code| code.starts_with("28")) => false,
+        other => failure(other) == Failure::Unavailable,
+    }
 }
 
 impl Pools {
