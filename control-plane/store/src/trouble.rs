@@ -25,6 +25,7 @@ pub enum Trouble {
     NotADatabase,
     Damaged,
     NoRightToWrite,
+    OnlyReads,
     NoRightToCreate,
     NotTheOwner,
     NoSpace,
@@ -131,6 +132,10 @@ impl Trouble {
                 "it cannot be written",
                 "check the rights of the file and its directory, and that the disk is not mounted read-only",
             ),
+            Self::OnlyReads => (
+                "the server takes no writes: it is a standby, or default_transaction_read_only is on",
+                "name the server that a standby follows, or see what says so: tributary doctor",
+            ),
             Self::NoRightToCreate => (
                 "the user may not make tables",
                 "let it own the database: ALTER DATABASE name OWNER TO user; or as a superuser, connected to \
@@ -201,7 +206,7 @@ fn of_postgres(code: &str, message: &str) -> Trouble {
         "53300" => Trouble::TooManyConnections,
         "53200" => Trouble::TooManyLocks,
         "53100" => Trouble::NoSpace,
-        "25006" => Trouble::NoRightToWrite,
+        "25006" => Trouble::OnlyReads,
         "57P01" | "57P02" | "57P03" => Trouble::NotReady,
         _ => Trouble::Other,
     }

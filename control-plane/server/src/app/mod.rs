@@ -1,5 +1,6 @@
 //! The use cases. gRPC, REST and the jobs call them; they decide by the domain and act on the store.
 
+pub mod ahead;
 pub mod catalog;
 pub mod clock;
 pub mod close_once;

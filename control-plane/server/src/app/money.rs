@@ -103,7 +103,7 @@ struct Turn {
     frozen: bool,
 }
 
-fn name(shard: &ShardKey) -> String {
+pub(super) fn name(shard: &ShardKey) -> String {
     match shard.advertiser {
         Some(advertiser) => format!("shard {}/{advertiser}", shard.tenant),
         None => format!("settlement of {}", shard.tenant),

@@ -13,7 +13,7 @@ use crate::db::Write;
 use crate::intake::{advertiser_column, append_inputs, items_after};
 use crate::leases::{Lease, check_fence};
 use crate::row::{Columns, Id, big};
-use crate::sql::{locking, query, sharing};
+use crate::sql::{Row, locking, query, sharing};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
 use control_plane_domain::ledger::LedgerHead;
@@ -57,7 +57,7 @@ impl Store {
             .fetch_one(&mut tx)
             .await?;
         let checkpoint = row.number("ordinal")?;
-        let head = LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? };
+        let head = read_head(&row)?;
         Ok(MoneyTx {
             tx,
             shard,
@@ -71,6 +71,24 @@ impl Store {
         })
     }
 
+    /// The item that the money engine comes to next, and the state that it will see; `None` = nothing waits.
+    /// For who only wants to look.
+    pub async fn next_for_engine(
+        &self,
+        shard: ShardKey,
+        needs: fn(&Input) -> Needs,
+    ) -> Result<Option<(IntakeItem, ShardState)>, StoreError> {
+        let mut conn = self.read_snapshot(shard).await?;
+        let row = query(checkpoint!()).bind(shard.tenant.column()).bind(advertiser_column(shard));
+        let Some(row) = row.fetch_optional(&mut conn).await? else { return Ok(None) };
+        let Some(item) = items_after(&mut conn, shard, row.number("ordinal")?, 1).await?.pop() else {
+            return Ok(None);
+        };
+        let mut state = load::state(&mut conn, shard, &needs(&item.input)).await?;
+        state.ledger = read_head(&row)?;
+        Ok(Some((item, state)))
+    }
+
     /// The intake ordinal up to which everything in the shard has had its effect; 0 = nothing yet.
     pub async fn applied_through(&self, shard: ShardKey) -> Result<u64, StoreError> {
         let row = query(checkpoint!())
@@ -80,6 +98,10 @@ impl Store {
             .await?;
         row.map_or(Ok(0), |row| row.number("ordinal"))
     }
+}
+
+fn read_head(row: &Row) -> Result<LedgerHead, StoreError> {
+    Ok(LedgerHead { sequence: row.number("ledger_sequence")?, hash: row.bytes("ledger_hash")? })
 }
 
 impl MoneyTx {

@@ -6,7 +6,9 @@ mod database;
 mod keys;
 mod machine;
 mod plane;
+mod queues;
 mod report;
+mod server;
 
 use crate::database::UrlParser;
 use crate::error::BoxError;
@@ -38,7 +40,7 @@ pub struct Options {
 }
 
 /// In the order in which they are told.
-const CHECKS: [&str; 28] = [
+const CHECKS: [&str; 29] = [
     "disk.kind",
     "disk.space",
     "disk.sync",
@@ -50,6 +52,7 @@ const CHECKS: [&str; 28] = [
     "database.role",
     "database.tables",
     "database.walls",
+    "database.writes",
     "database.tls",
     "database.settings",
     "database.connections",

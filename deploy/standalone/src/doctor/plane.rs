@@ -1,7 +1,7 @@
 //! Who is at work, what they have not come to yet, and what waits for a person.
 
+use super::queues;
 use super::report::Report;
-use control_plane_store::doctor::Work;
 use control_plane_store::{Store, StoreError};
 use proto_model::UnixMicros;
 use proto_model::time::SECOND_US;
@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 /// A control plane says more often than this that it is at work.
 const SILENT: i64 = 10 * SECOND_US;
-const WAITED: i64 = 60 * SECOND_US;
 const DAY: i64 = 86_400 * SECOND_US;
 /// The leases, or what stands before the slash in their names.
 const PARTS: [&str; 3] = ["project", "money", "jobs"];
@@ -31,13 +30,13 @@ pub async fn check(store: &Store, report: &mut Report) {
             let fix = "start one: tributary control-plane run";
             report.warning("nodes", "no control plane is at work on this database", fix);
             report.skipped("leases", "no control plane is at work");
-            waiting(store, false, report).await;
+            queues::check(store, false, report).await;
         }
         Ok(names) => {
             let shown: Vec<&str> = names.iter().map(String::as_str).collect();
             report.ok("nodes", format!("{} at work: {}", names.len(), shown.join(", ")));
             leases(store, report).await;
-            waiting(store, true, report).await;
+            queues::check(store, true, report).await;
         }
     }
     streams(store, report).await;
@@ -64,30 +63,6 @@ async fn leases(store: &Store, report: &mut Report) {
     let fix = "after a crash another node takes over within ten seconds: run doctor again; if it stays, look at \
         /v1/health and the log of each node";
     report.warning(CHECK, format!("nobody holds {}", unheld.join(", ")), fix);
-}
-
-async fn waiting(store: &Store, at_work: bool, report: &mut Report) {
-    let now = store.database_time().await.unwrap_or(UnixMicros(0));
-    for (check, what, work) in [
-        ("projector", "batches wait for the projector", store.waiting_for_projector().await),
-        ("money", "intake items wait for the money engine", store.waiting_for_engine().await),
-    ] {
-        let Work { items, since } = match work {
-            Ok(work) => work,
-            Err(error) => {
-                report.failed(check, &error);
-                continue;
-            }
-        };
-        let waited = since.map_or(0, |since| now.0.saturating_sub(since.0));
-        if at_work && waited > WAITED {
-            let found = format!("{items} {what}, the oldest for {} s", waited / SECOND_US);
-            let fix = "/v1/health and the log name what it stands before; what rests is tried again";
-            report.warning(check, found, fix);
-        } else {
-            report.ok(check, format!("{items} {what}"));
-        }
-    }
 }
 
 async fn streams(store: &Store, report: &mut Report) {
