@@ -17,4 +17,6 @@ pub enum GeoError {
     /// An ASN database, most likely: it opens, and would make every country unknown.
     #[error("{path} is a `{database_type}` database and holds no countries; use a country or city database")]
     NoCountries { path: PathBuf, database_type: String },
+    #[error("{path} is a `{database_type}` database and holds no autonomous systems; use an ASN database")]
+    NoSystems { path: PathBuf, database_type: String },
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::testing::{DEFAULT_BUILD_EPOCH, Layout, mmdb_bytes, write_mmdb, write_mmdb_as};
+use crate::about::{About, Publisher};
+use crate::testing::{
+    DEFAULT_BUILD_EPOCH, Layout, asn, city, flat, mmdb_bytes, write_mmdb, write_mmdb_as, write_records,
+};
 use proptest::prelude::*;
 
 const ENTRIES: &[(&str, &str)] = &[
@@ -112,6 +115,9 @@ fn a_database_without_countries_is_refused() {
     write_mmdb(&path, &[("203.0.113.0/24", "AS64496")]).unwrap();
     let message = Geo::load(&path).unwrap_err().to_string();
     assert!(message.contains("holds no countries; use a country or city database"), "{message}");
+    let (_, errors) = Geo::open(Files { places: None, asns: Some(path.clone()) });
+    let message = errors[0].to_string();
+    assert!(message.contains("holds no autonomous systems; use an ASN database"), "{message}");
     write_mmdb(&path, &[]).unwrap();
     assert_eq!(look(&Geo::load(&path).unwrap(), "203.0.113.7"), "ZZ");
 }
@@ -122,6 +128,107 @@ fn the_writer_refuses_what_is_no_network() {
         assert!(mmdb_bytes(Layout::default(), &[(network, "CN")]).is_err(), "{network}");
     }
     assert!(mmdb_bytes(Layout { record_bits: 16, ..Layout::default() }, ENTRIES).is_err());
+}
+
+/// Every layout that is known, at 203.0.113.0/24, and what is understood.
+#[test]
+fn places_are_read_in_every_layout() {
+    let (_dir, path) = file("places.mmdb");
+    let long = "x".repeat(200);
+    let cases = [
+        (city("US", Some("CA"), "California", "San Jose"), "US", "US-CA", "San Jose", 0),
+        (city("DE", None, "Bayern", "M\u{fc}nchen"), "DE", "Bayern", "M\u{fc}nchen", 0),
+        (city("DE", Some("not a code"), "Bayern", ""), "DE", "Bayern", "", 0),
+        (asn(64496, "Example"), "ZZ", "", "", 64496),
+        (
+            flat(&[("country_code", "jp"), ("state1", "Tokyo"), ("city", " Chiyoda\n")]),
+            "JP",
+            "Tokyo",
+            "Chiyoda",
+            0,
+        ),
+        (flat(&[("country", "Japan"), ("country_code", "JP"), ("asn", "AS2497")]), "JP", "", "", 2497),
+        (
+            flat(&[("country", "JP"), ("region", "Tokyo"), ("region_code", "13"), ("asn", "")]),
+            "JP",
+            "JP-13",
+            "",
+            0,
+        ),
+        (flat(&[("country_code", "US"), ("city", &long)]), "US", "", &long[..64], 0),
+        (flat(&[("other", "x")]), "ZZ", "", "", 0),
+    ];
+    for (record, country, region, city, asn) in cases {
+        write_records(&path, Layout::default(), &[("203.0.113.0/24", record.clone())]).unwrap();
+        let database = GeoDatabase::open_verified(&path).unwrap();
+        let place = database.place("203.0.113.7".parse().unwrap());
+        let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let found = (place.country.code(), text(&place.region), text(&place.city), place.asn.unwrap_or(0));
+        assert_eq!(found, (country, region.to_owned(), city.to_owned(), asn), "{record:?}");
+        assert_eq!(database.lookup("203.0.113.7".parse().unwrap()), place.country);
+        let facts = database.facts();
+        let expected = (country != "ZZ", !region.is_empty(), !city.is_empty(), asn != 0);
+        assert_eq!((facts.country, facts.region, facts.city, facts.asn), expected);
+    }
+}
+
+#[test]
+fn a_second_lookup_shares_what_the_first_one_decoded() {
+    let (_dir, path) = file("places.mmdb");
+    write_records(&path, Layout::default(), &[("203.0.113.0/24", city("US", None, "Ohio", "Dayton"))])
+        .unwrap();
+    let geo = Geo::load(&path).unwrap();
+    let place = |address: &str| geo.place(address.parse().unwrap());
+    let (one, other) = (place("203.0.113.7").city.unwrap(), place("203.0.113.8").city.unwrap());
+    assert!(Arc::ptr_eq(&one, &other));
+}
+
+#[test]
+fn the_system_comes_from_its_own_database_first() {
+    let (dir, places) = file("places.mmdb");
+    let asns = dir.path().join("asn.mmdb");
+    let both = [("203.0.113.0/24", flat(&[("country_code", "US"), ("asn", "AS64496")]))];
+    write_records(&places, Layout { database_type: "ipinfo lite", ..Layout::default() }, &both).unwrap();
+    let (geo, errors) = Geo::open(Files { places: Some(places.clone()), asns: Some(asns.clone()) });
+    assert_eq!(errors.len(), 1, "the second is not there yet");
+    let found = |address: &str| {
+        let place = geo.place(address.parse().unwrap());
+        (place.country.code().to_owned(), place.asn)
+    };
+    assert_eq!(found("203.0.113.7"), ("US".to_owned(), Some(64496)));
+    let one = [("203.0.113.0/25", asn(64497, "Example")), ("198.51.100.0/24", asn(64498, "Example"))];
+    write_records(&asns, Layout { database_type: "GeoLite2-ASN", ..Layout::default() }, &one).unwrap();
+    geo.reload_file(&asns).unwrap();
+    assert_eq!(found("203.0.113.7"), ("US".to_owned(), Some(64497)));
+    assert_eq!(found("203.0.113.200"), ("US".to_owned(), Some(64496)));
+    assert_eq!(found("198.51.100.1"), ("ZZ".to_owned(), Some(64498)));
+    let publishers = [Publisher::IpInfo, Publisher::MaxMind].map(Publisher::attribution);
+    assert_eq!(geo.attributions(), publishers);
+    std::fs::remove_file(&places).unwrap();
+    assert!(geo.reload().is_err());
+    assert_eq!(found("203.0.113.7"), ("US".to_owned(), Some(64497)), "each keeps what it has");
+}
+
+#[test]
+fn what_stands_beside_a_file_speaks_for_it_alone() {
+    let (_dir, path) = file("places.mmdb");
+    write_mmdb(&path, ENTRIES).unwrap();
+    assert!(Geo::load(&path).unwrap().attributions().is_empty());
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    for (bytes, shown) in [(bytes, 1), (bytes + 1, 0)] {
+        let about = About {
+            source: "dbip-country 1.0".to_owned(),
+            licence: Some("CC BY 4.0".to_owned()),
+            attribution: Some(Publisher::DbIp.attribution()),
+            fetched_at: "2026-01-01T00:00:00Z".to_owned(),
+            sha256: String::new(),
+            bytes,
+        };
+        std::fs::write(About::path_for(&path), serde_json::to_vec(&about).unwrap()).unwrap();
+        assert_eq!(Geo::load(&path).unwrap().attributions().len(), shown);
+    }
+    std::fs::write(About::path_for(&path), b"not JSON").unwrap();
+    assert!(Geo::load(&path).unwrap().attributions().is_empty());
 }
 
 proptest! {
@@ -144,6 +251,7 @@ proptest! {
                 look(&geo, known);
             }
             geo.lookup(IpAddr::from(address.to_be_bytes()));
+            geo.place(IpAddr::from(address.to_be_bytes()));
             let _ = geo.reload();
         }
     }
