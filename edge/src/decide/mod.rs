@@ -2,7 +2,12 @@
 
 pub mod click;
 pub mod conversion;
+pub mod macros;
 pub mod params;
+pub mod preview;
+pub mod privacy;
+pub mod signature;
+pub mod template;
 
 use crate::enrich::Client;
 use proto_model::event::{Personal, RecordedVerdict, TrackingEvent};

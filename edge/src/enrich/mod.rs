@@ -1,6 +1,7 @@
 //! What a request says of the browser or server that sent it.
 
 mod agent;
+pub mod hints;
 mod privacy;
 
 pub use agent::{Agent, AgentCache};

@@ -34,6 +34,32 @@ coded_enum!(
         InactiveLink = 24 "inactive_link",
         /// The request body did not arrive in time.
         RequestTimeout = 25 "request_timeout",
+        /// A deep link leads to a host that the offer does not allow, or is no https page.
+        DeepLinkNotAllowed = 26 "deep_link_not_allowed",
+        /// The signature of a postback or of a deep link is missing, malformed or made with another key.
+        BadSignature = 27 "bad_signature",
+        /// A signed postback whose time is more than five minutes off; a signed deep link that is over.
+        StaleTimestamp = 28 "stale_timestamp",
+        /// A signed postback that came before.
+        ReplayedNonce = 29 "replayed_nonce",
+        /// A postback from an address that is not on the advertiser's list.
+        ForbiddenAddress = 30 "forbidden_address",
+        /// A status word that the advertiser's profile does not know.
+        UnknownStatus = 31 "unknown_status",
+        /// The link or the offer has ended.
+        Expired = 32 "expired",
+        /// The link was used as often as it may be.
+        UsedUp = 33 "used_up",
+        /// The offer takes no more clicks, conversions or money in this period.
+        CapReached = 34 "cap_reached",
+        /// The offer is for others: another country, device, hour.
+        NotTargeted = 35 "not_targeted",
+        /// Offers that fall back on each other in a circle.
+        TooManyHops = 36 "too_many_hops",
+        /// A program that shows links in a chat or a timeline.
+        Preview = 37 "preview",
+        /// A body that is not the JSON it should be.
+        MalformedBody = 38 "malformed_body",
     }
 );
 

@@ -1,0 +1,177 @@
+//! A landing page with places for what is known of a click: `https://shop.example/?ref={partner_id}`.
+//!
+//! A template is read once, when a snapshot is built. Macros may stand in path, query and fragment, never in the
+//! scheme or the host: where a shopper lands is the tenant's word alone. Values are percent-encoded, or, spelt
+//! `{_name}`, kept readable without ever leaving their place in the URL; a value that looks like a macro is text.
+
+use super::macros::{self, Macro, Values};
+use url::Url;
+
+/// What a browser still follows without trouble.
+pub const MAX_URL: usize = 8 * 1024;
+/// More than any landing page needs, few enough to fill in for each click.
+const MAX_SLOTS: usize = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    #[error("not an absolute http or https URL with a host and without a password")]
+    NotAPage,
+    #[error("a macro stands in the scheme or the host: only path, query and fragment may have some")]
+    MacroInHost,
+    #[error("more than {MAX_SLOTS} macros")]
+    TooManyMacros,
+    #[error("longer than {MAX_URL} bytes")]
+    TooLong,
+    #[error("the parameter for the click id is empty")]
+    NoParameter,
+}
+
+/// The filled-in URL would be longer than [`MAX_URL`]; the caller sends the shopper to a shorter one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// Literal text, each piece but the last followed by a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    slots: Vec<Slot>,
+    last: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    before: String,
+    name: Macro,
+    raw: bool,
+}
+
+impl Template {
+    /// Reads `url`. Where no macro asks for the click id, the query parameter `click_id_parameter` carries it; one
+    /// of that name that is there already gives way.
+    pub fn parse(url: &str, click_id_parameter: &str) -> Result<Self, TemplateError> {
+        if url.len() > MAX_URL {
+            return Err(TemplateError::TooLong);
+        }
+        let marked = Marked::read(url)?;
+        let mut page = page(&marked.text)?;
+        let in_host = page.host_str().is_some_and(|host| marked.is_in(host));
+        if in_host || marked.is_in(page.scheme()) {
+            return Err(TemplateError::MacroInHost);
+        }
+        let mut found = marked.found;
+        if !found.iter().any(|(name, _)| *name == Macro::ClickId) {
+            let parameter: String = form_urlencoded::byte_serialize(click_id_parameter.as_bytes()).collect();
+            if parameter.is_empty() {
+                return Err(TemplateError::NoParameter);
+            }
+            let mark = mark(&marked.key, found.len());
+            add_parameter(&mut page, &parameter, &mark);
+            found.push((Macro::ClickId, false));
+        }
+        Self::split(page.as_str(), &marked.key, &found)
+    }
+
+    /// Cuts the serialized URL at its marks. A mark whose parameter gave way is gone.
+    fn split(text: &str, key: &str, found: &[(Macro, bool)]) -> Result<Self, TemplateError> {
+        let mut slots = Vec::new();
+        let mut pieces = text.split(key);
+        let mut before = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            // What follows the key is its number and an end: see `mark`.
+            let (number, rest) = piece.split_once('z').ok_or(TemplateError::NotAPage)?;
+            let number: usize = number.parse().map_err(|_| TemplateError::NotAPage)?;
+            let &(name, raw) = found.get(number).ok_or(TemplateError::NotAPage)?;
+            slots.push(Slot { before: std::mem::replace(&mut before, rest.to_owned()), name, raw });
+        }
+        if slots.len() > MAX_SLOTS {
+            return Err(TemplateError::TooManyMacros);
+        }
+        Ok(Self { slots, last: before })
+    }
+
+    /// The URL with its values, appended to `out`: plain ASCII, fit for a `Location` header.
+    pub fn fill(&self, values: &Values<'_>, out: &mut String) -> Result<(), TooLong> {
+        let start = out.len();
+        for Slot { before, name, raw } in &self.slots {
+            out.push_str(before);
+            values.write(*name, *raw, out);
+            if out.len() - start > MAX_URL {
+                return Err(TooLong);
+            }
+        }
+        out.push_str(&self.last);
+        if out.len() - start > MAX_URL { Err(TooLong) } else { Ok(()) }
+    }
+
+    /// Scheme and host: the same whatever the values are.
+    pub fn origin(&self) -> &str {
+        let first = self.slots.first().map_or(self.last.as_str(), |slot| slot.before.as_str());
+        let host_at = first.find("://").map_or(0, |at| at + 3);
+        let end = first.get(host_at..).and_then(|rest| rest.find(['/', '?', '#']));
+        end.and_then(|end| first.get(..host_at + end)).unwrap_or(first)
+    }
+}
+
+/// What a browser may be sent to.
+pub fn page(text: &str) -> Result<Url, TemplateError> {
+    let url = Url::parse(text).map_err(|_| TemplateError::NotAPage)?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let web = matches!(url.scheme(), "http" | "https") && url.has_host() && plain;
+    if web { Ok(url) } else { Err(TemplateError::NotAPage) }
+}
+
+/// A URL text in which every macro is a mark that URL parsing leaves alone wherever it may stand.
+struct Marked {
+    text: String,
+    /// Does not occur in the original text.
+    key: String,
+    found: Vec<(Macro, bool)>,
+}
+
+impl Marked {
+    fn read(url: &str) -> Result<Self, TemplateError> {
+        let key = (0u32..).map(|n| format!("q{n}q")).find(|key| !url.contains(key.as_str()));
+        let key = key.unwrap_or_default();
+        let mut marked = Self { text: String::with_capacity(url.len()), key, found: Vec::new() };
+        let mut rest = url;
+        while let Some(next) = macros::find(rest) {
+            marked.text.push_str(rest.get(..next.start).unwrap_or_default());
+            // What nobody knows is stripped: a partner's page is not to see `{payout}`.
+            if let Some(name) = next.name {
+                marked.text.push_str(&mark(&marked.key, marked.found.len()));
+                marked.found.push((name, next.raw));
+            }
+            rest = rest.get(next.end..).unwrap_or_default();
+        }
+        marked.text.push_str(rest);
+        if marked.found.len() > MAX_SLOTS { Err(TemplateError::TooManyMacros) } else { Ok(marked) }
+    }
+
+    fn is_in(&self, part: &str) -> bool {
+        part.contains(self.key.as_str())
+    }
+}
+
+/// Lower-case letters and digits: the same in a host, a path and a query.
+fn mark(key: &str, number: usize) -> String {
+    format!("{key}{number}z")
+}
+
+fn add_parameter(page: &mut Url, parameter: &str, value: &str) {
+    let query = page.query().unwrap_or_default().to_owned();
+    let kept = query.split('&').filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !pair.is_empty() && name != parameter
+    });
+    let mut query = String::with_capacity(query.len() + parameter.len() + value.len() + 2);
+    for pair in kept {
+        query.push_str(pair);
+        query.push('&');
+    }
+    query.push_str(parameter);
+    query.push('=');
+    query.push_str(value);
+    page.set_query(Some(&query));
+}
+
+#[cfg(test)]
+mod tests;
