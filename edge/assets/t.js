@@ -79,7 +79,9 @@
     },
     conversion: function (order) {
       var s = load();
-      send(Object.assign({ type: "conversion", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, order));
+      order = Object.assign({ type: "conversion", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, order);
+      if (order.amount !== undefined) order.amount = String(order.amount);
+      send(order);
     }
   };
 

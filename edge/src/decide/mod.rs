@@ -1,5 +1,6 @@
 //! What to record and what to answer, as values: no clock, no I/O, no randomness in here.
 
+pub mod beacon;
 pub mod click;
 pub mod conversion;
 pub mod macros;

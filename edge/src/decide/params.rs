@@ -81,7 +81,7 @@ impl SubIds {
 }
 
 /// `sub_id1` or `sub1` is 0, up to 8.
-fn sub_id(name: &str) -> Option<usize> {
+pub fn sub_id(name: &str) -> Option<usize> {
     let digit = name.strip_prefix("sub_id").or_else(|| name.strip_prefix("sub"))?;
     match digit.as_bytes() {
         [byte @ b'1'..=b'8'] => Some(usize::from(byte - b'1')),
