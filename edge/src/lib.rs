@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod enrich;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod ip;
 pub mod metrics;

@@ -3,6 +3,7 @@
 
 mod authority;
 mod control_plane;
+mod corpus;
 mod forwarding;
 mod identity;
 mod node;
