@@ -1,6 +1,6 @@
 //! Click caps, and the arithmetic of the leases by which edges share one.
 //!
-//! The control plane owns the budget of an offer's window. An edge asks for a lease of some clicks, spends
+//! The control plane owns the budget of a window. An edge asks for a lease of some clicks, spends
 //! them without asking anybody, and reports what it has spent when it asks again. A lease expires, so that
 //! what a dead edge holds comes back.
 //!
@@ -12,7 +12,7 @@
 //! together. Without a lease an edge counts the offer as over its cap.
 
 use crate::facts::coded_enum;
-use crate::id::OfferId;
+use crate::id::{LinkId, OfferId};
 use crate::time::{DAY_US, HOUR_US, SECOND_US, UnixMicros};
 
 coded_enum!(
@@ -47,10 +47,17 @@ pub struct ClickCap {
     pub window: CapWindow,
 }
 
+/// Whose clicks are counted. A link that is good for so many uses is one with a [`CapWindow::Total`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Capped {
+    Offer(OfferId),
+    Link(LinkId),
+}
+
 /// Clicks that an edge may take without asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClickLease {
-    pub offer: OfferId,
+    pub subject: Capped,
     /// [`CapWindow::start`] of the window that it is good for.
     pub window_start: UnixMicros,
     pub granted: u64,
@@ -70,7 +77,7 @@ impl ClickLease {
     }
 }
 
-/// What the control plane knows of one window of one offer.
+/// What the control plane knows of one window of one offer, or of one link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Budget {
     pub limit: u64,
@@ -128,8 +135,8 @@ mod tests {
     #[test]
     fn a_lease_ends_with_its_clicks_or_its_time() {
         let until = UnixMicros::from_secs(100);
-        let offer = OfferId::new(1).unwrap();
-        let lease = ClickLease { offer, window_start: UnixMicros(0), granted: 10, expires_at: until };
+        let subject = Capped::Offer(OfferId::new(1).unwrap());
+        let lease = ClickLease { subject, window_start: UnixMicros(0), granted: 10, expires_at: until };
         assert!(lease.allows(9, UnixMicros::from_secs(99)));
         assert!(!lease.allows(10, UnixMicros::from_secs(99)) && !lease.allows(0, until));
         assert!(!lease.wants_renewal(4, UnixMicros::from_secs(69), 60));

@@ -14,7 +14,7 @@ pub mod reason;
 pub mod routing;
 pub mod time;
 
-pub use cap::{Budget, CapWindow, ClickCap, ClickLease};
+pub use cap::{Budget, CapWindow, Capped, ClickCap, ClickLease};
 pub use event::{Address, ClickFacts, ClickFlags, Lane, StreamNo, TrackingEvent};
 pub use facts::{Country, DeviceClass, VerdictKind};
 pub use host::{HostError, HostList, check_host};

@@ -101,15 +101,15 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// Ranges are inclusive, sorted, and do not overlap.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ranges {
+/// Networks to look an address up in: ranges that are inclusive, sorted, and do not overlap.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Networks {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
 }
 
-impl Ranges {
-    pub(crate) fn new(cidrs: &[Cidr]) -> Self {
+impl Networks {
+    pub fn new(cidrs: &[Cidr]) -> Self {
         let mut ranges = Self::default();
         for cidr in cidrs {
             match cidr.first {
@@ -126,8 +126,12 @@ impl Ranges {
         ranges
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
     /// An IPv4 address in IPv6 form (`::ffff:203.0.113.7`) counts as IPv4.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(v4) => holds(&self.v4, v4.to_bits()),
             IpAddr::V6(v6) => holds(&self.v6, v6.to_bits()),

@@ -10,38 +10,55 @@ pub enum RuleError {
     VersionZero,
     #[error("too many rules: {count}, at most {MAX_RULES}")]
     TooManyRules { count: usize },
-    #[error("too many sets: {count}, at most {MAX_SETS}")]
-    TooManySets { count: usize },
-    #[error("too many set values: {count} in all sets together, at most {MAX_SET_VALUES}")]
-    TooManyValues { count: usize },
     /// `position` counts from 0 in the list of rules.
     #[error("rule at position {position}: id `{id}` must be 1-64 characters of a-z, 0-9, `_` and `-`")]
     RuleId { position: usize, id: String },
     #[error("rule at position {position}: id `{id}` is already used by the rule at position {earlier}")]
     DuplicateRule { position: usize, earlier: usize, id: String },
+    #[error("rule `{rule}`")]
+    Condition {
+        rule: String,
+        #[source]
+        problem: ExpressionError,
+    },
+    #[error(transparent)]
+    Sets(#[from] SetError),
+}
+
+/// What can be wrong with the sets that conditions share.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    #[error("too many sets: {count}, at most {MAX_SETS}")]
+    TooMany { count: usize },
+    #[error("too many set values: {count} in all sets together, at most {MAX_SET_VALUES}")]
+    TooManyValues { count: usize },
     #[error("set at position {position}: name `{name}` must be 1-64 characters of a-z, 0-9, `_` and `-`")]
-    SetName { position: usize, name: String },
+    Name { position: usize, name: String },
     #[error("set `{name}` is defined twice; give each set its own name")]
-    DuplicateSet { name: String },
+    Duplicate { name: String },
     #[error("set `{name}`, value {position}: longer than {MAX_TEXT_BYTES} bytes")]
-    SetValueTooLong { name: String, position: usize },
+    ValueTooLong { name: String, position: usize },
     #[error("set `{name}`, value {position}: bad network")]
-    SetCidr {
+    Cidr {
         name: String,
         position: usize,
         #[source]
         source: CidrError,
     },
-    #[error("rule `{rule}` is empty; give it a condition")]
-    EmptyRule { rule: String },
-    #[error("rule `{rule}` has {count} nodes, at most {MAX_NODES}; move long lists of values into a set")]
-    TooManyNodes { rule: String, count: usize },
-    #[error("rule `{rule}` leaves {left} conditions unjoined; join them with `and` or `or`")]
-    Unjoined { rule: String, left: usize },
-    /// `position` counts from 0 in the rule's list of nodes.
-    #[error("rule `{rule}`, node {position}")]
+}
+
+/// What can be wrong with one condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    #[error("is empty; give it a condition")]
+    Empty,
+    #[error("has {count} nodes, at most {MAX_NODES}; move long lists of values into a set")]
+    TooManyNodes { count: usize },
+    #[error("leaves {left} conditions unjoined; join them with `and` or `or`")]
+    Unjoined { left: usize },
+    /// `position` counts from 0 in the list of nodes.
+    #[error("node {position}")]
     Node {
-        rule: String,
         position: usize,
         #[source]
         problem: NodeProblem,
@@ -71,11 +88,19 @@ pub enum NodeProblem {
 }
 
 impl RuleError {
-    /// The message with its cause, on one line, for people.
+    /// The message with its causes, on one line, for people.
     pub fn full_message(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
+        full_message(self)
     }
+}
+
+pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    message
 }

@@ -1,30 +1,10 @@
 //! Runs a rule set over one hit. Neither allocates nor fails.
 
-use crate::compile::{Op, Program};
-use crate::field::{Field, HitKind, Operator, pack_country};
+use crate::expression::{Op, Sets};
+use crate::facts::{Codes, Facts};
+use crate::field::{Field, Operator};
 use crate::rule_set::RuleSet;
-use proto_model::time::{HOUR_US, UnixMicros};
-use proto_model::{AdvertiserId, Country, DeviceClass, LinkId, OfferId, PartnerId, VerdictKind};
-use std::net::IpAddr;
-
-/// What is known of a hit when it is judged. Absent texts are empty.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Facts<'a> {
-    pub country: Country,
-    pub device: DeviceClass,
-    pub os: &'a str,
-    pub browser: &'a str,
-    pub user_agent: &'a str,
-    /// Lower case.
-    pub referrer_host: &'a str,
-    pub ip: IpAddr,
-    pub link: Option<LinkId>,
-    pub offer: Option<OfferId>,
-    pub partner: Option<PartnerId>,
-    pub advertiser: Option<AdvertiserId>,
-    pub hit: HitKind,
-    pub at: UnixMicros,
-}
+use proto_model::VerdictKind;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict<'r> {
@@ -39,7 +19,7 @@ pub struct Verdict<'r> {
 /// remembered and the evaluation goes on, so that a later rule may still block; a flag once raised is
 /// not taken back by a later allow.
 pub fn evaluate<'r>(rule_set: &'r RuleSet, facts: &Facts<'_>) -> Verdict<'r> {
-    let mut run = Run::new(rule_set.program(), facts);
+    let mut run = Run::new(&rule_set.program().sets, facts);
     let mut kind = VerdictKind::Allow;
     let mut rule_id = None;
     for (rule, source) in rule_set.program().rules.iter().zip(&rule_set.parts().rules) {
@@ -61,8 +41,8 @@ pub fn evaluate<'r>(rule_set: &'r RuleSet, facts: &Facts<'_>) -> Verdict<'r> {
 }
 
 /// One evaluation: the facts, and what was found out about them so far.
-struct Run<'a> {
-    program: &'a Program,
+pub(crate) struct Run<'a> {
+    sets: &'a Sets,
     facts: &'a Facts<'a>,
     codes: Codes,
     in_codes: Memo,
@@ -70,13 +50,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(program: &'a Program, facts: &'a Facts<'a>) -> Self {
+    pub(crate) fn new(sets: &'a Sets, facts: &'a Facts<'a>) -> Self {
         let (in_codes, in_networks) = (Memo::default(), Memo::default());
-        Self { program, facts, codes: Codes::of(facts), in_codes, in_networks }
+        Self { sets, facts, codes: Codes::of(facts), in_codes, in_networks }
     }
 
     /// The stack is the low bits of a word, newest lowest: `compile` bounds its depth to 32.
-    fn matches(&mut self, ops: &[Op]) -> bool {
+    pub(crate) fn matches(&mut self, ops: &[Op]) -> bool {
         let mut stack: u64 = 0;
         for op in ops {
             let value = match op {
@@ -84,7 +64,7 @@ impl<'a> Run<'a> {
                     compare_code(*operator, self.codes.get(*field), *value)
                 }
                 Op::Text { field, operator, value } => {
-                    compare_text(*operator, text(*field, self.facts), value)
+                    compare_text(*operator, self.facts.text(*field), value)
                 }
                 Op::InCodes { field, set } => self.in_codes(*field, *set),
                 Op::InTexts { field, set } => self.in_texts(*field, *set),
@@ -114,18 +94,18 @@ impl<'a> Run<'a> {
 
     fn in_codes(&mut self, field: Field, set: usize) -> bool {
         let code = self.codes.get(field);
-        let values = self.program.code_sets.get(set);
+        let values = self.sets.codes.get(set);
         self.in_codes.recall(set, || values.is_some_and(|values| values.binary_search(&code).is_ok()))
     }
 
     fn in_texts(&self, field: Field, set: usize) -> bool {
-        let text = text(field, self.facts);
+        let text = self.facts.text(field);
         let holds = |values: &Vec<Box<str>>| values.binary_search_by(|value| (**value).cmp(text)).is_ok();
-        self.program.text_sets.get(set).is_some_and(holds)
+        self.sets.texts.get(set).is_some_and(holds)
     }
 
     fn in_networks(&mut self, set: usize) -> bool {
-        let networks = self.program.networks.get(set);
+        let networks = self.sets.networks.get(set);
         self.in_networks.recall(set, || networks.is_some_and(|networks| networks.contains(self.facts.ip)))
     }
 }
@@ -151,62 +131,15 @@ impl Memo {
     }
 }
 
-/// What fields with codes hold, by field; found once for all rules.
-struct Codes([u64; Field::ALL.len() + 1]);
-
-impl Codes {
-    /// A conversion without a click has no link, say. Ids have 40 bits, so that this equals no value.
-    const ABSENT: u64 = u64::MAX;
-
-    fn of(facts: &Facts<'_>) -> Self {
-        let hour = facts.at.0.div_euclid(HOUR_US).rem_euclid(24);
-        let known = [
-            (Field::Country, Some(pack_country(facts.country.bytes()))),
-            (Field::Device, Some(u64::from(facts.device.code()))),
-            (Field::Hit, Some(u64::from(facts.hit.code()))),
-            (Field::Hour, u64::try_from(hour).ok()),
-            (Field::Link, facts.link.map(LinkId::get)),
-            (Field::Offer, facts.offer.map(OfferId::get)),
-            (Field::Partner, facts.partner.map(PartnerId::get)),
-            (Field::Advertiser, facts.advertiser.map(AdvertiserId::get)),
-        ];
-        let mut codes = [Self::ABSENT; Field::ALL.len() + 1];
-        for (field, code) in known {
-            codes[usize::from(field.code())] = code.unwrap_or(Self::ABSENT);
-        }
-        Self(codes)
-    }
-
-    fn get(&self, field: Field) -> u64 {
-        self.0[usize::from(field.code())]
-    }
-}
-
-fn text<'a>(field: Field, facts: &Facts<'a>) -> &'a str {
-    match field {
-        Field::Os => facts.os,
-        Field::Browser => facts.browser,
-        Field::UserAgent => facts.user_agent,
-        Field::ReferrerHost => facts.referrer_host,
-        Field::Country
-        | Field::Device
-        | Field::Link
-        | Field::Offer
-        | Field::Partner
-        | Field::Advertiser
-        | Field::Hit
-        | Field::Hour => "",
-    }
-}
-
 fn compare_code(operator: Operator, code: u64, value: u64) -> bool {
     match operator {
         Operator::Eq => code == value,
         Operator::Ne => code != value,
         Operator::Lt => code < value,
         Operator::Le => code <= value,
-        Operator::Gt => code > value,
-        Operator::Ge => code >= value,
+        // What is absent is above nothing.
+        Operator::Gt => code > value && code != Codes::ABSENT,
+        Operator::Ge => code >= value && code != Codes::ABSENT,
         Operator::Contains | Operator::StartsWith => false,
     }
 }

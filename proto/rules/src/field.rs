@@ -1,6 +1,7 @@
 //! What a rule can ask about a hit, and how.
 
 use proto_model::{AdvertiserId, DeviceClass, LinkId, OfferId, PartnerId};
+use std::ops::RangeInclusive;
 
 /// Names and numbers of an enum that travels: the number on the wire, the name in JSON.
 macro_rules! named_enum {
@@ -51,6 +52,20 @@ named_enum!(
         Hit = 11 "hit",
         /// Hour of the day in UTC, 0-23.
         Hour = 12 "hour",
+        /// Part of a country, as the geo database names it; empty when unknown. Likewise the city.
+        Region = 13 "region",
+        City = 14 "city",
+        /// Number of the network (autonomous system) that the client is in.
+        Asn = 15 "asn",
+        /// The first language the browser asks for: its primary tag, `en` or `zh`.
+        Language = 16 "language",
+        /// How fast the client says it is connected: `slow-2g`, `2g`, `3g`, `4g`; empty when it does not say.
+        Connection = 17 "connection",
+        /// Day of the week in UTC, 1 = Monday to 7 = Sunday.
+        Weekday = 18 "weekday",
+        /// Hour and weekday at the offset in the facts: that of the offer's time zone.
+        LocalHour = 19 "local_hour",
+        LocalWeekday = 20 "local_weekday",
     }
 );
 
@@ -98,15 +113,33 @@ pub enum FieldKind {
 impl Field {
     pub const fn kind(self) -> FieldKind {
         match self {
-            Self::Os | Self::Browser | Self::UserAgent | Self::ReferrerHost => FieldKind::Text,
-            Self::Hour => FieldKind::Number,
+            Self::Os
+            | Self::Browser
+            | Self::UserAgent
+            | Self::ReferrerHost
+            | Self::Region
+            | Self::City
+            | Self::Connection => FieldKind::Text,
+            Self::Hour | Self::Asn | Self::Weekday | Self::LocalHour | Self::LocalWeekday => {
+                FieldKind::Number
+            }
             Self::Country
             | Self::Device
             | Self::Link
             | Self::Offer
             | Self::Partner
             | Self::Advertiser
-            | Self::Hit => FieldKind::Code,
+            | Self::Hit
+            | Self::Language => FieldKind::Code,
+        }
+    }
+
+    /// The numbers that a numeric field takes.
+    pub(crate) const fn range(self) -> RangeInclusive<u64> {
+        match self {
+            Self::Weekday | Self::LocalWeekday => 1..=7,
+            Self::Asn => 1..=u32::MAX as u64,
+            _ => 0..=23,
         }
     }
 
@@ -120,8 +153,17 @@ impl Field {
             Self::Offer => "an offer id (off_...)",
             Self::Partner => "a partner id (ptn_...)",
             Self::Advertiser => "an advertiser id (adv_...)",
-            Self::Hour => "an hour from 0 to 23",
-            Self::Os | Self::Browser | Self::UserAgent | Self::ReferrerHost => "a text",
+            Self::Hour | Self::LocalHour => "an hour from 0 to 23",
+            Self::Weekday | Self::LocalWeekday => "a day from 1 (Monday) to 7 (Sunday)",
+            Self::Asn => "the number of a network, from 1 to 4294967295",
+            Self::Language => "the primary tag of a language in lower case, such as en or zh",
+            Self::Os
+            | Self::Browser
+            | Self::UserAgent
+            | Self::ReferrerHost
+            | Self::Region
+            | Self::City
+            | Self::Connection => "a text",
         }
     }
 
@@ -135,8 +177,11 @@ impl Field {
             Self::Offer => text.parse().ok().map(OfferId::get),
             Self::Partner => text.parse().ok().map(PartnerId::get),
             Self::Advertiser => text.parse().ok().map(AdvertiserId::get),
-            Self::Hour => text.parse().ok().filter(|hour| *hour <= 23),
-            Self::Os | Self::Browser | Self::UserAgent | Self::ReferrerHost => None,
+            Self::Language => pack_language(text),
+            _ if self.kind() == FieldKind::Number => {
+                text.parse().ok().filter(|value| self.range().contains(value))
+            }
+            _ => None,
         }
     }
 }
@@ -147,6 +192,12 @@ fn country_code(text: &str) -> Option<u64> {
         [a, b] if a.is_ascii_uppercase() && b.is_ascii_uppercase() => Some(pack_country([*a, *b])),
         _ => None,
     }
+}
+
+/// Two to eight lower-case letters (RFC 5646), as the bytes of a number.
+pub(crate) fn pack_language(tag: &str) -> Option<u64> {
+    let fits = (2..=8).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_lowercase());
+    fits.then(|| tag.bytes().fold(0, |code, byte| code << 8 | u64::from(byte)))
 }
 
 pub(crate) fn pack_country(code: [u8; 2]) -> u64 {

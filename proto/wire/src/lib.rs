@@ -6,12 +6,14 @@
 
 pub mod click_id;
 pub mod convert;
+pub mod deep_link;
 pub mod envelope;
 pub mod join;
 pub mod keys;
 pub mod limits;
 pub mod manifest;
 pub mod personal;
+pub mod postback;
 
 /// Generated from `proto/tributary/edge/v1/edge.proto`.
 #[allow(clippy::all, clippy::pedantic)]

@@ -38,6 +38,19 @@ fn conditions_over_a_click() {
         ("hour gt 21", true),
         ("hour ge 23", false),
         ("hour ne 0", true),
+        ("region eq Guangdong", true),
+        ("region starts_with guang", false),
+        ("city contains zhen", true),
+        ("asn eq 4134", true),
+        ("asn gt 4134", false),
+        ("language eq zh", true),
+        ("language ne en", true),
+        ("connection eq 4g", true),
+        ("weekday eq 6", false),
+        ("weekday eq 5", true),
+        ("local_hour eq 6", true),
+        ("local_weekday eq 6", true),
+        ("local_weekday ge 6", true),
         ("partner in 0", true),
         ("country in 1", true),
         ("browser in 2", true),
@@ -75,6 +88,18 @@ fn what_a_hit_lacks_equals_nothing() {
     for (expression, expected) in cases {
         assert_eq!(holds(expression, &bare), expected, "{expression}");
     }
+    let nowhere = Facts { asn: None, language: "", ..click() };
+    for (expression, expected) in [
+        ("asn eq 1", false),
+        ("asn ne 1", true),
+        ("asn lt 5", false),
+        ("asn gt 5", false),
+        ("asn ge 5", false),
+        ("language eq zh", false),
+        ("language ne zh", true),
+    ] {
+        assert_eq!(holds(expression, &nowhere), expected, "{expression}");
+    }
     let no_browser = Facts { browser: "", ..click() };
     assert!(holds("browser in 2", &no_browser));
 }
@@ -83,6 +108,22 @@ fn what_a_hit_lacks_equals_nothing() {
 fn hours_before_1970_are_hours_of_the_day() {
     let before = Facts { at: UnixMicros(-1), ..click() };
     assert!(holds("hour eq 23", &before));
+}
+
+#[test]
+fn local_time_is_the_offset_s() {
+    let monday = UnixMicros::from_secs(4 * 86_400);
+    let cases = [
+        (0, "local_hour eq 0; local_weekday eq 1; and 2"),
+        (-1, "local_hour eq 23; local_weekday eq 7; and 2"),
+        (8 * 3_600, "local_hour eq 8; local_weekday eq 1; and 2"),
+        (i32::MIN, "local_hour eq 20; local_weekday eq 2; and 2"),
+    ];
+    for (utc_offset_secs, expression) in cases {
+        let facts = Facts { utc_offset_secs, at: monday, ..click() };
+        assert!(holds(expression, &facts), "{expression} at {utc_offset_secs}");
+        assert!(holds("hour eq 0; weekday eq 1; and 2", &facts), "UTC stays what it is");
+    }
 }
 
 #[test]

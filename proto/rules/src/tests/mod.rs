@@ -1,6 +1,8 @@
 //! Shared by the tests: a small notation for rule sets and a hit to judge.
 
 mod cases;
+mod chains;
+mod choices;
 mod networks;
 mod oracle;
 mod refusals;
@@ -9,13 +11,18 @@ use crate::*;
 use proto_model::time::HOUR_US;
 use proto_model::{AdvertiserId, Country, DeviceClass, LinkId, OfferId, PartnerId, UnixMicros, VerdictKind};
 
-/// A phone in Shenzhen that clicks at 22:30 UTC.
+/// A phone in Shenzhen that clicks on a Friday at 22:30 UTC, which is 6:30 on Saturday there.
 fn click() -> Facts<'static> {
     Facts {
         country: Country::parse("CN"),
+        region: "Guangdong",
+        city: "Shenzhen",
+        asn: Some(4134),
         device: DeviceClass::Mobile,
         os: "Android",
         browser: "Chrome",
+        language: "zh",
+        connection: "4g",
         user_agent: "Mozilla/5.0 (Linux; Android 15) Chrome/140",
         referrer_host: "blog.example.com",
         ip: "203.0.113.7".parse().unwrap(),
@@ -25,6 +32,7 @@ fn click() -> Facts<'static> {
         advertiser: AdvertiserId::new(4),
         hit: HitKind::Click,
         at: UnixMicros(20_000 * 24 * HOUR_US + 22 * HOUR_US + HOUR_US / 2),
+        utc_offset_secs: 8 * 3_600,
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cidr::Ranges;
+use crate::cidr::Networks;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -44,7 +44,7 @@ fn refuses_what_is_not_a_network() {
 
 #[test]
 fn an_ipv4_address_in_ipv6_form_is_ipv4() {
-    let ranges = Ranges::new(&["203.0.113.0/24".parse().unwrap()]);
+    let ranges = Networks::new(&["203.0.113.0/24".parse().unwrap()]);
     assert!(ranges.contains("::ffff:203.0.113.200".parse().unwrap()));
     assert!(!ranges.contains("::203.0.113.200".parse().unwrap()));
 }
@@ -77,7 +77,7 @@ proptest! {
         cidrs in prop::collection::vec(any_cidr(), 0..12),
         addresses in prop::collection::vec(any_address(), 1..20),
     ) {
-        let ranges = Ranges::new(&cidrs);
+        let ranges = Networks::new(&cidrs);
         for address in addresses {
             let expected = cidrs.iter().any(|cidr| cidr.contains(address));
             prop_assert_eq!(ranges.contains(address), expected, "{} in {:?}", address, cidrs);

@@ -41,25 +41,45 @@ fn field_text(field: Field, facts: &Facts<'_>) -> Option<String> {
         Field::Partner => facts.partner.map(|id| id.to_string()),
         Field::Advertiser => facts.advertiser.map(|id| id.to_string()),
         Field::Hit => Some(facts.hit.as_str().to_owned()),
-        Field::Hour => Some(hour(facts).to_string()),
+        Field::Region => Some(facts.region.to_owned()),
+        Field::City => Some(facts.city.to_owned()),
+        Field::Language => Some(facts.language.to_owned()).filter(|tag| !tag.is_empty()),
+        Field::Connection => Some(facts.connection.to_owned()),
+        Field::Hour | Field::Asn | Field::Weekday | Field::LocalHour | Field::LocalWeekday => {
+            number(field, facts).map(|number| number.to_string())
+        }
     }
 }
 
-fn hour(facts: &Facts<'_>) -> i64 {
-    (facts.at.0 / 3_600_000_000) % 24
+/// Counts from Thursday, 1970-01-01; the facts of these tests are never before that.
+fn number(field: Field, facts: &Facts<'_>) -> Option<i64> {
+    let secs = facts.at.0 / 1_000_000;
+    let local = secs + i64::from(facts.utc_offset_secs);
+    let weekday = |secs: i64| [4, 5, 6, 7, 1, 2, 3][usize::try_from(secs / 86_400 % 7).unwrap()];
+    match field {
+        Field::Hour => Some(secs / 3_600 % 24),
+        Field::LocalHour => Some(local / 3_600 % 24),
+        Field::Weekday => Some(weekday(secs)),
+        Field::LocalWeekday => Some(weekday(local)),
+        Field::Asn => facts.asn.map(i64::from),
+        _ => unreachable!(),
+    }
 }
 
 fn slow_leaf(node: &Node, parts: &RuleSetParts, facts: &Facts<'_>) -> bool {
     match node {
-        Node::Compare { operator, value: Value::Number(number), .. } => match operator {
-            Operator::Eq => hour(facts) == *number,
-            Operator::Ne => hour(facts) != *number,
-            Operator::Lt => hour(facts) < *number,
-            Operator::Le => hour(facts) <= *number,
-            Operator::Gt => hour(facts) > *number,
-            Operator::Ge => hour(facts) >= *number,
-            _ => unreachable!(),
-        },
+        Node::Compare { field, operator, value: Value::Number(value) } => {
+            let number = number(*field, facts);
+            match operator {
+                Operator::Eq => number == Some(*value),
+                Operator::Ne => number != Some(*value),
+                Operator::Lt => number.is_some_and(|number| number < *value),
+                Operator::Le => number.is_some_and(|number| number <= *value),
+                Operator::Gt => number.is_some_and(|number| number > *value),
+                Operator::Ge => number.is_some_and(|number| number >= *value),
+                _ => unreachable!(),
+            }
+        }
         Node::Compare { field, operator, value: Value::Text(value) } => {
             let text = field_text(*field, facts);
             match operator {
@@ -119,8 +139,17 @@ fn value_of(field: Field, pick: usize) -> String {
         Field::Offer => id("off"),
         Field::Partner => id("ptn"),
         Field::Advertiser => id("adv"),
-        Field::Hour => (pick % 24).to_string(),
-        Field::Os | Field::Browser | Field::UserAgent | Field::ReferrerHost => at(TEXTS),
+        Field::Hour | Field::LocalHour => (pick % 24).to_string(),
+        Field::Weekday | Field::LocalWeekday => (pick % 7 + 1).to_string(),
+        Field::Asn => (pick % 4 + 1).to_string(),
+        Field::Language => at(&["en", "zh", "yue"]),
+        Field::Os
+        | Field::Browser
+        | Field::UserAgent
+        | Field::ReferrerHost
+        | Field::Region
+        | Field::City
+        | Field::Connection => at(TEXTS),
     }
 }
 
@@ -167,14 +196,18 @@ fn any_tree() -> impl Strategy<Value = Tree> {
 
 prop_compose! {
     fn any_facts()(
-        picks in prop::collection::vec(0usize..100, 12), has in any::<[bool; 4]>(), ip in any::<u32>(),
-        network in any_cidr(), at in 0i64..100_000_000_000_000, from_network: bool,
+        picks in prop::collection::vec(0usize..100, Field::ALL.len()), has in any::<[bool; 6]>(), ip in any::<u32>(),
+        network in any_cidr(), at in 100_000_000_000i64..100_000_000_000_000, from_network: bool,
+        utc_offset_secs in -50_400i32..=50_400,
     ) -> Facts<'static> {
         let value = |field: Field| value_of(field, picks[usize::from(field.code()) - 1]);
         let text = |field: Field| TEXTS[picks[usize::from(field.code()) - 1] % TEXTS.len()];
         Facts {
             country: Country::parse(&value(Field::Country)),
             device: DeviceClass::parse(&value(Field::Device)).unwrap(),
+            region: text(Field::Region), city: text(Field::City), connection: text(Field::Connection),
+            asn: value(Field::Asn).parse().ok().filter(|_| has[4]),
+            language: if has[5] { ["en", "zh", "yue"][picks[usize::from(Field::Language.code()) - 1] % 3] } else { "" },
             os: text(Field::Os), browser: text(Field::Browser),
             user_agent: text(Field::UserAgent), referrer_host: text(Field::ReferrerHost),
             ip: if from_network { network.address() } else { IpAddr::V4(Ipv4Addr::from_bits(ip)) },
@@ -184,6 +217,7 @@ prop_compose! {
             advertiser: value(Field::Advertiser).parse().ok().filter(|_| has[3]),
             hit: HitKind::parse(&value(Field::Hit)).unwrap(),
             at: UnixMicros(at),
+            utc_offset_secs,
         }
     }
 }

@@ -30,6 +30,15 @@ fn a_bad_node_is_named() {
         ("hour eq 24", "`24` is not a value of `hour`"),
         ("hour eq -1", "`-1` is not a value of `hour`"),
         ("os eq 5", "`5` is not a value of `os`; expected a text"),
+        ("weekday eq 0", "`0` is not a value of `weekday`; expected a day from 1 (Monday) to 7 (Sunday)"),
+        ("local_weekday eq 8", "`8` is not a value of `local_weekday`"),
+        ("local_hour eq 24", "`24` is not a value of `local_hour`; expected an hour from 0 to 23"),
+        ("asn eq 0", "`0` is not a value of `asn`; expected the number of a network"),
+        ("asn eq 4294967296", "`4294967296` is not a value of `asn`"),
+        ("language eq EN", "`EN` is not a value of `language`; expected the primary tag"),
+        ("language eq en-us", "`en-us` is not a value of `language`"),
+        ("language eq e", "`e` is not a value of `language`"),
+        ("language contains en", "`language` cannot be compared with `contains`"),
         ("os contains ''", "node 0: an empty text would match every hit"),
         (&long, "node 0: text is longer than 512 bytes"),
         ("os in 4", "node 0: there is no set number 4"),
@@ -63,7 +72,7 @@ fn a_bad_set_of_rules_is_named() {
     let values = vec!["x".to_owned(); MAX_SET_VALUES];
     let cases = [
         (with(&|p| p.version = 0), "version must be at least 1"),
-        (with(&|p| p.rules[0].nodes.clear()), "rule `a` is empty"),
+        (with(&|p| p.rules[0].nodes.clear()), "rule `a`: is empty"),
         (
             with(&|p| p.rules.push(rule("a", Flag, "true"))),
             "position 1: id `a` is already used by the rule at position 0",

@@ -1,6 +1,7 @@
 //! The click keys of a tenant, as its snapshot chunk carries them.
 
 use crate::click_id::{ClickKey, ClickKeys, ClickKeysError};
+use crate::deep_link::DeepLinkKeys;
 use crate::edge_v1;
 use proto_model::TenantId;
 
@@ -16,14 +17,23 @@ pub fn click_keys_from_wire(
     tenant: TenantId,
     keys: &[edge_v1::ClickKey],
 ) -> Result<ClickKeys, ClickKeyError> {
+    Ok(ClickKeys::try_new(tenant, &read(tenant, keys)?)?)
+}
+
+pub fn deep_link_keys_from_wire(
+    tenant: TenantId,
+    keys: &[edge_v1::ClickKey],
+) -> Result<DeepLinkKeys, ClickKeyError> {
+    Ok(DeepLinkKeys::new(tenant, &read(tenant, keys)?))
+}
+
+fn read(tenant: TenantId, keys: &[edge_v1::ClickKey]) -> Result<Vec<(ClickKey, bool)>, ClickKeyError> {
     let read = |wire: &edge_v1::ClickKey| {
         let key_id = u8::try_from(wire.key_id).ok()?;
         let key = wire.key.as_slice().try_into().ok()?;
         Some((ClickKey { key_id, key }, wire.active))
     };
-    let keys: Vec<_> = keys
-        .iter()
+    keys.iter()
         .map(|wire| read(wire).ok_or(ClickKeyError::Malformed { tenant, key_id: wire.key_id }))
-        .collect::<Result<_, _>>()?;
-    Ok(ClickKeys::try_new(tenant, &keys)?)
+        .collect()
 }

@@ -4,14 +4,17 @@
 //! id possible, a text within [`crate::limits`], so that what the control plane stores and computes with
 //! is well-formed even if an edge is not.
 
+mod conditions;
 mod event_in;
 mod event_out;
 mod keys;
+mod routes;
 mod rules;
 
 pub use event_in::{JournalEvent, event_from_wire};
 pub use event_out::{SkipReason, Unplaced, event_to_wire, skipped_to_wire};
-pub use keys::{ClickKeyError, click_keys_from_wire};
+pub use keys::{ClickKeyError, click_keys_from_wire, deep_link_keys_from_wire};
+pub use routes::{route_table_from_wire, route_table_to_wire};
 pub use rules::{RuleSetError, rule_set_from_wire, rule_set_to_wire};
 
 use crate::edge_v1;

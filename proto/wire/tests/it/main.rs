@@ -7,6 +7,7 @@ mod click_ids;
 mod events;
 mod golden;
 mod hostile;
+mod routes;
 mod rules;
 mod sidecars;
 mod support;
