@@ -48,13 +48,11 @@ fn judge(
         browser: &client.agent.browser,
         user_agent: &client.user_agent,
         referrer_host: &client.referrer_host,
-        ip: client.ip,
         link: subject.link,
         offer: subject.offer,
         partner: subject.partner,
         advertiser: subject.advertiser,
-        hit,
-        at,
+        ..Facts::unknown(hit, client.ip, at)
     };
     let verdict = evaluate(rules, &facts);
     RecordedVerdict {

@@ -71,6 +71,7 @@ fn settings(n: u32, fallback: &str, offers: Vec<edge_v1::Offer>, rules: Option<&
     let advertisers = advertisers.map(|(id, token)| edge_v1::Advertiser {
         id,
         postback_token_sha256: token.map(|token| sha256(token.as_bytes()).to_vec()).unwrap_or_default(),
+        ..edge_v1::Advertiser::default()
     });
     let content = TenantChunk {
         fallback_url: fallback.into(),
@@ -78,13 +79,14 @@ fn settings(n: u32, fallback: &str, offers: Vec<edge_v1::Offer>, rules: Option<&
         advertisers: advertisers.to_vec(),
         offers,
         rule_set: rules.map(rule_set_to_wire),
+        ..TenantChunk::default()
     };
     Chunk { tenant: n, content: Some(chunk::Content::Settings(content)) }
 }
 
 fn offer_of(id: u64, advertiser: u64, destination: &str, active: bool) -> edge_v1::Offer {
     let destination = destination.into();
-    edge_v1::Offer { id, advertiser, program: 5, destination, click_id_parameter: String::new(), active }
+    edge_v1::Offer { id, advertiser, program: 5, destination, active, ..edge_v1::Offer::default() }
 }
 
 fn links(n: u32, links: &[(u64, u64, bool)]) -> Chunk {
@@ -93,6 +95,7 @@ fn links(n: u32, links: &[(u64, u64, bool)]) -> Chunk {
         offer: *offer,
         partner: 9,
         active: *active,
+        settings: None,
     });
     Chunk { tenant: n, content: Some(chunk::Content::Links(LinkChunk { links: links.collect() })) }
 }

@@ -1,3 +1,5 @@
+mod settings;
+
 use super::*;
 use crate::disk::RealDisk;
 use proto_wire::edge_v1::{
@@ -15,21 +17,21 @@ fn settings() -> TenantChunk {
     TenantChunk {
         fallback_url: "https://network.example".into(),
         click_keys: vec![ClickKey { key_id: 1, key: vec![7; 32], active: true }],
-        advertisers: vec![Advertiser { id: 10, postback_token_sha256: vec![9; 32] }],
+        advertisers: vec![Advertiser { id: 10, postback_token_sha256: vec![9; 32], ..Advertiser::default() }],
         offers: vec![Offer {
             id: 20,
             advertiser: 10,
             program: 15,
             destination: "https://shop.example/robots?a=1#top".into(),
-            click_id_parameter: String::new(),
             active: true,
+            ..Offer::default()
         }],
-        rule_set: None,
+        ..TenantChunk::default()
     }
 }
 
 fn link(id: u64) -> Link {
-    Link { id, offer: 20, partner: 30, active: true }
+    Link { id, offer: 20, partner: 30, active: true, settings: None }
 }
 
 fn settings_chunk(tenant: u32, settings: TenantChunk) -> Chunk {
@@ -73,7 +75,7 @@ fn chunks_in_any_order_become_tables() {
         assert_eq!((snapshot.version, snapshot.links()), (3, 3));
         let offer = OfferId::new(20).unwrap();
         let partner = PartnerId::new(30).unwrap();
-        let expected = LinkEntry { tenant, offer, partner, active: true };
+        let expected = LinkEntry { tenant, offer, partner, active: true, settings: None };
         assert_eq!(snapshot.link(LinkId::new(42).unwrap()), Some(&expected));
         assert_eq!(snapshot.link(LinkId::new(43).unwrap()), None);
         let offer = snapshot.offer(tenant, offer).unwrap();
@@ -111,7 +113,7 @@ fn a_single_bad_entry_is_left_out() {
     let mut bad = settings();
     bad.fallback_url = "javascript:alert(1)".into();
     bad.offers.push(Offer { id: 21, destination: "/a".into(), ..bad.offers[0].clone() });
-    bad.advertisers.push(Advertiser { id: 0, postback_token_sha256: vec![] });
+    bad.advertisers.push(Advertiser::default());
     let bad_link = Link { id: 41, partner: 1 << 40, ..link(41) };
     let mine = Chunk {
         tenant: TENANT,

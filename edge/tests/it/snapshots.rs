@@ -13,7 +13,8 @@ fn settings(fallback: &str) -> Chunk {
 }
 
 fn links(ids: &[u64]) -> Chunk {
-    let links = ids.iter().map(|id| Link { id: *id, offer: 1, partner: 1, active: true }).collect();
+    let links =
+        ids.iter().map(|id| Link { id: *id, offer: 1, partner: 1, active: true, settings: None }).collect();
     Chunk { tenant: 1, content: Some(chunk::Content::Links(LinkChunk { links })) }
 }
 
