@@ -15,15 +15,57 @@ pub const ENV_PREFIX: &str = "TRIBUTARY_EDGE__";
 pub struct Config {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
+    /// Connections to `listen` begin with a PROXY header.
+    pub proxy_protocol: bool,
+    /// HTTP/2 without TLS from everybody, not only from trusted proxies.
+    pub h2c: bool,
+    /// Metrics and the state of the node; `None` = nowhere.
+    pub admin_listen: Option<SocketAddr>,
+    pub tls: TlsConfig,
     /// 0 = one per core.
     pub workers: usize,
     pub max_connections: usize,
+    /// Of one client address (IPv6: a /64).
+    pub max_connections_per_ip: usize,
     pub trusted_proxies: Vec<IpNet>,
     pub geo_database: Option<PathBuf>,
     /// Another address of the control plane than the join bundle's.
     pub control_plane_url: Option<String>,
     pub rate_limit: RateLimit,
     pub spool: SpoolConfig,
+}
+
+/// TLS is on when there is a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    pub listen: SocketAddr,
+    pub proxy_protocol: bool,
+    /// Certificate chain and key, PEM.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub http3: bool,
+    /// The port at which browsers reach `listen`; 0 = the same.
+    pub public_port: u16,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            proxy_protocol: false,
+            certificate: None,
+            key: None,
+            http3: true,
+            public_port: 0,
+        }
+    }
+}
+
+impl TlsConfig {
+    /// The files, when TLS is on.
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        self.certificate.as_deref().zip(self.key.as_deref())
+    }
 }
 
 /// Per client address. `per_second` 0 = no limit.
@@ -38,8 +80,13 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("edge-data"),
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            proxy_protocol: false,
+            h2c: false,
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 7302))),
+            tls: TlsConfig::default(),
             workers: 0,
             max_connections: 20_000,
+            max_connections_per_ip: 512,
             trusted_proxies: Vec::new(),
             geo_database: None,
             control_plane_url: None,
@@ -146,8 +193,17 @@ impl Config {
         if self.worker_count() > 1024 {
             return refuse("`workers` is above 1024 (one per core is best; 0 chooses that)");
         }
-        if self.max_connections < self.worker_count() {
-            return refuse("`max_connections` is below the number of workers");
+        if self.max_connections == 0 || self.max_connections_per_ip == 0 {
+            return refuse("`max_connections` or `max_connections_per_ip` is 0, which turns everybody away");
+        }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return refuse("`tls.certificate` and `tls.key` belong together: give both files, or neither");
+        }
+        if (self.proxy_protocol || self.tls.proxy_protocol) && self.trusted_proxies.is_empty() {
+            return refuse(
+                "`proxy_protocol` is on, but `trusted_proxies` is empty: PROXY headers are taken from \
+                 trusted proxies only, so nobody could connect",
+            );
         }
         if self.rate_limit.per_second > 0 && self.rate_limit.burst == 0 {
             return refuse(
@@ -178,11 +234,53 @@ const KEYS: &[Key] = &[
         expected: "an address and port such as 0.0.0.0:8080 or [::]:8080",
         set: |c, v| set(&mut c.listen, v.as_str()?.trim().parse().ok()),
     },
+    Key {
+        name: "proxy_protocol",
+        expected: "true or false",
+        set: |c, v| set(&mut c.proxy_protocol, boolean(v)),
+    },
+    Key { name: "h2c", expected: "true or false", set: |c, v| set(&mut c.h2c, boolean(v)) },
+    Key {
+        name: "admin_listen",
+        expected: "an address and port such as 127.0.0.1:7302, or off",
+        set: |c, v| set(&mut c.admin_listen, address_or_off(v)),
+    },
+    Key {
+        name: "tls.listen",
+        expected: "an address and port such as 0.0.0.0:8443",
+        set: |c, v| set(&mut c.tls.listen, v.as_str()?.trim().parse().ok()),
+    },
+    Key {
+        name: "tls.certificate",
+        expected: "the path of a PEM file: the certificate, then its chain",
+        set: |c, v| set(&mut c.tls.certificate, path(v).map(Some)),
+    },
+    Key {
+        name: "tls.key",
+        expected: "the path of a PEM file",
+        set: |c, v| set(&mut c.tls.key, path(v).map(Some)),
+    },
+    Key {
+        name: "tls.proxy_protocol",
+        expected: "true or false",
+        set: |c, v| set(&mut c.tls.proxy_protocol, boolean(v)),
+    },
+    Key { name: "tls.http3", expected: "true or false", set: |c, v| set(&mut c.tls.http3, boolean(v)) },
+    Key {
+        name: "tls.public_port",
+        expected: "a port (0 = that of `tls.listen`)",
+        set: |c, v| set(&mut c.tls.public_port, number(v)),
+    },
     Key { name: "workers", expected: "a whole number", set: |c, v| set(&mut c.workers, number(v)) },
     Key {
         name: "max_connections",
         expected: "a whole number",
         set: |c, v| set(&mut c.max_connections, number(v)),
+    },
+    Key {
+        name: "max_connections_per_ip",
+        expected: "a whole number",
+        set: |c, v| set(&mut c.max_connections_per_ip, number(v)),
     },
     Key {
         name: "trusted_proxies",
@@ -238,6 +336,21 @@ fn set<T>(field: &mut T, value: Option<T>) -> Option<()> {
 
 fn path(value: &Value) -> Option<PathBuf> {
     value.as_str().filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Boolean(value) => Some(*value),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn address_or_off(value: &Value) -> Option<Option<SocketAddr>> {
+    match value.as_str()?.trim() {
+        "off" => Some(None),
+        text => text.parse().ok().map(Some),
+    }
 }
 
 fn number<N: TryFrom<i64>>(value: &Value) -> Option<N> {

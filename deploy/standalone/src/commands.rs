@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use control_plane_server::{DatabaseUrl, app};
 use proto_wire::join::JoinBundle;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -37,6 +37,9 @@ pub struct EdgeOptions {
     /// Where shoppers and advertisers reach this edge.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDR")]
     listen: SocketAddr,
+    /// Metrics and health of this edge. Without it 127.0.0.1:7302, or any port when `--listen` says so.
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
     /// Another address of the control plane than the one in the join bundle.
     #[arg(long, value_name = "URL")]
     control_plane_url: Option<String>,
@@ -148,9 +151,12 @@ async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
         })
         .collect();
     let stop = Stop::listen()?;
+    let admin_port = if options.listen.port() == 0 { 0 } else { 7302 };
+    let admin_listen = options.admin_listen.unwrap_or((Ipv4Addr::LOCALHOST, admin_port).into());
     let edge = edge::start(edge::Config {
         data_dir: options.data_dir,
         listen: options.listen,
+        admin_listen: Some(admin_listen),
         trusted_proxies: trusted?,
         geo_database: options.geo_database,
         control_plane_url: options.control_plane_url,

@@ -24,6 +24,8 @@ pub struct Ready {
     /// Logs a browser in once, within 30 minutes.
     pub admin_url: String,
     pub edge_url: String,
+    /// Where the edge's metrics are.
+    pub edge_admin_url: Option<String>,
     pub publisher_url: Option<String>,
     pub demo_link: Option<String>,
     pub demo_advertiser: Option<String>,
@@ -38,6 +40,7 @@ impl Ready {
         local: &LocalState,
         api_url: String,
         edge_url: String,
+        edge_admin_url: Option<String>,
         demo_url: Option<String>,
         admin_url: String,
     ) -> Result<Self, BoxError> {
@@ -50,6 +53,7 @@ impl Ready {
             api_url,
             admin_url,
             edge_url,
+            edge_admin_url,
             publisher_url: demo_url.map(|url| format!("{url}/publisher")),
             demo_link: demo.map(|demo| demo.link_id.clone()),
             demo_advertiser: demo.map(|demo| demo.advertiser_id.clone()),

@@ -20,8 +20,8 @@ pub struct Options {
     /// Where everything is kept; a second start on it goes on where the first one stopped.
     #[arg(long, default_value = "tributary-data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Address of the REST interface; the edge, the demo and the edge protocol take the next three ports.
-    /// Port 0 lets the system choose all four.
+    /// Address of the REST interface; the edge, the demo, the edge protocol and the edge's metrics take
+    /// the next four ports. Port 0 lets the system choose all five.
     #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// `sqlite://FILE` or `postgres://USER@HOST/DATABASE`; without one, a file in the data directory. A password
@@ -64,6 +64,7 @@ struct Addresses {
     edge: SocketAddr,
     demo: SocketAddr,
     grpc: SocketAddr,
+    edge_admin: SocketAddr,
 }
 
 impl Addresses {
@@ -72,9 +73,13 @@ impl Addresses {
             let wanted = if listen.port() == 0 { Some(0) } else { listen.port().checked_add(offset) };
             wanted.map(|port| SocketAddr::new(listen.ip(), port))
         };
-        match (port(1), port(2), port(3)) {
-            (Some(edge), Some(demo), Some(grpc)) => Ok(Self { api: listen, edge, demo, grpc }),
-            _ => Err(Failure::new("--listen needs three free ports above it; choose a port up to 65532")),
+        match (port(1), port(2), port(3), port(4)) {
+            (Some(edge), Some(demo), Some(grpc), Some(edge_admin)) => {
+                // Whoever may reach the rest need not see the edge's numbers.
+                let edge_admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), edge_admin.port());
+                Ok(Self { api: listen, edge, demo, grpc, edge_admin })
+            }
+            _ => Err(Failure::new("--listen needs four free ports above it; choose a port up to 65531")),
         }
     }
 }
@@ -124,6 +129,7 @@ impl Node {
             &local,
             api_url,
             edge_url,
+            edge.admin_addr().map(base_url),
             demo.as_ref().map(|(_, url)| url.clone()),
             admin_url,
         )?;
@@ -199,6 +205,7 @@ fn edge_config(
     edge::Config {
         data_dir,
         listen: addresses.edge,
+        admin_listen: Some(addresses.edge_admin),
         // On one machine whoever stands before the edge stands on loopback.
         trusted_proxies: vec![
             "127.0.0.0/8".parse().unwrap_or_default(),

@@ -27,11 +27,14 @@ fn later_layers_win() {
         ("TRIBUTARY_EDGE__LISTEN", "127.0.0.1:2"),
         ("TRIBUTARY_EDGE__RATE_LIMIT__PER_SECOND", "9"),
         ("TRIBUTARY_EDGE__TRUSTED_PROXIES", "192.0.2.1, 2001:db8::/32"),
+        ("TRIBUTARY_EDGE__H2C", "true"),
+        ("TRIBUTARY_EDGE__ADMIN_LISTEN", "off"),
         ("PATH", "/bin"),
     ];
     let config = load(file, &env, &[("listen", "[::1]:3")]).unwrap();
     assert_eq!(config.listen, "[::1]:3".parse().unwrap());
     assert_eq!(config.workers, 3);
+    assert!(config.h2c && config.admin_listen.is_none());
     assert_eq!(config.rate_limit, RateLimit { per_second: 9, burst: 7 });
     let proxies = ["192.0.2.1/32", "2001:db8::/32"].map(|net| net.parse::<IpNet>().unwrap());
     assert_eq!(config.trusted_proxies, proxies);
@@ -50,6 +53,12 @@ fn mistakes_are_explained() {
         ("rate_limit = 3", &[], "unknown setting `rate_limit`"),
         ("workers = -1", &[], "`workers`"),
         ("workers = 4000", &[], "above 1024"),
+        ("max_connections = 0", &[], "turns everybody away"),
+        ("admin_listen = 'of'", &[], "or off"),
+        ("[tls]\nlisen = '127.0.0.1:1'", &[], "did you mean `tls.listen`?"),
+        ("[tls]\ncertificate = 'a.pem'", &[], "belong together"),
+        ("h2c = 'maybe'", &[], "expected true or false"),
+        ("proxy_protocol = true", &[], "`trusted_proxies` is empty"),
         ("trusted_proxies = ['10.0.0.0/40']", &[], "expected networks"),
         ("geo_database = ''", &[], "`geo_database`"),
         ("[rate_limit]\nburst = 0", &[], "burst"),

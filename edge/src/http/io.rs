@@ -4,6 +4,7 @@
 //! request. Here a request head, an idle connection and a reader that does not read have limits of their
 //! own, and a connection has one timer, which is touched only when something is waited for.
 
+use super::listen::Stop;
 use super::reply;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -27,14 +28,35 @@ pub struct Timeouts {
     pub body: Duration,
     /// For a reader that takes nothing of a reply.
     pub write: Duration,
+    /// For a TLS or QUIC handshake.
+    pub handshake: Duration,
     /// For requests under way when the node stops.
     pub drain: Duration,
+    /// The same when another process waits to take over: all new clients wait with it.
+    pub hand_over: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let secs = Duration::from_secs;
-        Self { head: secs(5), idle: secs(30), body: secs(10), write: secs(30), drain: secs(10) }
+        Self {
+            head: secs(5),
+            idle: secs(30),
+            body: secs(10),
+            write: secs(30),
+            handshake: secs(5),
+            drain: secs(10),
+            hand_over: secs(2),
+        }
+    }
+}
+
+impl Timeouts {
+    pub fn drain(&self, why: Stop) -> Duration {
+        match why {
+            Stop::HandedOver => self.hand_over,
+            Stop::Not | Stop::Close => self.drain,
+        }
     }
 }
 
@@ -62,6 +84,11 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// Of a connection that carries many requests at once: only its writing is limited here.
+    pub fn of_many() -> Self {
+        Self { phase: Cell::new(Phase::Serving), ..Self::default() }
+    }
+
     pub fn request_begins(&self) {
         self.phase.set(Phase::Serving);
     }

@@ -1,85 +1,70 @@
-//! Sockets, threads and connections.
+//! Accepts connections, and lets them finish at the end.
 
-use super::io::{Guarded, Progress};
+use super::connection::{self, Opening};
+use super::sockets::Door;
 use super::worker::Worker;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::convert::Infallible;
+use crate::metrics::TurnedAway;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-const BACKLOG: i32 = 4096;
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD: usize = 16 * 1024;
 /// After an accept failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// A connection that was accepted just before the stop may speak for this long.
-const LAST_WORD: Duration = Duration::from_millis(250);
+/// Whoever watches the node gets in when hits have taken all the room, but not without end.
+const MAX_ADMIN: usize = 32;
 
-/// One listening socket for each worker; the kernel spreads connections over them. With port 0 the first
-/// socket finds a port and the others join it.
-pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
-    let first = bind_one(addr)?;
-    let addr = first.local_addr()?;
-    let mut listeners = vec![first];
-    for _ in 1..workers {
-        listeners.push(bind_one(addr)?);
-    }
-    Ok((addr, listeners))
+/// What happens to the sockets when a node stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    Not,
+    /// They close.
+    Close,
+    /// Another process has them.
+    HandedOver,
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if addr.is_ipv6() {
-        // "[::]" means everybody, IPv4 too.
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+pub type Stopping = watch::Receiver<Stop>;
+
+/// Resolves once the node stops, or whoever could stop it is gone.
+pub async fn stopped(stop: &mut Stopping) -> Stop {
+    stop.wait_for(|stop| *stop != Stop::Not).await.map_or(Stop::Close, |stop| *stop)
 }
 
-/// Accepts until `stop` is set or its sender is gone, then lets the connections finish.
-pub async fn run(listener: TcpListener, worker: Rc<Worker>, stop: watch::Receiver<bool>) {
-    let mut stopped = stop.clone();
+/// Accepts until the node stops, then lets the connections finish.
+pub async fn run(listener: TcpListener, door: Door, worker: Rc<Worker>, stop: Stopping) {
+    let mut stopping = stop.clone();
     let mut connections = JoinSet::new();
-    loop {
+    let why = loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
+            why = stopped(&mut stopping) => break why,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(stream, peer.ip(), &worker, &stop, &mut connections),
+                Ok((stream, peer)) => admit(stream, peer, door, &worker, &stop, &mut connections),
                 Err(error) => pause_after(&error).await,
             },
         }
-    }
-    // Who was queued by the kernel before this moment is answered; the socket closes behind them.
-    if let Ok(listener) = listener.into_std() {
+    };
+    // Who was queued by the kernel before this moment is answered; the socket closes behind them. What
+    // was handed over is queued for the next process.
+    if why == Stop::Close
+        && let Ok(listener) = listener.into_std()
+    {
         while let Ok((stream, peer)) = listener.accept() {
             let Ok(()) = stream.set_nonblocking(true) else { continue };
             let Ok(stream) = TcpStream::from_std(stream) else { continue };
-            admit(stream, peer.ip(), &worker, &stop, &mut connections);
+            admit(stream, peer, door, &worker, &stop, &mut connections);
         }
     }
-    let drained = tokio::time::timeout(worker.shared.timeouts.drain, async {
-        while connections.join_next().await.is_some() {}
-    });
+    finish(connections, worker.shared.timeouts.drain(why)).await;
+}
+
+/// Waits for what is under way, but not for ever.
+pub async fn finish(mut connections: JoinSet<()>, limit: Duration) {
+    let drained = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(open = connections.len(), "closing connections that did not finish in time");
     }
@@ -87,23 +72,35 @@ pub async fn run(listener: TcpListener, worker: Rc<Worker>, stop: watch::Receive
 
 fn admit(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
+    door: Door,
     worker: &Rc<Worker>,
-    stop: &watch::Receiver<bool>,
+    stop: &Stopping,
     connections: &mut JoinSet<()>,
 ) {
-    if connections.len() >= worker.shared.max_connections {
-        worker.counters().turned_away.fetch_add(1, Ordering::Relaxed);
-        return;
-    }
+    let shared = &worker.shared;
+    let permit = match door {
+        Door::Admin if connections.len() >= MAX_ADMIN => return,
+        Door::Admin => None,
+        Door::Plain | Door::Tls => match shared.caps.enter() {
+            None => return worker.counters().turned_away(TurnedAway::Full),
+            permit => permit,
+        },
+    };
     // Replies are small and written at once; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    worker.counters().accepted.fetch_add(1, Ordering::Relaxed);
+    let opening = Opening { peer: crate::ip::canonical(peer.ip()), door, permit };
     let (worker, stop) = (Rc::clone(worker), stop.clone());
-    connections.spawn_local(async move {
-        serve_connection(stream, peer, Rc::clone(&worker), stop).await;
-        worker.counters().closed.fetch_add(1, Ordering::Relaxed);
-    });
+    // Each kind is a task of its own type, so that the plain one stays small.
+    match door {
+        Door::Tls => connections.spawn_local(connection::tls(stream, opening, worker, stop)),
+        Door::Plain if connection::has_prelude(&opening, &worker.shared) => {
+            connections.spawn_local(connection::with_prelude(stream, opening, worker, stop))
+        }
+        Door::Plain | Door::Admin => {
+            connections.spawn_local(connection::plain(stream, opening, worker, stop))
+        }
+    };
 }
 
 async fn pause_after(error: &io::Error) {
@@ -113,64 +110,4 @@ async fn pause_after(error: &io::Error) {
     }
     tracing::warn!(%error, "cannot accept connections (too many open files? raise the limit)");
     tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
-/// Serves one connection to its end.
-pub async fn serve_connection<T>(stream: T, peer: IpAddr, worker: Rc<Worker>, mut stop: watch::Receiver<bool>)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    let progress = Rc::new(Progress::default());
-    let io = Guarded::new(stream, Rc::clone(&progress), worker.shared.timeouts);
-    let service = service_fn(|request: Request<Incoming>| {
-        let (worker, progress) = (Rc::clone(&worker), Rc::clone(&progress));
-        async move {
-            progress.request_begins();
-            let reply = worker.handle(peer, request).await;
-            progress.reply_is_ready();
-            Ok::<Response<Full<Bytes>>, Infallible>(reply)
-        }
-    });
-    let connection = http1::Builder::new()
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD)
-        .pipeline_flush(false)
-        // Ours are finer; see `Guarded`.
-        .header_read_timeout(None)
-        .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => Some(ended),
-        _ = stop.wait_for(|stop| *stop) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            let first_words = async {
-                match progress.has_served() {
-                    true => None,
-                    false => tokio::time::timeout(LAST_WORD, &mut connection).await.ok(),
-                }
-            };
-            match first_words.await {
-                Some(ended) => ended,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        }
-    };
-    if let Some(reason) = progress.refused() {
-        worker.refused_unread(reason);
-    }
-    if ended.is_err_and(|error| error.is_parse() || error.is_parse_too_large() || timed_out(&error)) {
-        worker.counters().broken.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn timed_out(error: &hyper::Error) -> bool {
-    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }

@@ -1,40 +1,63 @@
 //! The HTTP side of a node: one thread per core, each with a runtime and a listener of its own.
 
+mod activity;
+mod admin;
+mod caps;
 mod click;
+mod connection;
 mod conversion;
+mod http1;
+mod http2;
 mod io;
 mod listen;
-mod operator;
+mod prefixed;
+mod proxy_protocol;
 mod reply;
 mod request;
+mod sockets;
+mod tls;
 mod worker;
 
 pub use io::Timeouts;
+pub use sockets::{Door, Listening};
+pub use tls::{CertificateFiles, TlsError};
 pub use worker::Worker;
 
 use crate::admission::Admission;
-use crate::config::Config;
+use crate::config::{Config, TlsConfig};
 use crate::enrich::IpHasher;
 use crate::metrics::Metrics;
 use crate::node::Parts;
+use caps::Caps;
 use geoip::Geo;
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use listen::{Stop, Stopping};
+use sockets::Sockets;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-/// The listeners could not be opened.
+const MAX_HEADERS: usize = 64;
+const MAX_HEAD: usize = 16 * 1024;
+
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen for hits on {addr} (is the port taken, or below 1024 without the right to it?)")]
-pub struct ServeError {
-    pub addr: SocketAddr,
-    #[source]
-    pub source: std::io::Error,
+pub enum ServeError {
+    #[error("cannot listen on {addr} (is the port taken, or below 1024 without the right to it?)")]
+    Bind {
+        addr: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot answer over TLS")]
+    Tls(#[from] TlsError),
+    #[error("cannot start the threads that answer hits")]
+    Threads(#[source] std::io::Error),
 }
 
 /// What all workers share.
@@ -46,24 +69,53 @@ pub struct Shared {
     hasher: IpHasher,
     trusted_proxies: Vec<IpNet>,
     timeouts: Timeouts,
-    /// For each worker.
-    max_connections: usize,
+    caps: Arc<Caps>,
+    tls: Option<Tls>,
+    proxy_protocol: [bool; 2],
+    h2c: bool,
 }
 
 impl Shared {
-    pub fn new(config: &Config, parts: Parts, timeouts: Timeouts) -> Self {
-        let workers = config.worker_count();
-        Self {
+    pub fn new(config: &Config, parts: Parts, timeouts: Timeouts) -> Result<Self, TlsError> {
+        Ok(Self {
             parts,
             geo: Arc::new(open_geo(config)),
-            metrics: Metrics::new(workers),
+            metrics: Metrics::new(config.worker_count()),
             admission: Admission::new(config.rate_limit),
             hasher: IpHasher::default(),
             trusted_proxies: config.trusted_proxies.clone(),
             timeouts,
-            max_connections: config.max_connections.div_ceil(workers),
+            caps: Caps::new(config.max_connections, config.max_connections_per_ip),
+            tls: Tls::new(&config.tls)?,
+            proxy_protocol: [config.proxy_protocol, config.tls.proxy_protocol],
+            h2c: config.h2c,
+        })
+    }
+
+    /// What follows the certificate on disk.
+    pub fn certificate_files(&self, config: &TlsConfig) -> Option<CertificateFiles> {
+        CertificateFiles::new(config, self.tls.as_ref()?)
+    }
+
+    fn is_trusted(&self, peer: IpAddr) -> bool {
+        crate::ip::is_trusted(peer, &self.trusted_proxies)
+    }
+
+    /// Whether connections through `door` begin with a PROXY header.
+    fn proxy_protocol(&self, door: Door) -> bool {
+        let [plain, tls] = self.proxy_protocol;
+        match door {
+            Door::Plain => plain,
+            Door::Tls => tls,
+            Door::Admin => false,
         }
     }
+
+    fn may_speak_h2c(&self, peer: IpAddr) -> bool {
+        self.h2c || self.is_trusted(peer)
+    }
+
+    fn advertise_http3(&self, _: &mut reply::Reply) {}
 }
 
 /// Hits are worth more than their country: a database that cannot be read costs only that.
@@ -79,15 +131,15 @@ fn open_geo(config: &Config) -> Geo {
 
 /// The running listeners. Dropping it stops them without waiting.
 pub struct Server {
-    addr: SocketAddr,
+    sockets: Sockets,
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn addr(&self, door: Door) -> Option<SocketAddr> {
+        self.sockets.addr(door)
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -96,8 +148,14 @@ impl Server {
 
     /// Stops accepting, finishes the replies under way, and returns.
     pub async fn shutdown(self) {
-        let Self { stop, threads, .. } = self;
-        stop.send_replace(true);
+        self.end(Stop::Close).await;
+    }
+
+    async fn end(self, how: Stop) {
+        let Self { sockets, stop, threads, .. } = self;
+        // Now the workers hold the only ones, and see to who is queued at them.
+        drop(sockets);
+        stop.send_replace(how);
         let joined = tokio::task::spawn_blocking(move || {
             threads.into_iter().filter_map(|thread| thread.join().err()).count()
         });
@@ -109,36 +167,55 @@ impl Server {
 }
 
 pub async fn serve(config: &Config, parts: Parts) -> Result<Server, ServeError> {
-    serve_with(config, parts, Timeouts::default())
+    serve_with(config, parts, Timeouts::default(), Vec::new())
 }
 
-pub fn serve_with(config: &Config, parts: Parts, timeouts: Timeouts) -> Result<Server, ServeError> {
-    let failed = |source| ServeError { addr: config.listen, source };
-    let (addr, listeners) = listen::bind(config.listen, config.worker_count()).map_err(failed)?;
-    let shared = Arc::new(Shared::new(config, parts, timeouts));
-    let (stop, stopped) = watch::channel(false);
-    let mut server = Server { addr, shared: Arc::clone(&shared), stop, threads: Vec::new() };
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let thread = start_worker(index, listener, Arc::clone(&shared), stopped.clone()).map_err(failed)?;
-        server.threads.push(thread);
+/// `inherited` are sockets that a process before this one listened on.
+pub fn serve_with(
+    config: &Config,
+    parts: Parts,
+    timeouts: Timeouts,
+    inherited: Vec<Listening>,
+) -> Result<Server, ServeError> {
+    let shared = Arc::new(Shared::new(config, parts, timeouts)?);
+    let sockets = Sockets::open(config, inherited)?;
+    let workers = config.worker_count();
+    let (stop, stopping) = watch::channel(Stop::Not);
+    let mut server = Server { sockets, shared: Arc::clone(&shared), stop, threads: Vec::new() };
+    for index in 0..workers {
+        let listeners = server.sockets.share(index, workers).map_err(ServeError::Threads)?;
+        let thread = start_worker(index, listeners, Arc::clone(&shared), stopping.clone());
+        server.threads.push(thread.map_err(ServeError::Threads)?);
     }
     Ok(server)
 }
 
 fn start_worker(
     index: usize,
-    listener: std::net::TcpListener,
+    listeners: Vec<Listening>,
     shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
+    stop: Stopping,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
-    let listener = {
+    let listeners = {
         let _inside = runtime.enter();
-        TcpListener::from_std(listener)?
+        let into_tokio = |held: Listening| Ok((held.door, TcpListener::from_std(held.socket)?));
+        listeners.into_iter().map(into_tokio).collect::<std::io::Result<Vec<_>>>()?
     };
     std::thread::Builder::new().name(format!("edge-http-{index}")).spawn(move || {
         let worker = Rc::new(Worker::new(shared, index));
-        LocalSet::new().block_on(&runtime, listen::run(listener, worker, stop));
+        LocalSet::new().block_on(&runtime, async move {
+            let running: Vec<_> = listeners
+                .into_iter()
+                .map(|(door, socket)| listen::run(socket, door, Rc::clone(&worker), stop.clone()))
+                .map(tokio::task::spawn_local)
+                .collect();
+            for listener in running {
+                if let Err(error) = listener.await {
+                    tracing::error!(%error, "a listener ended badly");
+                }
+            }
+        });
     })
 }
 

@@ -13,7 +13,6 @@ pub enum Target<'r> {
     Postback(&'r str),
     Live,
     Ready,
-    Metrics,
     Nothing,
 }
 
@@ -32,7 +31,6 @@ impl<'r> Target<'r> {
         match path {
             "/livez" => Self::Live,
             "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
             _ => Self::Nothing,
         }
     }
@@ -42,7 +40,7 @@ impl<'r> Target<'r> {
             Self::Click(_) => Route::Click,
             Self::Pixel(_) => Route::Pixel,
             Self::Postback(_) => Route::Postback,
-            Self::Live | Self::Ready | Self::Metrics | Self::Nothing => Route::Other,
+            Self::Live | Self::Ready | Self::Nothing => Route::Other,
         }
     }
 
@@ -62,10 +60,23 @@ impl<'r> Target<'r> {
     }
 }
 
-/// HTTP/1.1 wants exactly one Host. Two of them mean that somebody along the way saw another request.
+/// HTTP/1.1 wants exactly one Host, HTTP/2 and 3 an authority that no Host contradicts. Two of them mean
+/// that somebody along the way saw another request.
 pub fn names_one_host(parts: &request::Parts) -> bool {
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    hosts == 1 || (hosts == 0 && parts.version == Version::HTTP_10)
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let authority = match parts.version {
+        Version::HTTP_2 | Version::HTTP_3 => parts.uri.authority(),
+        _ => None,
+    };
+    match (authority, first, second) {
+        (_, _, Some(_)) => false,
+        (Some(authority), Some(host), None) => {
+            authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+        }
+        (None, None, None) => parts.version == Version::HTTP_10,
+        (None, Some(_), None) | (Some(_), None, None) => true,
+    }
 }
 
 /// A browser fetching ahead: nobody has clicked.
@@ -90,10 +101,11 @@ pub fn client_ip(peer: IpAddr, trusted: &[ipnet::IpNet], headers: &HeaderMap) ->
     crate::ip::client_ip(peer, trusted, values.into_iter())
 }
 
-/// Only a process on this machine that speaks for itself: a local proxy forwards for strangers.
-pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
+/// A process on this machine or a balancer in front that speaks for itself: a proxy forwards for strangers.
+pub fn may_ask_for_health(peer: IpAddr, trusted: &[ipnet::IpNet], headers: &HeaderMap) -> bool {
     let forwarded = ["x-forwarded-for", "forwarded", "via"].iter().any(|name| headers.contains_key(*name));
-    crate::ip::canonical(peer).is_loopback() && !forwarded
+    let peer = crate::ip::canonical(peer);
+    (peer.is_loopback() || crate::ip::is_trusted(peer, trusted)) && !forwarded
 }
 
 pub fn is_form(headers: &HeaderMap) -> bool {
@@ -119,7 +131,7 @@ mod tests {
             ("/p/.gif", Target::Pixel("")),
             ("/postback/adv_1", Target::Postback("adv_1")),
             ("/postback/adv_1/", Target::Nothing),
-            ("/metrics", Target::Metrics),
+            ("/metrics", Target::Nothing),
             ("/metrics/", Target::Nothing),
             ("/livez", Target::Live),
             ("/readyz", Target::Ready),
@@ -165,13 +177,44 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_for_operators_are_local() {
+    fn health_is_for_this_machine_and_its_balancers() {
         let mut headers = HeaderMap::new();
-        assert!(is_local("127.0.0.1".parse().unwrap(), &headers));
-        assert!(is_local("::ffff:127.0.0.1".parse().unwrap(), &headers));
-        assert!(is_local("::1".parse().unwrap(), &headers));
-        assert!(!is_local("10.0.0.1".parse().unwrap(), &headers));
+        let may = |peer: &str, headers: &HeaderMap| {
+            may_ask_for_health(peer.parse().unwrap(), &["10.0.0.0/8".parse().unwrap()], headers)
+        };
+        assert!(may("127.0.0.1", &headers));
+        assert!(may("::ffff:127.0.0.1", &headers));
+        assert!(may("::1", &headers));
+        assert!(may("10.0.0.1", &headers));
+        assert!(!may("192.0.2.1", &headers));
         headers.insert("x-forwarded-for", "127.0.0.1".parse().unwrap());
-        assert!(!is_local("127.0.0.1".parse().unwrap(), &headers), "a local proxy stands in front");
+        assert!(!may("127.0.0.1", &headers), "a local proxy stands in front");
+        assert!(!may("10.0.0.1", &headers));
+    }
+
+    #[test]
+    fn one_host() {
+        let cases: &[(Version, &str, &[&str], bool)] = &[
+            (Version::HTTP_11, "/", &["a"], true),
+            (Version::HTTP_11, "/", &[], false),
+            (Version::HTTP_11, "/", &["a", "a"], false),
+            (Version::HTTP_10, "/", &[], true),
+            (Version::HTTP_2, "https://a/", &[], true),
+            (Version::HTTP_2, "https://a/", &["A"], true),
+            (Version::HTTP_2, "https://a/", &["b"], false),
+            (Version::HTTP_2, "https://a/", &["a", "a"], false),
+            (Version::HTTP_2, "/", &["a"], true),
+            (Version::HTTP_2, "/", &[], false),
+            (Version::HTTP_3, "https://a:8443/", &["a"], false),
+            (Version::HTTP_3, "https://a:8443/", &["a:8443"], true),
+        ];
+        for (version, uri, hosts, expected) in cases {
+            let mut request = http::Request::builder().version(*version).uri(*uri);
+            for host in *hosts {
+                request = request.header(HOST, *host);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(names_one_host(&parts), *expected, "{version:?} {uri} {hosts:?}");
+        }
     }
 }

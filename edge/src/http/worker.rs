@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::reply::{self, Page, Reply};
-use super::request::{Target, client_ip, is_local, is_prefetch, names_one_host};
+use super::request::{Target, client_ip, is_prefetch, may_ask_for_health, names_one_host};
 use crate::decide::Recorded;
 use crate::enrich::{AgentCache, Client};
 use crate::metrics::{Counters, Outcome, Route};
@@ -122,18 +122,19 @@ impl Worker {
         if !names_one_host(parts) {
             return Answer::page(Page::BadRequest, Outcome::Refused, Reason::MalformedRequest);
         }
-        let local = matches!(target, Target::Live | Target::Ready | Target::Metrics);
-        if target == Target::Nothing || (local && !is_local(peer, &parts.headers)) {
+        let health = matches!(target, Target::Live | Target::Ready);
+        let trusted = &self.shared.trusted_proxies;
+        if target == Target::Nothing || (health && !may_ask_for_health(peer, trusted, &parts.headers)) {
             return Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound);
         }
         if !target.takes(&parts.method) {
             return Answer::page(Page::MethodNotAllowed, Outcome::Refused, Reason::MethodNotAllowed)
                 .with_header(ALLOW, target.methods());
         }
-        if local {
-            return self.shared.operator_page(target);
+        if health {
+            return self.shared.health(target);
         }
-        let ip = client_ip(peer, &self.shared.trusted_proxies, &parts.headers);
+        let ip = client_ip(peer, trusted, &parts.headers);
         if let Err(seconds) = self.shared.admission.admit(ip) {
             return shed(target.route(), seconds);
         }

@@ -3,6 +3,7 @@
 
 use crate::forward::{Phase, Sender};
 use crate::geo_file::GeoFile;
+use crate::http::CertificateFiles;
 use crate::identity::Renewer;
 use crate::snapshot::Watcher;
 use std::io;
@@ -19,6 +20,7 @@ pub(super) struct Others {
     pub watcher: Watcher,
     pub renewer: Renewer,
     pub geo: Option<GeoFile>,
+    pub certificates: Option<CertificateFiles>,
 }
 
 pub(super) struct ControlThread {
@@ -35,9 +37,10 @@ impl ControlThread {
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
                 let sender = tokio::spawn(sender.run());
-                let Others { watcher, renewer, geo } = others;
+                let Others { watcher, renewer, geo, certificates } = others;
                 let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
                 others.extend(geo.map(|geo| tokio::spawn(geo.run())));
+                others.extend(certificates.map(|files| tokio::spawn(files.run())));
                 if sender.await.is_err() {
                     tracing::error!("the sending task has panicked; restart the node to send again");
                 }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
 use crate::geo_file::{self, GeoFile};
-use crate::http::{self, ServeError};
+use crate::http::{self, Door, ServeError};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
 use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchStatus, Watcher};
 use crate::spool::{OpenError, Spool, SpoolHandle};
@@ -58,6 +58,7 @@ pub enum StartError {
 /// A running node. Dropping it without [`EdgeHandle::shutdown`] ends it like a crash: nothing that was
 /// answered is lost, but the next start has to recover.
 pub struct EdgeHandle {
+    listen: SocketAddr,
     // Declared in the order in which they must be dropped.
     server: http::Server,
     control: ControlThread,
@@ -111,15 +112,28 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
     let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed, status };
     let geo = config.geo_database.clone();
     let geo = geo.map(|path| GeoFile::new(path, geo_stamp, Arc::clone(&server.shared().geo)));
-    let control = ControlThread::start(phase, sender, Others { watcher, renewer: Renewer { link }, geo })
-        .map_err(|source| io(&config.data_dir, source))?;
+    let certificates = server.shared().certificate_files(&config.tls);
+    let others = Others { watcher, renewer: Renewer { link }, geo, certificates };
+    let control =
+        ControlThread::start(phase, sender, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
-    Ok(EdgeHandle { server, control, parts, ready, spool, _lock: lock })
+    Ok(EdgeHandle { listen: config.listen, server, control, parts, ready, spool, _lock: lock })
 }
 
 impl EdgeHandle {
+    /// Where hits are answered over HTTP.
     pub fn http_addr(&self) -> SocketAddr {
-        self.server.local_addr()
+        self.server.addr(Door::Plain).unwrap_or(self.listen)
+    }
+
+    /// Where hits are answered over TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.server.addr(Door::Tls)
+    }
+
+    /// Where the metrics are.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.server.addr(Door::Admin)
     }
 
     pub fn parts(&self) -> &Parts {
@@ -139,7 +153,7 @@ impl EdgeHandle {
 
     /// Drains: no hit that was answered is lost, and what can be sent in a few seconds is.
     pub async fn shutdown(self) {
-        let Self { server, control, parts, ready: _, spool, _lock } = self;
+        let Self { server, control, parts, spool, _lock, .. } = self;
         server.shutdown().await;
         control.drain().await;
         let closed = tokio::task::spawn_blocking(move || {

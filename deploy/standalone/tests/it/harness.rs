@@ -133,7 +133,7 @@ impl Up {
 
     /// Replies of this edge to `route` with one of these outcomes, from its metrics.
     pub async fn edge_counted(&self, route: &str, outcomes: &[&str]) -> u64 {
-        let reply = self.client.get(&format!("{}/metrics", self.text("edge_url")), None).await;
+        let reply = self.client.get(&format!("{}/metrics", self.text("edge_admin_url")), None).await;
         let text = reply.expect("the edge answers").text();
         let wanted = |line: &&str| {
             line.contains(&format!("route=\"{route}\""))

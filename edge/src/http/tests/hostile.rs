@@ -3,7 +3,9 @@
 
 use super::{Setup, eventually};
 use crate::decide::testing::*;
-use crate::http::listen::serve_connection;
+use crate::http::connection::Caller;
+use crate::http::listen::Stop;
+use crate::http::{Door, http1};
 use proptest::prelude::*;
 use proto_model::Lane;
 use std::rc::Rc;
@@ -119,9 +121,9 @@ fn feed(worker: &Rc<crate::http::Worker>, pieces: &[Vec<u8>]) -> Vec<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let (mut client, server) = tokio::io::duplex(256 * 1024);
-        let (_stop, stopped) = watch::channel(false);
-        let peer = std::net::IpAddr::from([203, 0, 113, 9]);
-        let serving = tokio::task::spawn_local(serve_connection(server, peer, Rc::clone(worker), stopped));
+        let (_stop, stopping) = watch::channel(Stop::Not);
+        let caller = Caller { ip: std::net::IpAddr::from([203, 0, 113, 9]), door: Door::Plain };
+        let serving = tokio::task::spawn_local(http1::serve(server, caller, Rc::clone(worker), stopping));
         for piece in pieces {
             let _ = client.write_all(piece).await;
             tokio::task::yield_now().await;

@@ -1,7 +1,7 @@
 use super::{PATIENCE, Setup, block_on, eventually, read_to_end};
 use crate::config::RateLimit;
 use crate::decide::testing::*;
-use crate::http::Timeouts;
+use crate::http::{Door, Timeouts};
 use proto_model::Lane;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -54,23 +54,32 @@ fn forwarded_addresses_count_from_trusted_proxies_only() {
 }
 
 #[test]
-fn pages_for_operators_are_for_this_machine() {
+fn health_is_for_this_machine_and_metrics_are_apart() {
     let node = Setup::default().start();
     node.get(&click());
-    for page in ["/livez", "/readyz", "/metrics"] {
+    for page in ["/livez", "/readyz"] {
         assert_eq!(node.get(page).status(), 200, "{page}");
+        assert_eq!(node.admin(page).status(), 200, "{page}");
         let forwarded = node.send("GET", page, "x-forwarded-for: 127.0.0.1\r\n", "");
         assert_eq!((forwarded.status(), forwarded.reason()), (404, Some("not_found")), "{page}");
     }
-    let metrics = node.metrics();
-    for line in [
-        "tributary_edge_replies_total{route=\"click\",outcome=\"recorded\",reason=\"\"} 1",
-        "tributary_edge_snapshot_version 3",
-        "tributary_edge_ready 1",
-        "tributary_edge_spool_next_ordinal{lane=\"traffic\"} 2",
-    ] {
-        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    assert_eq!(node.get("/metrics").status(), 404, "not among the hits");
+    for page in ["/", &click(), "/metrics/"] {
+        assert_eq!(node.admin(page).status(), 404, "{page}");
     }
+    let version = env!("CARGO_PKG_VERSION");
+    for line in [
+        "replies_total{route=\"click\",outcome=\"recorded\",reason=\"\"} 1",
+        "snapshot_version 3",
+        "ready 1",
+        "spool_next_ordinal{lane=\"traffic\"} 2",
+        &format!("build_info{{version=\"{version}\"}} 1"),
+    ] {
+        assert!(node.counts(line), "{line} is not in\n{}", node.metrics());
+    }
+    let metrics = node.metrics();
+    let named = [link(LINK).to_string(), advertiser(1).to_string(), "shop.example".into()];
+    assert!(named.iter().all(|name| !metrics.contains(name)), "{metrics}");
 }
 
 #[test]
@@ -139,6 +148,24 @@ fn connections_have_a_limit() {
         assert_eq!(&first, b"HTTP/1.1 302");
     }
     assert_eq!(node.raw(request.as_bytes()).0, "", "one too many");
+    assert!(node.counts("connections_turned_away_total{reason=\"full\"} 1"));
+    drop(held);
+    assert!(eventually(|| node.get(&click()).status() == 302), "room is never made");
+}
+
+#[test]
+fn one_client_may_not_take_all_connections() {
+    let mut setup = Setup::default();
+    setup.config.max_connections_per_ip = 2;
+    let node = setup.start();
+    let request = format!("GET {} HTTP/1.1\r\nhost: edge\r\n\r\n", click());
+    let mut held: Vec<_> = (0..2).map(|_| node.connect()).collect();
+    for stream in &mut held {
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+    }
+    assert_eq!(node.raw(request.as_bytes()).0, "", "one too many");
+    assert!(node.counts("connections_turned_away_total{reason=\"client_full\"} 1"));
     drop(held);
     assert!(eventually(|| node.get(&click()).status() == 302), "room is never made");
 }
@@ -162,7 +189,7 @@ fn requests_under_way_are_finished_at_the_end() {
     idle.write_all(format!("GET {} HTTP/1.1\r\nhost: edge\r\n\r\n", click()).as_bytes()).unwrap();
     idle.read_exact(&mut [0; 12]).unwrap();
 
-    let addr = node.server.local_addr();
+    let addr = node.server.addr(Door::Plain).unwrap();
     let super::Node { server, spool, _dir } = node;
     let stopping = std::thread::spawn(move || block_on(server.shutdown()));
     assert!(read_to_end(&mut idle).contains("ocation: "), "an idle connection is closed");
@@ -172,13 +199,4 @@ fn requests_under_way_are_finished_at_the_end() {
     stopping.join().unwrap();
     assert!(std::net::TcpStream::connect(addr).is_err(), "nobody listens any more");
     assert!(spool.log().reader(Lane::Money, 0).read_next().unwrap().is_some());
-}
-
-#[test]
-fn workers_share_a_port() {
-    let (addr, listeners) = crate::http::listen::bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
-    assert!(listeners.iter().all(|listener| listener.local_addr().unwrap() == addr));
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = crate::http::listen::bind(taken.local_addr().unwrap(), 1).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -4,8 +4,11 @@ mod clicks;
 mod conversions;
 mod hostile;
 mod limits;
+mod multiplexed;
+mod proxies;
+pub mod tls;
 
-use super::{Server, Shared, Timeouts, Worker, serve_with};
+use super::{Door, Server, Shared, Timeouts, Worker, serve_with};
 use crate::config::{Config, RateLimit};
 use crate::decide::testing::snapshot;
 use crate::disk::simulated::SimulatedDisk;
@@ -42,6 +45,7 @@ impl Default for Setup {
     fn default() -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             workers: 2,
             rate_limit: RateLimit { per_second: 0, burst: 1 },
             ..Config::default()
@@ -88,14 +92,14 @@ impl Setup {
     }
 
     fn serve(self, parted: Parted) -> Node {
-        let server = serve_with(&self.config, parted.parts.clone(), self.timeouts).unwrap();
+        let server = serve_with(&self.config, parted.parts.clone(), self.timeouts, Vec::new()).unwrap();
         Node { server, spool: parted.spool, _dir: parted.dir }
     }
 
     /// One worker without a socket, to be driven by the test.
     pub fn worker(self) -> (Worker, Spool, tempfile::TempDir) {
         let parted = self.open(Some(Arc::new(SimulatedDisk::default())));
-        let shared = Shared::new(&self.config, parted.parts, self.timeouts);
+        let shared = Shared::new(&self.config, parted.parts, self.timeouts).unwrap();
         (Worker::new(Arc::new(shared), 0), parted.spool, parted.dir)
     }
 }
@@ -116,7 +120,11 @@ pub struct OnDisk {
 
 impl Node {
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.local_addr()).unwrap();
+        self.connect_to(Door::Plain)
+    }
+
+    pub fn connect_to(&self, door: Door) -> TcpStream {
+        let stream = TcpStream::connect(self.server.addr(door).unwrap()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream
@@ -166,12 +174,26 @@ impl Node {
         found
     }
 
+    /// What the administrators' listener says.
+    pub fn admin(&self, path: &str) -> Response {
+        let mut stream = self.connect_to(Door::Admin);
+        let request = format!("GET {path} HTTP/1.1\r\nhost: edge\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        Response(read_to_end(&mut stream))
+    }
+
     pub fn metrics(&self) -> String {
-        self.get("/metrics").0
+        self.admin("/metrics").0
+    }
+
+    /// Whether a number stands in the metrics, or comes to stand there.
+    pub fn counts(&self, line: &str) -> bool {
+        let line = format!("tributary_edge_{line}");
+        eventually(|| self.metrics().lines().any(|found| found == line))
     }
 }
 
-pub fn read_to_end(stream: &mut TcpStream) -> String {
+pub fn read_to_end(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -179,6 +201,8 @@ pub fn read_to_end(stream: &mut TcpStream) -> String {
             Ok(0) => break,
             Ok(n) => bytes.extend_from_slice(&chunk[..n]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+            // TLS wants to be told of the end; a peer that drops us does not.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
             Err(error) => panic!("the node did not close the connection: {error}"),
         }
     }

@@ -1,0 +1,152 @@
+//! `/livez`, `/readyz` and `/metrics`, for whoever runs this machine. The metrics are on a listener of their
+//! own and name no partner, link or click.
+
+use super::Shared;
+use super::reply::{self, Reply};
+use super::request::Target;
+use super::worker::Answer;
+use crate::metrics::{Outcome, Scrape, text};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, StatusCode};
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+/// An expiry so near is said at `/readyz`: whoever renews certificates does it long before.
+const EXPIRES_SOON: i64 = 7 * 86_400;
+
+/// What the administrators' listener answers.
+pub fn reply(shared: &Arc<Shared>, method: &Method, path: &str) -> Reply {
+    let target = Target::of(path);
+    if *method != Method::GET && *method != Method::HEAD {
+        let mut refusal = reply::empty(StatusCode::METHOD_NOT_ALLOWED);
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    match (target, path) {
+        (Target::Live | Target::Ready, _) => shared.health(target).reply,
+        (_, "/metrics") => {
+            let asked = Arc::clone(shared);
+            let mut page = reply::text(StatusCode::OK, text(move |scrape| asked.scrape(scrape)));
+            page.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+            page
+        }
+        _ => reply::text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned()),
+    }
+}
+
+impl Shared {
+    pub(super) fn health(&self, target: Target<'_>) -> Answer {
+        let reply = match target {
+            Target::Ready => {
+                let missing = self.missing();
+                match missing.is_empty() {
+                    true => reply::text(StatusCode::OK, format!("ready\n{}", self.remarks())),
+                    false => reply::text(StatusCode::SERVICE_UNAVAILABLE, missing),
+                }
+            }
+            _ => reply::text(StatusCode::OK, "live\n".to_owned()),
+        };
+        Answer::new(reply, Outcome::Uncounted, None)
+    }
+
+    /// What does not keep the node from its work, but will.
+    fn remarks(&self) -> String {
+        let Some(tls) = &self.tls else { return String::new() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = tls.certificates.not_after().saturating_sub_unsigned(now.as_secs());
+        match left {
+            ..=0 => "the certificate has expired\n".to_owned(),
+            1..EXPIRES_SOON => format!("the certificate expires in {} hours\n", left / 3600),
+            _ => String::new(),
+        }
+    }
+
+    /// One line for each thing that keeps this node from doing its work. A control plane that is away
+    /// is none: the node is made for that.
+    fn missing(&self) -> String {
+        let mut lines = String::new();
+        if self.parts.snapshot.load().is_none() {
+            let error = self.parts.watch.progress().last_error.unwrap_or_default();
+            let why = if error.is_empty() { "waiting for the control plane" } else { error.as_str() };
+            let _ = writeln!(lines, "no snapshot yet ({why})");
+        }
+        let spool = self.parts.spool.status();
+        if spool.poisoned {
+            lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
+        } else if !spool.has_room() {
+            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.max_bytes);
+        }
+        lines
+    }
+
+    fn scrape(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        scrape.info("build", "What runs here", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        self.metrics.write(scrape)?;
+        scrape.gauge("connections_open", "Connections open now", self.caps.open() as u64)?;
+        let version = self.parts.snapshot.load().as_ref().map_or(0, |snapshot| snapshot.version);
+        scrape.gauge("ready", "1 when /readyz says so", u64::from(self.missing().is_empty()))?;
+        scrape.gauge("snapshot_version", "Version of the snapshot in use; 0 = none", version)?;
+        let help = "Build time of the country database in Unix seconds; 0 = none";
+        scrape.gauge("geo_build_seconds", help, self.geo.version())?;
+        self.scrape_tls(scrape)?;
+        self.scrape_watch(scrape)?;
+        self.scrape_spool(scrape)?;
+        self.scrape_forward(scrape)
+    }
+
+    fn scrape_tls(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let expiry = u64::try_from(tls.certificates.not_after()).unwrap_or_default();
+        scrape.gauge(
+            "certificate_expiry_seconds",
+            "When the certificate expires, in Unix seconds",
+            expiry,
+        )?;
+        let help = "New certificates that could not be used";
+        scrape.counter("certificate_refused", help, tls.certificates.refused())
+    }
+
+    fn scrape_watch(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let watch = self.parts.watch.progress();
+        let help = "1 while the control plane tells this node of new snapshots";
+        scrape.gauge("snapshot_connected", help, u64::from(watch.connected))?;
+        let help = "When the snapshot taken over last was made, in Unix seconds; 0 = none since the start";
+        let issued = u64::try_from(watch.issued_at.secs()).unwrap_or_default();
+        scrape.gauge("snapshot_issued_seconds", help, issued)?;
+        scrape.counter("snapshot_errors", "Failed attempts to follow the snapshots", watch.errors)?;
+        let help = "A version that was refused as older than one this node has run; 0 = none";
+        scrape.gauge("snapshot_older_refused", help, watch.older_refused.unwrap_or_default())
+    }
+
+    fn scrape_spool(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let spool = self.parts.spool.status();
+        scrape.gauge("spool_bytes", "Hits that wait for the control plane, in bytes", spool.bytes)?;
+        scrape.gauge("spool_max_bytes", "Bytes the spool may take", spool.max_bytes)?;
+        let help = "1 after the disk failed to make hits durable";
+        scrape.gauge("spool_poisoned", help, u64::from(spool.poisoned))?;
+        scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;
+        let next = by_lane(spool.next.money, spool.next.traffic);
+        scrape.gauges("spool_next_ordinal", "The next ordinal of each lane", next)
+    }
+
+    fn scrape_forward(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let progress = self.parts.forward.progress();
+        let help = "1 while a session with the control plane is open";
+        scrape.gauge("connected", help, u64::from(progress.connected))?;
+        let help = "1 when another node took this identity over; nothing is sent any more";
+        scrape.gauge("fenced", help, u64::from(progress.fenced))?;
+        let (money, traffic) = (&progress.lanes.money, &progress.lanes.traffic);
+        let help = "The last ordinal the control plane acknowledged";
+        scrape.gauges("acked_ordinal", help, by_lane(money.acked, traffic.acked))?;
+        let help = "1 when a lane is not sent any more and an operator must look";
+        let halted = |lane: &crate::forward::LaneProgress| u64::from(lane.halted.is_some());
+        scrape.gauges("lane_halted", help, by_lane(halted(money), halted(traffic)))
+    }
+}
+
+fn by_lane(money: u64, traffic: u64) -> [([(&'static str, &'static str); 1], u64); 2] {
+    [([("lane", "money")], money), ([("lane", "traffic")], traffic)]
+}
