@@ -7,7 +7,6 @@ pub mod macros;
 pub mod params;
 pub mod preview;
 pub mod privacy;
-pub mod signature;
 pub mod template;
 
 use crate::enrich::Client;
