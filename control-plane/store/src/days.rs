@@ -47,7 +47,7 @@ pub(crate) async fn drop_days(
     table: DayTable,
     before: UnixMicros,
 ) -> Result<u64, StoreError> {
-    if !matches!(conn, Connection::PostgresTx(_)) {
+    if !matches!(conn, Connection::PostgresTx(..)) {
         return Ok(0);
     }
     query(WAIT_BRIEFLY).execute(conn).await?;
@@ -105,7 +105,7 @@ impl Days {
         tables: &[DayTable],
         times: impl IntoIterator<Item = UnixMicros>,
     ) -> Result<Vec<Day>, StoreError> {
-        if !matches!(conn, Connection::PostgresTx(_)) {
+        if !matches!(conn, Connection::PostgresTx(..)) {
             return Ok(Vec::new());
         }
         let mut made = Vec::new();

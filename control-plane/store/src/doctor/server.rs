@@ -147,7 +147,7 @@ async fn postgres(conn: &mut Connection) -> Result<Postgres, StoreError> {
 impl Store {
     pub async fn server(&self) -> Result<Server, StoreError> {
         let mut conn = self.read(Scope::Deployment).await?;
-        if matches!(conn, Connection::PostgresTx(_)) {
+        if matches!(conn, Connection::PostgresTx(..)) {
             return postgres(&mut conn).await.map(Server::Postgres);
         }
         let row = query(EMBEDDED).fetch_one(&mut conn).await?;
@@ -157,7 +157,7 @@ impl Store {
     /// What an embedded database finds wrong with its own file. Reads all of it.
     pub async fn damage(&self) -> Result<Vec<String>, StoreError> {
         let mut conn = self.read(Scope::Deployment).await?;
-        if matches!(conn, Connection::PostgresTx(_)) {
+        if matches!(conn, Connection::PostgresTx(..)) {
             return Ok(Vec::new());
         }
         let rows = query("PRAGMA quick_check(10)").fetch_all(&mut conn).await?;

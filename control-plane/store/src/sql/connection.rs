@@ -1,3 +1,4 @@
+use super::Sessions;
 use super::deadline::{STATEMENT, within};
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Sqlite, Transaction};
@@ -8,7 +9,7 @@ pub(crate) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
     SqliteTx(Transaction<'static, Sqlite>),
     /// On PostgreSQL there is always a transaction: it carries whose rows may be seen.
-    PostgresTx(Transaction<'static, Postgres>),
+    PostgresTx(Transaction<'static, Postgres>, Sessions),
 }
 
 impl Connection {
@@ -16,7 +17,7 @@ impl Connection {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::SqliteTx(transaction) => transaction.commit().await,
-            Self::PostgresTx(transaction) => within(STATEMENT, transaction.commit()).await,
+            Self::PostgresTx(transaction, _) => within(STATEMENT, transaction.commit()).await,
         }
     }
 }

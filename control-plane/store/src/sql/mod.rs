@@ -7,10 +7,12 @@ mod arg;
 mod connection;
 pub(crate) mod deadline;
 mod row;
+mod sessions;
 
 pub(crate) use arg::Arg;
 pub(crate) use connection::Connection;
 pub(crate) use row::{Readable, Row};
+pub(crate) use sessions::Sessions;
 
 use sqlx::{Postgres, Sqlite};
 
@@ -58,9 +60,11 @@ macro_rules! on {
         match $conn {
             Connection::Sqlite(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
             Connection::SqliteTx(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
-            Connection::PostgresTx(conn) => {
+            Connection::PostgresTx(conn, sessions) => {
                 let work = $query.for_postgres().$run(&mut **conn);
-                deadline::within(deadline::STATEMENT, work).await.map($common)
+                let done = deadline::within(deadline::STATEMENT, work).await;
+                sessions.look_at(&done);
+                done.map($common)
             }
         }
     };

@@ -193,6 +193,31 @@ async fn a_server_that_only_reads_is_said_so_and_used_again_when_it_writes() {
     recovers(async || store.set_fallback_url(world.tenant, None).await).await;
 }
 
+/// A session takes such a setting over when it begins, and keeps it.
+#[tokio::test]
+async fn sessions_from_a_time_when_the_database_only_read_are_not_used_for_ever() {
+    let Some((server, url)) = private(Options::default()) else { return };
+    let store = Store::open(&url).await.unwrap();
+    let world = World::create(&store, 1).await;
+    let superuser = |sql: &str| server.superuser_psql("postgres", sql).unwrap();
+    superuser("ALTER ROLE tributary SET default_transaction_read_only = on");
+    superuser("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tributary'");
+    // More at once than a pool has connections, so that each of them is one of those.
+    let write = async || {
+        let mut tries = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let store = store.clone();
+            tries.spawn(async move { store.set_fallback_url(world.tenant, None).await });
+        }
+        let refused = tries.join_all().await.into_iter().filter_map(Result::err);
+        refused.filter(|error| matches!(error, StoreError::CannotWrite(_))).count()
+    };
+    while write().await < 16 {}
+    superuser("ALTER ROLE tributary RESET default_transaction_read_only");
+    let all_go = async { while write().await > 0 {} };
+    tokio::time::timeout(DEADLINE, all_go).await.expect("sessions of before are given up");
+}
+
 #[tokio::test]
 async fn too_many_connections_are_a_matter_of_time() {
     let settings = [("max_connections", "12"), ("superuser_reserved_connections", "3")];

@@ -1,6 +1,7 @@
 //! For who only looks at the database, and for who wants to know why there is no way into it.
 
 use super::{CONNECTIONS, Pools, options};
+use crate::sql::Sessions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::time::Duration;
@@ -12,7 +13,7 @@ pub(in super::super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
     let options = options(url)?.options([("statement_timeout", "0")]);
     try_once(&options).await?;
     let readers = PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options.clone());
-    Ok(Pools { writers: readers.clone(), readers, options })
+    Ok(Pools { writers: readers.clone(), readers, options, sessions: Sessions::default() })
 }
 
 /// A pool tries until its time is over and does not say why.

@@ -7,11 +7,11 @@ pub(super) use look::look;
 use super::{Failure, Scope, failure};
 use crate::row::Id;
 use crate::signals::Signals;
-use crate::sql::Connection;
 use crate::sql::deadline::{BEGIN, within};
+use crate::sql::{Connection, Sessions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Postgres, Transaction};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub(crate) struct Pools {
     pub readers: PgPool,
     pub writers: PgPool,
     pub options: PgConnectOptions,
+    /// Of the writers.
+    pub sessions: Sessions,
 }
 
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
@@ -82,15 +84,27 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
         .idle_timeout(IDLE)
         .max_lifetime(LIFETIME)
         .test_before_acquire(false);
-    let writers = match base.clone().max_connections(CONNECTIONS).connect_with(options.clone()).await {
+    let sessions = Sessions::default();
+    let of_writers = base.clone().max_connections(CONNECTIONS).before_acquire({
+        let sessions = sessions.clone();
+        move |_, session| {
+            let current = sessions.is_current(session.age);
+            Box::pin(async move { Ok(current) })
+        }
+    });
+    let writers = match of_writers.connect_with(options.clone()).await {
         Ok(writers) => writers,
         Err(error) => return Err(look::why(&options, error).await),
     };
     let readers = base.max_connections(CONNECTIONS).connect_lazy_with(options.clone());
-    Ok(Pools { readers, writers, options })
+    Ok(Pools { readers, writers, options, sessions })
 }
 
-async fn begin(pool: &PgPool, scope: Scope, mode: &str) -> Result<Connection, sqlx::Error> {
+async fn begin(
+    pool: &PgPool,
+    scope: Scope,
+    mode: &str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let tenant = match scope {
         Scope::Tenant(tenant) => tenant.column(),
         Scope::Deployment => DEPLOYMENT,
@@ -100,11 +114,11 @@ async fn begin(pool: &PgPool, scope: Scope, mode: &str) -> Result<Connection, sq
     within(BEGIN, begin_on_any(pool, text)).await
 }
 
-async fn begin_on_any(pool: &PgPool, text: String) -> Result<Connection, sqlx::Error> {
+async fn begin_on_any(pool: &PgPool, text: String) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut stale = 0;
     loop {
         match pool.begin_with(AssertSqlSafe(text.clone())).await {
-            Ok(transaction) => return Ok(Connection::PostgresTx(transaction)),
+            Ok(transaction) => return Ok(transaction),
             // Lost while it lay in the pool. Nothing has begun, so another one is as good.
             Err(error) if stale < CONNECTIONS && is_lost(&error) => stale += 1,
             Err(error) => return Err(error),
@@ -124,12 +138,14 @@ fn is_lost(error: &sqlx::Error) -> bool {
 impl Pools {
     /// Several statements in it see one state.
     pub async fn read(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        begin(&self.readers, scope, "ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        let transaction = begin(&self.readers, scope, "ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(Connection::PostgresTx(transaction, self.sessions.clone()))
     }
 
     /// Who reads in order to write locks what it has read.
     pub async fn write(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await
+        let transaction = begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await?;
+        Ok(Connection::PostgresTx(transaction, self.sessions.clone()))
     }
 
     pub async fn encoding(&self) -> Result<String, sqlx::Error> {
