@@ -21,13 +21,19 @@ pub fn install(candidate: &Path, to: &Path, about: &About) -> io::Result<()> {
         }
     }
     // What is said of the file first: until it is there, its size tells that it is another file's.
-    let beside = About::path_for(to);
+    describe(to, about)?;
+    fs::rename(candidate, to)?;
+    sync_directory_of(to)
+}
+
+/// Writes down where a file came from.
+pub fn describe(database: &Path, about: &About) -> io::Result<()> {
+    let beside = About::path_for(database);
     let draft = with_more(&beside, ".new");
     fs::write(&draft, serde_json::to_vec_pretty(about)?)?;
     File::open(&draft)?.sync_all()?;
     fs::rename(&draft, &beside)?;
-    fs::rename(candidate, to)?;
-    sync_directory_of(to)
+    sync_directory_of(database)
 }
 
 /// The previous file takes the place of the one in use, which becomes the previous one.

@@ -8,6 +8,7 @@ sign-out = Sign out
 tenants = Tenants
 no-tenant = There is no tenant yet. Create one with POST /v1/tenants and an operator's key.
 hint-api = Everything here is in the API, too:
+geo-credits = Countries by:
 
 health-ok = All parts work
 health-degraded = Works, but somebody should look

@@ -8,6 +8,7 @@ sign-out = 退出登录
 tenants = 租户
 no-tenant = 还没有租户。请用运营者密钥调用 POST /v1/tenants 创建。
 hint-api = 这里的一切也都在 API 中：
+geo-credits = 国家/地区数据来源：
 
 health-ok = 各部分运行正常
 health-degraded = 可用，但需要有人查看

@@ -22,6 +22,15 @@ pub struct Config {
     pub keep_journal_days: Option<u32>,
     /// Days of the hourly roll-ups that are kept; `None` = all of them, for ever.
     pub keep_rollup_days: Option<u32>,
+    /// What publishers of the edges' geo databases want to be said where countries are shown.
+    pub geo_credits: Vec<GeoCredit>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeoCredit {
+    pub text: String,
+    pub url: String,
 }
 
 impl Default for Config {
@@ -34,6 +43,7 @@ impl Default for Config {
             grpc_public_url: None,
             keep_journal_days: None,
             keep_rollup_days: None,
+            geo_credits: Vec::new(),
         }
     }
 }

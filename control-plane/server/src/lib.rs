@@ -16,7 +16,7 @@ mod start;
 pub mod supervise;
 
 pub use app::App;
-pub use config::Config;
+pub use config::{Config, GeoCredit};
 pub use control_plane_store::DatabaseUrl;
 pub use error::AppError;
 pub use start::{ControlPlane, StartError, start};

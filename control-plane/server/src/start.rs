@@ -122,6 +122,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         stop: stop.clone(),
         reconciling: job::Job::default(),
         verifying: job::Job::default(),
+        geo_credits: config.geo_credits,
         logins: keys::Logins::default(),
         node,
     });

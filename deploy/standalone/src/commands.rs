@@ -2,6 +2,7 @@
 
 use crate::database::UrlParser;
 use crate::error::{BoxError, Failure};
+use crate::geo;
 use crate::output::{self, Format};
 use crate::signal::Stop;
 use clap::{Args, Subcommand};
@@ -46,7 +47,8 @@ pub struct EdgeOptions {
     /// Peers whose X-Forwarded-For is believed; may be repeated.
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<String>,
-    /// MaxMind-format country database (.mmdb); without one the country is unknown.
+    /// MaxMind-format country or city database (.mmdb); without one, what `tributary geo` has put into the data
+    /// directory, and without that the country is unknown.
     #[arg(long, value_name = "FILE")]
     geo_database: Option<PathBuf>,
     /// `json` prints one object on one line of stdout when ready.
@@ -153,12 +155,13 @@ async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
     let stop = Stop::listen()?;
     let admin_port = if options.listen.port() == 0 { 0 } else { 7302 };
     let admin_listen = options.admin_listen.unwrap_or((Ipv4Addr::LOCALHOST, admin_port).into());
+    let geo_database = options.geo_database.or_else(|| geo::files_in(&options.data_dir).places);
     let edge = edge::start(edge::Config {
         data_dir: options.data_dir,
         listen: options.listen,
         admin_listen: Some(admin_listen),
         trusted_proxies: trusted?,
-        geo_database: options.geo_database,
+        geo_database,
         control_plane_url: options.control_plane_url,
         ..edge::Config::default()
     })
@@ -185,7 +188,10 @@ fn check_is_a_control_planes(dir: &Path) -> Result<(), Failure> {
 pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
     let ControlPlane::Run(options) = command;
     check_is_a_control_planes(&options.data_dir)?;
+    // Edges alone look countries up; a copy of their database here says whose it is.
+    let geo_credits = geo::credits(geo::files_in(&options.data_dir).places.as_deref());
     let config = control_plane_server::Config {
+        geo_credits,
         data_dir: options.data_dir,
         database: options.database,
         api_listen: options.listen,

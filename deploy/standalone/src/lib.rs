@@ -6,6 +6,7 @@ pub mod database;
 pub mod demo;
 pub mod doctor;
 pub mod error;
+pub mod geo;
 pub mod http_client;
 pub mod local;
 pub mod logging;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tributary::{commands, ctl, doctor, up};
+use tributary::{commands, ctl, doctor, geo, up};
 
 #[derive(Parser)]
 #[command(name = "tributary", version, about = "Affiliate tracking: edge and control plane in one binary")]
@@ -24,6 +24,9 @@ enum Command {
     /// Back up and restore a control plane.
     #[command(subcommand)]
     Ctl(ctl::Ctl),
+    /// Fetch, check and exchange the database that tells which country an address is in.
+    #[command(subcommand)]
+    Geo(geo::Geo),
     /// Say what is wrong with an installation, and how to put it right. Exit code 0 = all well, 1 = something is
     /// wrong, 2 = only warnings.
     Doctor(doctor::Options),
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         match cli.command {
             // A finding is not an error: it has an exit code of its own.
             Command::Doctor(options) => return doctor::run(options).await,
+            Command::Geo(command) => return geo::run(command).await,
             Command::Up(options) => up::run(options).await,
             Command::Edge(command) => commands::edge(command).await,
             Command::ControlPlane(command) => commands::control_plane(command).await,
@@ -58,7 +62,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", tributary::error::chain(error.as_ref()));
-            ExitCode::from(ctl::exit_code(error.as_ref()))
+            let code = geo::exit_code(error.as_ref()).unwrap_or_else(|| ctl::exit_code(error.as_ref()));
+            ExitCode::from(code)
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{BoxError, Failure};
 use crate::http_client::{HttpClient, request};
 use crate::local::{LocalState, lock_directory};
 use crate::output::{self, Format, Ready};
-use crate::{seed, signal};
+use crate::{geo, seed, signal};
 use control_plane_server::{ControlPlane, DatabaseUrl, app};
 use edge::EdgeHandle;
 use http::Method;
@@ -39,7 +39,8 @@ pub struct Options {
     /// `json` prints one object on one line of stdout when ready.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
-    /// MaxMind-format country database (.mmdb); without one the country is unknown.
+    /// MaxMind-format country or city database (.mmdb); without one, what `tributary geo` has put into the data
+    /// directory, and without that the country is unknown.
     #[arg(long, value_name = "FILE")]
     pub geo_database: Option<PathBuf>,
 }
@@ -47,6 +48,10 @@ pub struct Options {
 impl Options {
     fn with_demo(&self) -> bool {
         !self.no_demo
+    }
+
+    fn geo_database(&self) -> Option<PathBuf> {
+        self.geo_database.clone().or_else(|| geo::files_in(&self.data_dir).places)
     }
 }
 
@@ -192,6 +197,7 @@ fn control_plane_config(options: &Options, addresses: &Addresses) -> control_pla
         grpc_listen: addresses.grpc,
         keep_journal_days: options.keep.keep_journal_days,
         keep_rollup_days: options.keep.keep_rollup_days,
+        geo_credits: geo::credits(options.geo_database().as_deref()),
         ..control_plane_server::Config::default()
     }
 }
@@ -211,7 +217,7 @@ fn edge_config(
             "127.0.0.0/8".parse().unwrap_or_default(),
             "::1/128".parse().unwrap_or_default(),
         ],
-        geo_database: options.geo_database.clone(),
+        geo_database: options.geo_database(),
         control_plane_url: Some(control_plane.app().grpc_url.clone()),
         ..edge::Config::default()
     }

@@ -44,6 +44,8 @@ pub struct App {
     pub stop: Stop,
     pub reconciling: job::Job<restore::Reconciliation>,
     pub verifying: job::Job<verify::Verification>,
+    /// Shown at the foot of pages with countries on them.
+    pub geo_credits: Vec<crate::config::GeoCredit>,
     pub(crate) logins: keys::Logins,
     /// Names this process in leases.
     pub(crate) node: String,

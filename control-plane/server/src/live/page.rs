@@ -1,6 +1,7 @@
 //! What the templates show: texts that are ready, in the reader's language. The templates escape them.
 
 use super::language::Words;
+use crate::config::GeoCredit;
 use askama::Template;
 
 #[derive(Template)]
@@ -22,6 +23,7 @@ pub struct LivePage {
     pub tabs: Vec<Anchor>,
     pub tenant: Option<TenantPart>,
     pub edges: Vec<EdgeRow>,
+    pub geo_credits: Vec<GeoCredit>,
 }
 
 pub struct Pill {

@@ -65,6 +65,7 @@ pub async fn build(app: &App, words: Words, asked: &Asked) -> Result<LivePage, A
         tabs: tabs(&tenants, &address),
         tenant,
         edges: edges(app, words).await?,
+        geo_credits: app.geo_credits.clone(),
     })
 }
 

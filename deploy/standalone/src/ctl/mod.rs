@@ -1,7 +1,7 @@
 //! `tributary ctl`: what an operator does beside a running system.
 
 mod backup;
-mod files;
+pub(crate) mod files;
 mod manifest;
 mod place;
 mod restore;
@@ -106,7 +106,7 @@ pub async fn run(command: Ctl) -> Result<(), BoxError> {
 }
 
 /// One JSON object on one line, or `name  value` lines.
-fn print(format: Format, answer: &impl serde::Serialize) -> Result<(), BoxError> {
+pub(crate) fn print(format: Format, answer: &impl serde::Serialize) -> Result<(), BoxError> {
     use std::io::Write as _;
     let answer = serde_json::to_value(answer)?;
     let mut out = std::io::stdout().lock();

@@ -8,6 +8,7 @@ mod by_curl;
 mod crash;
 mod doctor;
 mod failover;
+mod geo;
 mod harness;
 mod main_job;
 mod outage;
