@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need beside Rust is there: a C compiler, curl, Chromium and its driver,
-# PostgreSQL's programs.
+# Makes sure that what the tests need beside Rust is there: a C compiler, curl, h2load, Chromium and its
+# driver, PostgreSQL's programs, and aioquic (HTTP/3 for Python) in .tools.
 # Installs Debian's packages for what is missing, and says so.
 set -euo pipefail
 
@@ -30,6 +30,8 @@ postgresql() {
 missing=()
 have cc || missing+=(build-essential)
 have curl || missing+=(curl)
+have h2load || missing+=(nghttp2-client)
+python3 -c "import venv, ensurepip" 2> /dev/null || missing+=(python3-venv)
 browser > /dev/null || missing+=(chromium)
 driver > /dev/null || missing+=(chromium-driver)
 postgresql > /dev/null || missing+=(postgresql)
@@ -67,5 +69,16 @@ if ! postgresql > /dev/null; then
   echo "PostgreSQL's initdb is still not there: look at the output above." >&2
   exit 1
 fi
+
+# Pinned, since it judges us: a new release is tried on purpose.
+aioquic=1.7.2
+tools=$(cd "$(dirname "$0")/.." && pwd)/.tools/aioquic
+installed() { "$tools/bin/python" -c 'import importlib.metadata as m; print(m.version("aioquic"))' 2> /dev/null; }
+if [ "$(installed)" != "$aioquic" ]; then
+  echo "installing aioquic $aioquic into .tools ..."
+  python3 -m venv --clear "$tools"
+  "$tools/bin/pip" install -q --disable-pip-version-check "aioquic==$aioquic"
+fi
+echo "HTTP/3 tests: aioquic $(installed)"
 echo "browser test: $(browser), $(driver)"
 echo "database tests: $(postgresql)"

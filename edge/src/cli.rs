@@ -44,15 +44,22 @@ pub fn enroll(config: &Config, bundle: Option<String>, file: Option<&Path>) -> R
     Ok(())
 }
 
-/// Runs until SIGTERM or Ctrl-C, then drains.
-pub fn run(config: Config) -> Result<(), Failure> {
+/// Runs until SIGTERM or Ctrl-C, then drains; or until another process takes over.
+pub fn run(config: Config, takeover: bool) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let stop = stop_signal()?;
-        let node = crate::start(config).await?;
-        tracing::info!(address = %node.http_addr(), "answering hits");
-        stop.await;
-        tracing::info!("stopping: finishing replies and writing down what is left");
-        node.shutdown().await;
+        let node = if takeover { crate::take_over(config).await? } else { crate::start(config).await? };
+        let (tls, admin) = (node.tls_addr(), node.admin_addr());
+        tracing::info!(address = %node.http_addr(), ?tls, ?admin, "answering hits");
+        let another = tokio::select! {
+            () = stop => false,
+            () = node.taken_over() => true,
+        };
+        tracing::info!(another, "stopping: finishing replies and writing down what is left");
+        match another {
+            true => node.hand_over().await,
+            false => node.shutdown().await,
+        }
         Ok(())
     })
 }

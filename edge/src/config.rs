@@ -25,6 +25,8 @@ pub struct Config {
     /// 0 = one per core.
     pub workers: usize,
     pub max_connections: usize,
+    /// How long hits are still accepted after `/readyz` began to say that the node stops.
+    pub unready_secs: u64,
     /// Of one client address (IPv6: a /64).
     pub max_connections_per_ip: usize,
     pub trusted_proxies: Vec<IpNet>,
@@ -87,6 +89,7 @@ impl Default for Config {
             workers: 0,
             max_connections: 20_000,
             max_connections_per_ip: 512,
+            unready_secs: 0,
             trusted_proxies: Vec::new(),
             geo_database: None,
             control_plane_url: None,
@@ -281,6 +284,11 @@ const KEYS: &[Key] = &[
         name: "max_connections_per_ip",
         expected: "a whole number",
         set: |c, v| set(&mut c.max_connections_per_ip, number(v)),
+    },
+    Key {
+        name: "unready_secs",
+        expected: "a number of seconds",
+        set: |c, v| set(&mut c.unready_secs, number(v)),
     },
     Key {
         name: "trusted_proxies",

@@ -30,4 +30,4 @@ mod node;
 pub use causes::with_causes;
 pub use config::Config;
 pub use identity::{EnrollError, Identity, enroll, is_enrolled};
-pub use node::{EdgeHandle, Parts, StartError, start};
+pub use node::{EdgeHandle, Parts, StartError, start, take_over};

@@ -31,6 +31,9 @@ enum Command {
     },
     /// Answer hits until told to stop.
     Run {
+        /// Take the place of the process that runs on the same data directory, without a failed request.
+        #[arg(long)]
+        takeover: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -70,7 +73,9 @@ fn main() -> ExitCode {
             .load()
             .map_err(cli::boxed)
             .and_then(|config| cli::enroll(&config, bundle, bundle_file.as_deref())),
-        Command::Run { settings } => settings.load().map_err(cli::boxed).and_then(cli::run),
+        Command::Run { takeover, settings } => {
+            settings.load().map_err(cli::boxed).and_then(|config| cli::run(config, takeover))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

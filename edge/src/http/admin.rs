@@ -10,6 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const OPEN_METRICS: HeaderValue =
@@ -68,6 +69,9 @@ impl Shared {
     /// is none: the node is made for that.
     fn missing(&self) -> String {
         let mut lines = String::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            lines.push_str("this node stops\n");
+        }
         if self.parts.snapshot.load().is_none() {
             let error = self.parts.watch.progress().last_error.unwrap_or_default();
             let why = if error.is_empty() { "waiting for the control plane" } else { error.as_str() };
@@ -106,7 +110,9 @@ impl Shared {
             expiry,
         )?;
         let help = "New certificates that could not be used";
-        scrape.counter("certificate_refused", help, tls.certificates.refused())
+        scrape.counter("certificate_refused", help, tls.certificates.refused())?;
+        let http3 = self.http3.as_ref().is_some_and(|switch| switch.is_on());
+        scrape.gauge("http3_on", "1 while HTTP/3 is offered", u64::from(http3))
     }
 
     fn scrape_watch(&self, scrape: &mut Scrape<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The HTTP side of a node: one thread per core, each with a runtime and a listener of its own.
+//! The HTTP side of a node: one thread per core, each with a runtime and listeners of its own.
 
 mod activity;
 mod admin;
@@ -8,6 +8,7 @@ mod connection;
 mod conversion;
 mod http1;
 mod http2;
+mod http3;
 mod io;
 mod listen;
 mod prefixed;
@@ -18,6 +19,7 @@ mod sockets;
 mod tls;
 mod worker;
 
+pub use http3::Switch as Http3Switch;
 pub use io::Timeouts;
 pub use sockets::{Door, Listening};
 pub use tls::{CertificateFiles, TlsError};
@@ -36,6 +38,7 @@ use sockets::Sockets;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tls::Tls;
 use tokio::net::TcpListener;
@@ -71,8 +74,10 @@ pub struct Shared {
     timeouts: Timeouts,
     caps: Arc<Caps>,
     tls: Option<Tls>,
+    http3: Option<Arc<Http3Switch>>,
     proxy_protocol: [bool; 2],
     h2c: bool,
+    stopping: AtomicBool,
 }
 
 impl Shared {
@@ -87,8 +92,10 @@ impl Shared {
             timeouts,
             caps: Caps::new(config.max_connections, config.max_connections_per_ip),
             tls: Tls::new(&config.tls)?,
+            http3: None,
             proxy_protocol: [config.proxy_protocol, config.tls.proxy_protocol],
             h2c: config.h2c,
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -115,7 +122,16 @@ impl Shared {
         self.h2c || self.is_trusted(peer)
     }
 
-    fn advertise_http3(&self, _: &mut reply::Reply) {}
+    fn advertise_http3(&self, reply: &mut reply::Reply) {
+        if let Some(http3) = &self.http3 {
+            http3.advertise(reply);
+        }
+    }
+
+    /// What follows the switch on disk.
+    pub fn http3_switch(&self) -> Option<Arc<Http3Switch>> {
+        self.http3.clone()
+    }
 }
 
 /// Hits are worth more than their country: a database that cannot be read costs only that.
@@ -146,12 +162,28 @@ impl Server {
         &self.shared
     }
 
+    /// The listening sockets, for another process.
+    pub fn duplicate_sockets(&self) -> std::io::Result<Vec<Listening>> {
+        self.sockets.duplicates()
+    }
+
+    /// From now on `/readyz` says that this node stops; hits are still answered.
+    pub fn announce_stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Stops accepting, finishes the replies under way, and returns.
     pub async fn shutdown(self) {
         self.end(Stop::Close).await;
     }
 
+    /// The same when another process has the sockets: whoever is queued at them is for that one.
+    pub async fn hand_over(self) {
+        self.end(Stop::HandedOver).await;
+    }
+
     async fn end(self, how: Stop) {
+        self.announce_stop();
         let Self { sockets, stop, threads, .. } = self;
         // Now the workers hold the only ones, and see to who is queued at them.
         drop(sockets);
@@ -166,10 +198,6 @@ impl Server {
     }
 }
 
-pub async fn serve(config: &Config, parts: Parts) -> Result<Server, ServeError> {
-    serve_with(config, parts, Timeouts::default(), Vec::new())
-}
-
 /// `inherited` are sockets that a process before this one listened on.
 pub fn serve_with(
     config: &Config,
@@ -177,22 +205,41 @@ pub fn serve_with(
     timeouts: Timeouts,
     inherited: Vec<Listening>,
 ) -> Result<Server, ServeError> {
-    let shared = Arc::new(Shared::new(config, parts, timeouts)?);
+    let mut shared = Shared::new(config, parts, timeouts)?;
     let sockets = Sockets::open(config, inherited)?;
+    let mut quic = open_quic(config, &sockets, &mut shared)?;
+    let shared = Arc::new(shared);
     let workers = config.worker_count();
     let (stop, stopping) = watch::channel(Stop::Not);
     let mut server = Server { sockets, shared: Arc::clone(&shared), stop, threads: Vec::new() };
     for index in 0..workers {
         let listeners = server.sockets.share(index, workers).map_err(ServeError::Threads)?;
-        let thread = start_worker(index, listeners, Arc::clone(&shared), stopping.clone());
+        let thread = start_worker(index, listeners, quic.take(), Arc::clone(&shared), stopping.clone());
         server.threads.push(thread.map_err(ServeError::Threads)?);
     }
     Ok(server)
 }
 
+/// The socket of HTTP/3 and how it greets, when it is wanted.
+type Quic = (std::net::UdpSocket, quinn::ServerConfig);
+
+fn open_quic(config: &Config, sockets: &Sockets, shared: &mut Shared) -> Result<Option<Quic>, ServeError> {
+    let (Some(tls), Some(addr)) = (&shared.tls, sockets.addr(Door::Tls)) else { return Ok(None) };
+    if !config.tls.http3 {
+        return Ok(None);
+    }
+    let greeting = http3::server_config(tls, shared.timeouts.idle)?;
+    let port = if config.tls.public_port == 0 { addr.port() } else { config.tls.public_port };
+    shared.http3 = Some(Arc::new(Http3Switch::new(port, &config.data_dir)));
+    let socket = sockets::bind_quic(addr).map_err(|source| ServeError::Bind { addr, source })?;
+    Ok(Some((socket, greeting)))
+}
+
+/// `quic` is for one of them.
 fn start_worker(
     index: usize,
     listeners: Vec<Listening>,
+    quic: Option<Quic>,
     shared: Arc<Shared>,
     stop: Stopping,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -205,11 +252,14 @@ fn start_worker(
     std::thread::Builder::new().name(format!("edge-http-{index}")).spawn(move || {
         let worker = Rc::new(Worker::new(shared, index));
         LocalSet::new().block_on(&runtime, async move {
-            let running: Vec<_> = listeners
+            let mut running: Vec<_> = listeners
                 .into_iter()
                 .map(|(door, socket)| listen::run(socket, door, Rc::clone(&worker), stop.clone()))
                 .map(tokio::task::spawn_local)
                 .collect();
+            running.extend(quic.map(|(socket, greeting)| {
+                tokio::task::spawn_local(http3::run(socket, greeting, Rc::clone(&worker), stop.clone()))
+            }));
             for listener in running {
                 if let Err(error) = listener.await {
                     tracing::error!(%error, "a listener ended badly");

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 const BACKLOG: i32 = 4096;
+const UDP_BUFFER: usize = 4 << 20;
 
 /// What comes in through a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +74,11 @@ impl Sockets {
         self.of(door).next()?.local_addr().ok()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Listening> {
-        self.0.iter()
+    /// All of them once more, for another process.
+    pub fn duplicates(&self) -> io::Result<Vec<Listening>> {
+        let duplicate =
+            |held: &Listening| Ok(Listening { door: held.door, socket: held.socket.try_clone()? });
+        self.0.iter().map(duplicate).collect()
     }
 
     fn of(&self, door: Door) -> impl Iterator<Item = &TcpListener> {
@@ -92,19 +96,18 @@ impl Sockets {
         }
         Ok(share)
     }
+}
 
-    /// The UDP port of the same number as that of TLS.
-    pub fn open_quic(&self) -> Result<Option<UdpSocket>, ServeError> {
-        let Some(addr) = self.addr(Door::Tls) else { return Ok(None) };
-        let failed = |source| ServeError::Bind { addr, source };
-        let socket =
-            Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
-        let bound = for_everybody(&socket, addr)
-            .and_then(|()| socket.set_nonblocking(true))
-            .and_then(|()| socket.bind(&addr.into()));
-        bound.map_err(failed)?;
-        Ok(Some(socket.into()))
-    }
+/// For QUIC, beside a TCP socket of the same number.
+pub fn bind_quic(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    // As much as the system allows; all connections share it.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER);
+    let _ = socket.set_send_buffer_size(UDP_BUFFER);
+    for_everybody(&socket, addr)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
 }
 
 /// Port 0 stands for any.

@@ -3,10 +3,11 @@
 
 use crate::forward::{Phase, Sender};
 use crate::geo_file::GeoFile;
-use crate::http::CertificateFiles;
+use crate::http::{CertificateFiles, Http3Switch};
 use crate::identity::Renewer;
 use crate::snapshot::Watcher;
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -21,6 +22,7 @@ pub(super) struct Others {
     pub renewer: Renewer,
     pub geo: Option<GeoFile>,
     pub certificates: Option<CertificateFiles>,
+    pub http3: Option<Arc<Http3Switch>>,
 }
 
 pub(super) struct ControlThread {
@@ -37,10 +39,11 @@ impl ControlThread {
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
                 let sender = tokio::spawn(sender.run());
-                let Others { watcher, renewer, geo, certificates } = others;
+                let Others { watcher, renewer, geo, certificates, http3 } = others;
                 let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
                 others.extend(geo.map(|geo| tokio::spawn(geo.run())));
                 others.extend(certificates.map(|files| tokio::spawn(files.run())));
+                others.extend(http3.map(|switch| tokio::spawn(switch.follow())));
                 if sender.await.is_err() {
                     tracing::error!("the sending task has panicked; restart the node to send again");
                 }

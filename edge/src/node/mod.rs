@@ -1,25 +1,31 @@
 //! Puts the parts of a node together and takes them down in order.
 
 mod control;
+mod hand_over;
 mod storage;
 
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
 use crate::geo_file::{self, GeoFile};
-use crate::http::{self, Door, ServeError};
+use crate::http::{self, Door, Listening, ServeError, Timeouts};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
 use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchStatus, Watcher};
 use crate::spool::{OpenError, Spool, SpoolHandle};
 use crate::state::{State, StateError};
 use arc_swap::ArcSwapOption;
 use control::{ControlThread, Others};
+use hand_over::Offer;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// Longer than any process takes to leave that hands over.
+const LEAVING: Duration = Duration::from_secs(30);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// What the HTTP side gets to see of the node.
 #[derive(Clone)]
@@ -51,6 +57,8 @@ pub enum StartError {
         "the spool of this edge is gone, and a new one could not be asked for: the control plane must be reachable"
     )]
     NewEpoch(#[source] storage::EpochError),
+    #[error("the sockets of the process before this one could not be taken over")]
+    TakeOver(#[source] std::io::Error),
     #[error("the node cannot answer hits")]
     Serve(#[from] ServeError),
 }
@@ -59,6 +67,8 @@ pub enum StartError {
 /// answered is lost, but the next start has to recover.
 pub struct EdgeHandle {
     listen: SocketAddr,
+    unready: Duration,
+    offer: Option<Offer>,
     // Declared in the order in which they must be dropped.
     server: http::Server,
     control: ControlThread,
@@ -70,11 +80,26 @@ pub struct EdgeHandle {
 
 /// Starts from what is on disk; the control plane need not be up.
 pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
+    let lock = lock(&config.data_dir)?;
+    begin(config, lock, Vec::new()).await
+}
+
+/// Starts in the place of a process that runs on the same data directory, without a failed request: its
+/// sockets come over, it finishes and leaves, and whoever connects meanwhile waits. Where none runs, this
+/// is [`start`].
+pub async fn take_over(config: Config) -> Result<EdgeHandle, StartError> {
+    // Whatever can be wrong with this start is better seen while the other process still runs.
+    Identity::load(&config.data_dir)?;
+    let inherited = hand_over::take(&config.data_dir).await.map_err(StartError::TakeOver)?;
+    let lock = lock_when_free(&config.data_dir).await?;
+    begin(config, lock, inherited).await
+}
+
+async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<EdgeHandle, StartError> {
     let mut identity = Identity::load(&config.data_dir)?;
     if let Some(url) = &config.control_plane_url {
         identity.control_url.clone_from(url);
     }
-    let lock = lock(&config.data_dir)?;
     let disk: SharedDisk = Arc::new(RealDisk);
     let link = Arc::new(ControlLink::new(identity.clone(), identity.load_tls()?));
     let state = State::open(&config.data_dir)?;
@@ -95,7 +120,7 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
     };
     // Looked at before it is read: a change in between is then seen as one.
     let geo_stamp = config.geo_database.as_deref().and_then(geo_file::stamp);
-    let server = http::serve(&config, parts.clone()).await?;
+    let server = http::serve_with(&config, parts.clone(), Timeouts::default(), inherited)?;
     let (phase, phases) = watch::channel(Phase::Running);
     let (changed, ready) = watch::channel(version);
     let sender = Sender::new(SenderParts {
@@ -113,11 +138,24 @@ pub async fn start(config: Config) -> Result<EdgeHandle, StartError> {
     let geo = config.geo_database.clone();
     let geo = geo.map(|path| GeoFile::new(path, geo_stamp, Arc::clone(&server.shared().geo)));
     let certificates = server.shared().certificate_files(&config.tls);
-    let others = Others { watcher, renewer: Renewer { link }, geo, certificates };
+    let http3 = server.shared().http3_switch();
+    let others = Others { watcher, renewer: Renewer { link }, geo, certificates, http3 };
     let control =
         ControlThread::start(phase, sender, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
-    Ok(EdgeHandle { listen: config.listen, server, control, parts, ready, spool, _lock: lock })
+    let offer = Offer::open(&config.data_dir);
+    let unready = Duration::from_secs(config.unready_secs);
+    Ok(EdgeHandle {
+        listen: config.listen,
+        unready,
+        offer,
+        server,
+        control,
+        parts,
+        ready,
+        spool,
+        _lock: lock,
+    })
 }
 
 impl EdgeHandle {
@@ -151,17 +189,55 @@ impl EdgeHandle {
         let _ = self.ready.clone().wait_for(|version| *version > 0).await;
     }
 
+    /// Resolves when another process has the listening sockets and waits for [`EdgeHandle::hand_over`].
+    pub async fn taken_over(&self) {
+        match &self.offer {
+            Some(offer) => offer.taken(&self.server).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Leaves quickly: new clients wait for the other process. What is unsent is for that one, too.
+    pub async fn hand_over(self) {
+        let Self { server, control, parts, spool, _lock, .. } = self;
+        server.hand_over().await;
+        let stopped = tokio::task::spawn_blocking(move || drop(control));
+        if stopped.await.is_err() {
+            tracing::error!("the control thread could not be stopped in order");
+        }
+        Self::close(parts, spool).await;
+    }
+
     /// Drains: no hit that was answered is lost, and what can be sent in a few seconds is.
     pub async fn shutdown(self) {
-        let Self { server, control, parts, spool, _lock, .. } = self;
+        let Self { server, control, parts, spool, unready, _lock, .. } = self;
+        server.announce_stop();
+        tokio::time::sleep(unready).await;
         server.shutdown().await;
         control.drain().await;
+        Self::close(parts, spool).await;
+    }
+
+    async fn close(parts: Parts, spool: Spool) {
         let closed = tokio::task::spawn_blocking(move || {
             spool.close();
             parts.state.flush();
         });
         if closed.await.is_err() {
             tracing::error!("the spool could not be closed in order; the next start recovers it");
+        }
+    }
+}
+
+/// The process before this one leaves within its time limits.
+async fn lock_when_free(data_dir: &Path) -> Result<File, StartError> {
+    let started = tokio::time::Instant::now();
+    loop {
+        match lock(data_dir) {
+            Err(StartError::InUse { .. }) if started.elapsed() < LEAVING => {
+                tokio::time::sleep(LOCK_POLL).await
+            }
+            locked => return locked,
         }
     }
 }

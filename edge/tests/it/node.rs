@@ -32,6 +32,7 @@ impl World {
         Config {
             data_dir: self.dir.path().to_path_buf(),
             listen: ([127, 0, 0, 1], 0).into(),
+            admin_listen: None,
             workers: 1,
             ..Config::default()
         }

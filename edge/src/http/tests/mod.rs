@@ -2,6 +2,7 @@
 
 mod clicks;
 mod conversions;
+mod foreign;
 mod hostile;
 mod limits;
 mod multiplexed;
