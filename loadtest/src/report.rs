@@ -25,12 +25,18 @@ pub fn json(plan: &Plan, outcome: &Outcome) -> Value {
         "url": plan.url.to_string(),
         "rate": rate,
         "planned": planned,
+        "transport": plan.transport.to_string(),
         "connections": plan.connections,
+        "streams": plan.streams,
+        "connections_made": outcome.connections.made,
+        "connections_resumed": outcome.connections.resumed,
+        "own_share": outcome.own_share(),
         "answers_per_second": outcome.rate(),
         "answered": outcome.answered(),
         "elapsed_us": u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
         "latency_us": quantiles(&outcome.latency),
         "delay_us": quantiles(&outcome.delay),
+        "lag_us": quantiles(&outcome.lag),
         "statuses": outcome.statuses.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect::<serde_json::Map<_, _>>(),
         "errors": outcome.errors,
     })
@@ -42,8 +48,9 @@ pub fn table(plan: &Plan, outcome: &Outcome) -> String {
         Load::Peak { .. } => "as fast as it goes".to_owned(),
     };
     let mut text = format!(
-        "{}\n{load} over {} connections, {} answered in {:.1} s ({:.0}/s)\n\n{:<28}",
+        "{} ({})\n{load} over {} connections, {} answered in {:.1} s ({:.0}/s)\n\n{:<28}",
         plan.url,
+        plan.transport,
         plan.connections,
         outcome.answered(),
         outcome.elapsed.as_secs_f64(),
@@ -54,16 +61,21 @@ pub fn table(plan: &Plan, outcome: &Outcome) -> String {
         text += &format!("{name:>10}");
     }
     text += &format!("{:>10}\n", "max");
-    for (name, histogram) in
-        [("latency (due to answered)", &outcome.latency), ("delay (due to sent)", &outcome.delay)]
-    {
+    let histograms = [
+        ("latency (due to answered)", &outcome.latency),
+        ("delay (due to sent)", &outcome.delay),
+        ("of it the generator's own", &outcome.lag),
+    ];
+    for (name, histogram) in histograms {
         text += &format!("{name:<28}");
         for (_, quantile) in QUANTILES {
             text += &format!("{:>10}", histogram.value_at_quantile(quantile));
         }
         text += &format!("{:>10}\n", histogram.max());
     }
-    text.push('\n');
+    let connections = outcome.connections;
+    text += &format!("\ngenerator: {:.0} % of a core\n", outcome.own_share());
+    text += &format!("connections answered on: {}, {} resumed\n\n", connections.made, connections.resumed);
     for (status, count) in &outcome.statuses {
         text += &format!("status {status:<21}{count:>10}\n");
     }

@@ -1,17 +1,28 @@
-//! What is to be sent, and what came of it.
+//! What is to be sent, and how.
 
+mod client;
 mod engine;
+mod multiplex;
+mod outcome;
+mod sender;
+mod tls;
+mod transport;
+mod wire;
 
+pub use outcome::{Connections, Outcome};
+pub use tls::TlsError;
+pub use transport::Transport;
+
+use crate::answer::Expect;
+use crate::compare::cpu;
+use crate::requests::Crowd;
 use crate::schedule::Schedule;
 use engine::Engine;
-use hdrhistogram::Histogram;
 use http::Uri;
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// Latencies above one minute count as one minute.
-const MAX_LATENCY_US: u64 = 60_000_000;
+use tls::Tls;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Load {
@@ -23,14 +34,19 @@ pub enum Load {
 
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// `http://host:port/path`; `{n}` in it becomes another number for each request.
+    /// `http://host:port/path` or `https://...`; `{n}` in it becomes another number for each request.
     pub url: Uri,
+    pub transport: Transport,
     pub load: Load,
-    /// Each carries one request at a time; what is due while all are busy waits, and its wait counts.
+    /// What is due while all are busy waits, and its wait counts.
     pub connections: u32,
+    /// Requests at once on each connection; of HTTP/1.1 it is always one.
+    pub streams: u32,
     pub timeout: Duration,
-    /// Each request claims another client address in `X-Forwarded-For`.
-    pub forwarded: bool,
+    pub crowd: Crowd,
+    pub expect: Expect,
+    /// Certificates in PEM of which one must have signed the server's, or be it.
+    pub ca: Option<PathBuf>,
 }
 
 impl Plan {
@@ -46,83 +62,66 @@ impl Plan {
             Load::Open(schedule) => schedule.total() == 0,
             Load::Peak { seconds } => seconds == 0,
         };
-        nothing || self.connections == 0
+        nothing || self.connections == 0 || self.streams == 0
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("`{0}` is not an http:// address with a host; TLS is not measured here")]
+    #[error("`{0}` is not an http:// or https:// address with a host")]
     Url(Uri),
+    #[error("`{transport}` needs an https:// address, not `{url}`")]
+    Plain { transport: Transport, url: Uri },
     #[error("the host of `{url}` was not found")]
     Host {
         url: Uri,
         #[source]
         source: std::io::Error,
     },
-    #[error("rate, seconds and connections must be at least 1")]
+    #[error("rate, seconds, connections and streams must be at least 1")]
     Nothing,
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
     #[error("cannot make a histogram")]
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("cannot wait for sockets")]
     Poll(#[source] std::io::Error),
 }
 
-/// Times in microseconds.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// From due to the last byte of the answer, of answered requests.
-    pub latency: Histogram<u64>,
-    /// From due to sent: what of the latency is waiting for a free connection or for this generator.
-    pub delay: Histogram<u64>,
-    pub statuses: BTreeMap<u16, u64>,
-    /// By kind: `connect`, `closed` (by the server, before the answer), `garbled`, `timeout`, `unsent` (still
-    /// waiting when the run was over), `refused` (answered, with an `X-Tributary-Reason`).
-    pub errors: BTreeMap<&'static str, u64>,
-    pub elapsed: Duration,
-}
-
-impl Outcome {
-    fn new() -> Result<Self, LoadError> {
-        let latency = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)?;
-        let delay = latency.clone();
-        let (statuses, errors) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { latency, delay, statuses, errors, elapsed: Duration::ZERO })
-    }
-
-    fn failed(&mut self, kind: &'static str, times: u64) {
-        if times > 0 {
-            *self.errors.entry(kind).or_default() += times;
-        }
-    }
-
-    pub fn answered(&self) -> u64 {
-        self.statuses.values().sum()
-    }
-
-    /// Answers a second.
-    pub fn rate(&self) -> f64 {
-        self.answered() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-}
-
 /// One thread, which spins while requests are due within the millisecond: give it a core of its own.
 pub fn run(plan: &Plan) -> Result<Outcome, LoadError> {
-    let address = resolve(&plan.url)?;
+    let (address, tls) = target(plan)?;
     if plan.is_empty() {
         return Err(LoadError::Nothing);
     }
-    Engine::new(plan, address)?.run()
+    // Only Linux tells; elsewhere everything else is measured all the same.
+    let cpu = || cpu::precise(std::process::id()).ok();
+    let before = cpu();
+    let mut outcome = match plan.transport.is_multiplexed() {
+        true => multiplex::run(plan, address, tls)?,
+        false => Engine::new(plan, address, tls)?.run()?,
+    };
+    let taken = before.zip(cpu()).map(|(before, after)| (after - before).max(0.0));
+    outcome.cpu = taken.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Ok(outcome)
 }
 
-fn resolve(url: &Uri) -> Result<SocketAddr, LoadError> {
-    let (Some("http"), Some(host)) = (url.scheme_str(), url.host()) else {
-        return Err(LoadError::Url(url.clone()));
+/// Where to, and what TLS needs if the address asks for it.
+fn target(plan: &Plan) -> Result<(SocketAddr, Option<Tls>), LoadError> {
+    let url = &plan.url;
+    let no_url = || LoadError::Url(url.clone());
+    let host = url.host().ok_or_else(no_url)?.trim_matches(['[', ']']);
+    let (port, tls) = match url.scheme_str() {
+        Some("http") if plan.transport.needs_tls() => {
+            return Err(LoadError::Plain { transport: plan.transport, url: url.clone() });
+        }
+        Some("http") => (80, None),
+        Some("https") => (443, Some(Tls::new(host, plan.ca.as_deref(), plan.transport)?)),
+        _ => return Err(no_url()),
     };
-    let host = host.trim_matches(['[', ']']);
-    let found = (host, url.port_u16().unwrap_or(80)).to_socket_addrs();
+    let found = (host, url.port_u16().unwrap_or(port)).to_socket_addrs();
     let mut found = found.map_err(|source| LoadError::Host { url: url.clone(), source })?;
-    found.next().ok_or_else(|| LoadError::Url(url.clone()))
+    Ok((found.next().ok_or_else(no_url)?, tls))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub enum CpuError {
     Format { path: String },
 }
 
-fn read<T>(path: String, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, CpuError> {
+pub(super) fn read<T>(path: String, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, CpuError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&text).ok_or(CpuError::Format { path }),
         Err(source) => Err(CpuError::Read { path, source }),

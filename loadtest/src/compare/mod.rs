@@ -2,6 +2,8 @@
 //! meets all of them, and compared round by round.
 
 pub(crate) mod cpu;
+mod doubts;
+pub(crate) mod memory;
 mod peer;
 mod report;
 pub mod stats;
@@ -10,6 +12,8 @@ mod sync;
 pub use peer::{Peer, PeerError};
 pub use report::{json, table};
 
+use crate::answer::Expect;
+use crate::requests::Crowd;
 use crate::run::{Load, LoadError, Outcome, Plan, run};
 use crate::schedule::Schedule;
 use cpu::{CpuError, Machine};
@@ -25,10 +29,14 @@ pub struct Comparison {
     pub rounds: u32,
     pub seconds: u32,
     pub connections: u32,
-    /// Part of the slowest peer's peak at which latency is measured, for all at the same rate.
-    pub load: f64,
+    /// Requests at once on a connection that can carry several.
+    pub streams: u32,
+    /// Parts of the slowest peer's peak at which latency is measured, for all at the same rate.
+    pub loads: Vec<f64>,
     pub timeout: Duration,
-    pub forwarded: bool,
+    pub crowd: Crowd,
+    pub expect: Expect,
+    pub ca: Option<PathBuf>,
     /// Where plain writes with `fdatasync` are timed, too.
     pub sync_dir: Option<PathBuf>,
 }
@@ -61,21 +69,33 @@ pub struct Sample {
     pub other_us: f64,
     /// Of the time of all cores, in percent.
     pub steal: f64,
+    /// Of one core, in percent, that the server took.
+    pub server_share: f64,
+    /// Of the server after the run, in KiB.
+    pub resident: u64,
+}
+
+/// At one rate.
+pub struct Open {
+    /// Part of the slowest peer's peak.
+    pub load: f64,
+    pub rate: u32,
+    pub samples: Vec<Vec<Sample>>,
 }
 
 pub struct Measured {
     pub comparison: Comparison,
     /// For each peer its samples, in the order of the rounds.
     pub peak: Vec<Vec<Sample>>,
-    pub open: Vec<Vec<Sample>>,
-    pub open_rate: u32,
+    pub open: Vec<Open>,
     pub sync: Option<Histogram<u64>>,
 }
 
 impl Measured {
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let mut sum = BTreeMap::new();
-        for sample in self.peak.iter().chain(&self.open).flatten() {
+        let open = self.open.iter().flat_map(|open| &open.samples);
+        for sample in self.peak.iter().chain(open).flatten() {
             for (kind, count) in &sample.outcome.errors {
                 *sum.entry(*kind).or_default() += count;
             }
@@ -98,10 +118,18 @@ pub fn compare(comparison: Comparison, mut tell: impl FnMut(&str)) -> Result<Mea
     let load = Load::Peak { seconds: comparison.seconds };
     let peak = all_rounds(&comparison, load, "peak", &mut sync, &mut tell)?;
     let slowest = peak.iter().map(|samples| stats::median(rates(samples))).fold(f64::INFINITY, f64::min);
-    let open_rate = ((slowest * comparison.load) as u32).max(1);
-    let load = Load::Open(Schedule { rate: open_rate, seconds: comparison.seconds });
-    let open = all_rounds(&comparison, load, "open", &mut sync, &mut tell)?;
-    Ok(Measured { comparison, peak, open, open_rate, sync })
+    let mut open = Vec::new();
+    for load in comparison.loads.iter().copied() {
+        let rate = ((slowest * load) as u32).max(1);
+        let schedule = Load::Open(Schedule { rate, seconds: comparison.seconds });
+        let what = format!("{:.0} %", load * 100.0);
+        open.push(Open {
+            load,
+            rate,
+            samples: all_rounds(&comparison, schedule, &what, &mut sync, &mut tell)?,
+        });
+    }
+    Ok(Measured { comparison, peak, open, sync })
 }
 
 pub(crate) fn rates(samples: &[Sample]) -> impl Iterator<Item = f64> {
@@ -144,10 +172,14 @@ fn all_rounds(
 fn measure(comparison: &Comparison, peer: &Peer, load: Load) -> Result<Sample, CompareError> {
     let plan = Plan {
         url: peer.url.clone(),
+        transport: peer.transport,
         load,
         connections: comparison.connections,
+        streams: comparison.streams,
         timeout: comparison.timeout,
-        forwarded: comparison.forwarded,
+        crowd: peer.crowd.unwrap_or(comparison.crowd),
+        expect: comparison.expect,
+        ca: comparison.ca.clone(),
     };
     let own = [std::process::id()];
     let (server, generator) = (cpu::of(&peer.pids)?, cpu::of(&own)?);
@@ -163,6 +195,8 @@ fn measure(comparison: &Comparison, peer: &Peer, load: Load) -> Result<Sample, C
         cpu_us: each(server),
         other_us: each((machine.busy - server - generator).max(0.0)),
         steal: 100.0 * machine.steal / machine.total.max(f64::MIN_POSITIVE),
+        server_share: 100.0 * server / outcome.elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
+        resident: memory::resident(&peer.pids)?,
         outcome,
     })
 }

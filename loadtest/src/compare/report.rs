@@ -1,7 +1,7 @@
 //! The comparison for people and for programs.
 
 use super::stats::Spread;
-use super::{Measured, Sample};
+use super::{Measured, Sample, doubts};
 use serde_json::{Value, json as object};
 
 type Figure = fn(&Sample) -> f64;
@@ -32,7 +32,31 @@ const LATE: Row = Row {
     ratio: false,
 };
 
-const PEAK: &[Row] = &[RATE, CPU, OTHER, STEAL];
+const SERVER: Row =
+    Row { name: "server's core, %", key: "server_share", of: |s| s.server_share, decimals: 0, ratio: false };
+const OWN: Row = Row {
+    name: "generator's core, %",
+    key: "own_share",
+    of: |s| s.outcome.own_share(),
+    decimals: 0,
+    ratio: false,
+};
+const LAG: Row = Row {
+    name: "of it our own, us",
+    key: "lag_p99_us",
+    of: |s| s.outcome.lag.value_at_quantile(0.99) as f64,
+    decimals: 0,
+    ratio: false,
+};
+const RESIDENT: Row = Row {
+    name: "memory, MiB",
+    key: "resident_mib",
+    of: |s| s.resident as f64 / 1024.0,
+    decimals: 1,
+    ratio: false,
+};
+
+const PEAK: &[Row] = &[RATE, CPU, OTHER, SERVER, OWN, RESIDENT, STEAL];
 const OPEN: &[Row] = &[
     Row { name: "p50, us", key: "p50_us", of: |s| quantile(s, 0.5), decimals: 0, ratio: true },
     Row { name: "p99, us", key: "p99_us", of: |s| quantile(s, 0.99), decimals: 0, ratio: true },
@@ -40,6 +64,8 @@ const OPEN: &[Row] = &[
     CPU,
     OTHER,
     LATE,
+    LAG,
+    RESIDENT,
     STEAL,
 ];
 
@@ -86,8 +112,11 @@ pub fn table(measured: &Measured) -> String {
         comparison.rounds, comparison.seconds, comparison.connections
     );
     text += &section("At full speed (closed loop)", measured, &measured.peak, PEAK);
-    let title = format!("At {} requests a second (open loop)", measured.open_rate);
-    text += &section(&title, measured, &measured.open, OPEN);
+    for open in &measured.open {
+        let (rate, part) = (open.rate, open.load * 100.0);
+        let title = format!("At {rate} requests a second (open loop), {part:.0} % of the slowest peak");
+        text += &section(&title, measured, &open.samples, OPEN);
+    }
     if let Some(sync) = &measured.sync {
         let at = |quantile| sync.value_at_quantile(quantile);
         text += &format!(
@@ -99,6 +128,9 @@ pub fn table(measured: &Measured) -> String {
     }
     for (kind, count) in measured.errors() {
         text += &format!("error {kind}: {count}\n");
+    }
+    for doubt in doubts::doubts(measured) {
+        text += &format!("doubt: {doubt}\n");
     }
     text
 }
@@ -127,17 +159,20 @@ pub fn json(measured: &Measured) -> Value {
         object!({
             "name": peer.name,
             "url": peer.url.to_string(),
+            "transport": peer.transport.to_string(),
             "peak": rows(&measured.peak, number, PEAK),
-            "open": rows(&measured.open, number, OPEN),
+            "open": measured.open.iter().map(|open| rows(&open.samples, number, OPEN)).collect::<Vec<_>>(),
         })
     });
     object!({
         "rounds": comparison.rounds,
         "seconds": comparison.seconds,
         "connections": comparison.connections,
-        "open_rate": measured.open_rate,
+        "streams": comparison.streams,
+        "loads": measured.open.iter().map(|open| object!({ "part": open.load, "rate": open.rate })).collect::<Vec<_>>(),
         "peers": peers.collect::<Vec<_>>(),
         "fdatasync_us": measured.sync.as_ref().map(crate::report::quantiles),
         "errors": measured.errors(),
+        "doubts": doubts::doubts(measured),
     })
 }

@@ -1,12 +1,13 @@
-//! Sends the requests and measures: one thread, one epoll, no runtime between the clock and the socket.
+//! HTTP/1.1: sends the requests and measures. One thread, one epoll, no runtime between the clock and the socket.
 
+use super::client::{Asked, Client, Failure};
+use super::tls::Tls;
+use super::wire::Wire;
 use super::{Load, LoadError, Outcome, Plan};
-use crate::answer;
 use crate::requests::Requests;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -14,60 +15,46 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_millis(2);
 const LOOK_AROUND: Duration = Duration::from_millis(20);
 
-type Failure = &'static str;
-
-#[derive(Default)]
-struct Client {
-    socket: Option<TcpStream>,
-    /// Something was heard on this socket: a failure is no longer one to connect.
-    heard: bool,
-    request: Vec<u8>,
-    sent: usize,
-    answer: Vec<u8>,
-    asked: Option<Asked>,
-}
-
-struct Asked {
-    due: Instant,
-    at: Instant,
-}
-
-pub(super) struct Engine {
+pub(super) struct Engine<'a> {
+    plan: &'a Plan,
     poll: Poll,
+    events: Events,
     address: SocketAddr,
+    tls: Option<Tls>,
     clients: Vec<Client>,
     free: VecDeque<usize>,
     requests: Requests,
     outcome: Outcome,
-    load: Load,
-    length: Duration,
-    timeout: Duration,
     start: Instant,
     started: u64,
 }
 
-impl Engine {
-    pub fn new(plan: &Plan, address: SocketAddr) -> Result<Self, LoadError> {
+impl<'a> Engine<'a> {
+    pub fn new(plan: &'a Plan, address: SocketAddr, tls: Option<Tls>) -> Result<Self, LoadError> {
         let count = usize::try_from(plan.connections).unwrap_or(usize::MAX);
+        let now = Instant::now();
         Ok(Self {
+            plan,
             poll: Poll::new().map_err(LoadError::Poll)?,
+            events: Events::with_capacity(1024),
             address,
-            clients: std::iter::repeat_with(Client::default).take(count).collect(),
+            tls,
+            clients: std::iter::repeat_with(|| Client::new(now)).take(count).collect(),
             free: (0..count).collect(),
-            requests: Requests::new(&plan.url, plan.forwarded),
+            requests: Requests::new(&plan.url, plan.crowd),
             outcome: Outcome::new()?,
-            load: plan.load,
-            length: plan.length(),
-            timeout: plan.timeout,
-            start: Instant::now(),
+            start: now,
             started: 0,
         })
     }
 
     pub fn run(mut self) -> Result<Outcome, LoadError> {
-        let mut events = Events::with_capacity(1024);
+        if !self.plan.transport.hangs_up() {
+            self.connect_all()?;
+        }
         self.start = Instant::now();
-        let give_up = self.start + self.length + self.timeout;
+        self.clients.iter_mut().for_each(|client| client.free = self.start);
+        let give_up = self.start + self.plan.length() + self.plan.timeout;
         let mut looked = self.start;
         loop {
             let now = Instant::now();
@@ -77,34 +64,63 @@ impl Engine {
             if (!busy && (next.is_none() || self.free.is_empty())) || now >= give_up {
                 break;
             }
-            let wait = self.wait(now, next);
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(LoadError::Poll(error)),
-                _ => {}
+            for number in self.wait_for_sockets(self.wait(now, next))? {
+                self.progress(number);
             }
-            for event in &events {
-                self.progress(event.token().0);
-            }
-            if now - looked >= LOOK_AROUND.min(self.timeout) {
+            if now - looked >= LOOK_AROUND.min(self.plan.timeout) {
                 looked = now;
                 self.give_up_on(|asked, timeout| asked.at.elapsed() >= timeout);
             }
         }
         self.give_up_on(|_, _| true);
-        if let Load::Open(schedule) = self.load {
+        if let Load::Open(schedule) = self.plan.load {
             self.outcome.failed("unsent", schedule.total().saturating_sub(self.started));
         }
         self.outcome.elapsed = self.start.elapsed();
         Ok(self.outcome)
     }
 
+    fn wait_for_sockets(&mut self, longest: Duration) -> Result<Vec<usize>, LoadError> {
+        match self.poll.poll(&mut self.events, Some(longest)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(LoadError::Poll(error)),
+            _ => Ok(self.events.iter().map(|event| event.token().0).collect()),
+        }
+    }
+
+    /// Connections that stay open are made before the clock starts: handshakes are no part of what is measured.
+    /// One that fails here is tried again, and counted, with its first request.
+    fn connect_all(&mut self) -> Result<(), LoadError> {
+        let give_up = Instant::now() + self.plan.timeout;
+        let mut waiting = 0;
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            client.wire = Wire::connect(self.address, self.tls.as_ref(), &self.poll, number).ok();
+            waiting += usize::from(client.wire.is_some());
+        }
+        let mut done = vec![false; self.clients.len()];
+        while waiting > 0 && Instant::now() < give_up {
+            for number in self.wait_for_sockets(LOOK_AROUND)? {
+                let (Some(client), Some(done)) = (self.clients.get_mut(number), done.get_mut(number)) else {
+                    continue;
+                };
+                let Some(wire) = client.wire.as_mut().filter(|_| !*done) else { continue };
+                let ready = wire.is_ready();
+                if ready.is_err() {
+                    client.wire = None;
+                }
+                *done = !matches!(ready, Ok(false));
+                waiting -= usize::from(*done);
+            }
+        }
+        Ok(())
+    }
+
     /// When the next request is due; `None` = there is none left.
     fn next_due(&self, now: Instant) -> Option<Instant> {
-        match self.load {
+        match self.plan.load {
             Load::Open(schedule) => {
                 (self.started < schedule.total()).then(|| self.start + schedule.due(self.started))
             }
-            Load::Peak { .. } => (now - self.start < self.length).then_some(now),
+            Load::Peak { .. } => (now - self.start < self.plan.length()).then_some(now),
         }
     }
 
@@ -117,7 +133,7 @@ impl Engine {
     }
 
     fn wait(&self, now: Instant, next: Option<Instant>) -> Duration {
-        let longest = LOOK_AROUND.min(self.timeout);
+        let longest = LOOK_AROUND.min(self.plan.timeout);
         match next {
             // Nothing but an answer can help.
             _ if self.free.is_empty() => longest,
@@ -129,17 +145,15 @@ impl Engine {
 
     fn ask(&mut self, number: usize, due: Instant) {
         let at = Instant::now();
-        self.outcome.delay.saturating_record(micros(at - due));
         let Some(client) = self.clients.get_mut(number) else { return };
-        self.requests.next(&mut client.request);
-        client.sent = 0;
-        client.answer.clear();
-        client.asked = Some(Asked { due, at });
-        if client.socket.is_none() {
-            client.heard = false;
-            match connect(self.address, &self.poll, number) {
+        self.outcome.sent(at - due, at - due.max(client.free));
+        let counts = self.requests.next(&mut client.request);
+        client.ask(Asked { due, at, counts });
+        if client.wire.is_none() {
+            (client.heard, client.fresh) = (false, true);
+            match Wire::connect(self.address, self.tls.as_ref(), &self.poll, number) {
                 // The request goes out when the socket says that it can be written to.
-                Ok(socket) => client.socket = Some(socket),
+                Ok(wire) => client.wire = Some(wire),
                 Err(_) => self.fail(number, "connect"),
             }
             return;
@@ -151,21 +165,29 @@ impl Engine {
 
     fn progress(&mut self, number: usize) {
         let Some(client) = self.clients.get_mut(number) else { return };
-        let Some(due) = client.asked.as_ref().map(|asked| asked.due) else {
+        let Some(asked) = &client.asked else {
             // Closed while nothing was asked: the next request connects anew.
             client.drop_if_closed();
             return;
         };
+        let (due, counts) = (asked.due, asked.counts);
         match client.send().and_then(|()| client.receive()) {
             Ok(None) => {}
             Ok(Some(answer)) => {
                 client.asked = None;
-                if answer.closes {
-                    client.socket = None;
+                client.free = Instant::now();
+                if std::mem::take(&mut client.fresh) {
+                    self.outcome.connections.made += 1;
+                    let resumed = client.wire.as_ref().is_some_and(Wire::is_resumed);
+                    self.outcome.connections.resumed += u64::from(resumed);
                 }
-                self.outcome.latency.saturating_record(micros(due.elapsed()));
-                *self.outcome.statuses.entry(answer.status).or_default() += 1;
-                self.outcome.failed("refused", u64::from(answer.refused));
+                let latency = counts.then(|| client.free - due);
+                if answer.closes {
+                    client.wire = None;
+                } else if self.plan.transport.hangs_up() {
+                    client.wire.take().into_iter().for_each(Wire::hang_up);
+                }
+                self.outcome.answer(&answer, self.plan.expect, latency);
                 self.free.push_back(number);
             }
             Err(kind) => self.fail(number, kind),
@@ -175,9 +197,9 @@ impl Engine {
     fn fail(&mut self, number: usize, kind: Failure) {
         self.outcome.failed(kind, 1);
         let Some(client) = self.clients.get_mut(number) else { return };
-        (client.socket, client.asked) = (None, None);
+        (client.wire, client.asked, client.free) = (None, None, Instant::now());
         // At full speed a dead server would be asked a million times: there a connection fails once.
-        if matches!(self.load, Load::Open(_)) {
+        if matches!(self.plan.load, Load::Open(_)) {
             self.free.push_back(number);
         }
     }
@@ -185,77 +207,9 @@ impl Engine {
     fn give_up_on(&mut self, late: impl Fn(&Asked, Duration) -> bool) {
         for number in 0..self.clients.len() {
             let asked = self.clients.get(number).and_then(|client| client.asked.as_ref());
-            if asked.is_some_and(|asked| late(asked, self.timeout)) {
+            if asked.is_some_and(|asked| late(asked, self.plan.timeout)) {
                 self.fail(number, "timeout");
             }
-        }
-    }
-}
-
-fn connect(address: SocketAddr, poll: &Poll, number: usize) -> std::io::Result<TcpStream> {
-    let mut socket = TcpStream::connect(address)?;
-    socket.set_nodelay(true)?;
-    poll.registry().register(&mut socket, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-    Ok(socket)
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Client {
-    fn failure(&self) -> Failure {
-        if self.heard { "closed" } else { "connect" }
-    }
-
-    /// Sends what is left of the request, as far as the socket takes it.
-    fn send(&mut self) -> Result<(), Failure> {
-        while let Some(rest) = self.request.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let Some(socket) = &mut self.socket else { return Err("closed") };
-            match socket.write(rest) {
-                Ok(count) => self.sent += count,
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(()),
-                    ErrorKind::Interrupted => {}
-                    _ => return Err(self.failure()),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// `None` = not all of the answer is there.
-    fn receive(&mut self) -> Result<Option<answer::Answer>, Failure> {
-        let mut buffer = [0; 8192];
-        loop {
-            let Some(socket) = &mut self.socket else { return Err("closed") };
-            match socket.read(&mut buffer) {
-                Ok(0) => return Err("closed"),
-                Ok(count) => {
-                    self.heard = true;
-                    self.answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    let answer = answer::parse(&self.answer).map_err(|_| "garbled")?;
-                    if answer.is_some() {
-                        return Ok(answer);
-                    }
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(None),
-                    ErrorKind::Interrupted => {}
-                    _ => return Err(self.failure()),
-                },
-            }
-        }
-    }
-
-    fn drop_if_closed(&mut self) {
-        let Some(socket) = &mut self.socket else { return };
-        let open = match socket.read(&mut [0; 1]) {
-            Ok(_) => false,
-            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        };
-        if !open {
-            self.socket = None;
         }
     }
 }

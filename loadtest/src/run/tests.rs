@@ -1,4 +1,8 @@
+mod servers;
+mod transports;
+
 use super::*;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
@@ -24,8 +28,9 @@ fn server(answer: &'static str, requests: usize) -> SocketAddr {
 
 fn plan(url: &str, rate: u32) -> Plan {
     let load = Load::Open(Schedule { rate, seconds: 1 });
-    let timeout = Duration::from_secs(20);
-    Plan { url: url.parse().unwrap(), load, connections: 4, timeout, forwarded: false }
+    let (transport, crowd, expect) = (Transport::H1, Crowd::Direct, Expect::Anything);
+    let (timeout, url) = (Duration::from_secs(20), url.parse().unwrap());
+    Plan { url, transport, load, connections: 4, streams: 8, timeout, crowd, expect, ca: None }
 }
 
 #[test]
@@ -35,7 +40,8 @@ fn every_request_is_sent_and_counted_once() {
     assert_eq!(outcome.statuses, BTreeMap::from([(302, 200)]));
     assert_eq!((outcome.answered(), outcome.latency.len(), outcome.delay.len()), (200, 200, 200));
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
-    assert!(outcome.latency.max() >= outcome.delay.min());
+    assert!(outcome.latency.max() >= outcome.delay.min() && outcome.lag.max() <= outcome.delay.max());
+    assert_eq!(outcome.connections, Connections { made: 4, resumed: 0 });
 }
 
 #[test]
@@ -73,6 +79,12 @@ fn failures_are_counted_by_kind() {
     let outcome = run(&plan(&format!("http://{refusing}/"), 20)).unwrap();
     assert_eq!((outcome.answered(), outcome.errors), (20, BTreeMap::from([("refused", 20)])));
 
+    let unexpected =
+        Plan { expect: Expect::Redirect, ..plan(&format!("http://{}/", server(REDIRECT, 9)), 20) };
+    assert!(run(&unexpected).unwrap().errors.is_empty());
+    let unexpected = Plan { expect: Expect::Gif, ..unexpected };
+    assert_eq!(run(&unexpected).unwrap().errors, BTreeMap::from([("wrong", 20)]));
+
     let silent = server("", usize::MAX);
     let hasty = Plan { timeout: Duration::from_millis(1), ..plan(&format!("http://{silent}/"), 20) };
     let outcome = run(&hasty).unwrap();
@@ -81,10 +93,22 @@ fn failures_are_counted_by_kind() {
 
 #[test]
 fn what_cannot_be_run_is_refused() {
-    for url in ["https://localhost/", "/c/x", "ftp://localhost/"] {
+    for url in ["/c/x", "ftp://localhost/"] {
         assert!(matches!(run(&plan(url, 1)), Err(LoadError::Url(_))), "{url}");
     }
     assert!(matches!(run(&plan("http://localhost/", 0)), Err(LoadError::Nothing)));
     let peak = Plan { load: Load::Peak { seconds: 0 }, ..plan("http://localhost/", 1) };
     assert!(matches!(run(&peak), Err(LoadError::Nothing)));
+    assert!(matches!(run(&plan("https://localhost/", 1)), Err(LoadError::Tls(TlsError::NoCa))));
+    for transport in [Transport::Resumed, Transport::H3] {
+        let plain = Plan { transport, ..plan("http://localhost/", 1) };
+        assert!(matches!(run(&plain), Err(LoadError::Plain { .. })));
+    }
+}
+
+#[test]
+fn only_what_counts_has_a_latency() {
+    let address = server(REDIRECT, usize::MAX);
+    let outcome = run(&Plan { crowd: Crowd::Flood, ..plan(&format!("http://{address}/"), 200) }).unwrap();
+    assert_eq!((outcome.answered(), outcome.delay.len(), outcome.latency.len()), (200, 200, 20));
 }
