@@ -51,7 +51,7 @@ compare() {
   local name=$1
   shift
   taskset -c 1 "$bin/loadtest" compare --rounds "$rounds" --seconds "$seconds" --connections "$connections" \
-    --crowd passing --sync-dir "$dir" --json "$out/$name.json" "$@" 2> >(tee "$out/$name.log" >&2) ||
+    --crowd passing --sync-dir "$dir" --json "$out/$name.json" "$@" 2>&1 | tee "$out/$name.log" ||
     echo "bench: not all of $name was answered as expected" >&2
 }
 profile() {
@@ -110,14 +110,14 @@ if over_tls tls-resumed "TLS 1.3, a resumed session for each request"; then
     --peer "nginx:resumed=$nginx_tls/302,$worker"
 fi
 # As many requests at once as elsewhere, sixteen on each connection.
-multiplexed=(--connections $(((connections + 15) / 16)) --streams 16)
+fewer=$(((connections + 15) / 16))
 if over_tls h2 "HTTP/2 in TLS, sixteen requests at once on each connection"; then
-  compare h2 "${secure[@]}" "${multiplexed[@]}" --peer "edge:h2=$tls_redirect,$edge" \
+  connections=$fewer compare h2 "${secure[@]}" --streams 16 --peer "edge:h2=$tls_redirect,$edge" \
     --peer "nginx:h2=$nginx_tls/302,$worker"
 fi
 if over_tls h3 "HTTP/3 beside our own HTTP/2"; then
   if knows http3; then
-    compare h3 "${secure[@]}" "${multiplexed[@]}" --peer "edge-h3:h3=$tls_redirect,$edge" \
+    connections=$fewer compare h3 "${secure[@]}" --streams 16 --peer "edge-h3:h3=$tls_redirect,$edge" \
       --peer "edge-h2:h2=$tls_redirect,$edge"
   else
     echo "skipped: this tributary-edge has no http3 in its configuration"
@@ -127,6 +127,6 @@ if wanted flood; then
   # The same rate twice: from addresses and user agents never seen before, and from ones that come back. Long runs,
   # so that about a million strangers come by.
   say "Flood: strangers, each with an address and a user agent of its own, and regulars among them"
-  compare flood --expect redirect --rounds $(((rounds + 1) / 2)) --seconds $((seconds * 4)) \
+  rounds=$(((rounds + 1) / 2)) seconds=$((seconds * 4)) compare flood --expect redirect \
     --peer "flooded:flood=$redirect_url,$edge" --peer "clean:regulars=$redirect_url,$edge"
 fi

@@ -56,7 +56,7 @@ impl Summary {
                 format!("{} [{} .. {}]", show(median), show(least), show(most))
             });
             let met = line.met.map_or("", |met| if met { ": met" } else { ": MISSED" });
-            let doubt = if line.doubts > 0 { " (doubts: see its table)" } else { "" };
+            let doubt = if line.doubts > 0 { " (?)" } else { "" };
             text += &format!(
                 "{:<44}{:>12}{theirs:>12} {:<15}{ratio:>24}  {}{met}{doubt}\n",
                 line.name,
@@ -64,6 +64,9 @@ impl Summary {
                 line.peer,
                 line.goal
             );
+        }
+        if self.lines.iter().any(|line| line.doubts > 0) {
+            text += "(?) = something stands against this figure: see `doubt` in its own table\n";
         }
         if !self.missing.is_empty() {
             text += &format!("not measured: {}\n", self.missing.join("; "));

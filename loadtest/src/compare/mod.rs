@@ -92,6 +92,12 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// By one peer, in all runs.
+    pub fn answered(&self, peer: usize) -> u64 {
+        let rounds = std::iter::once(&self.peak).chain(self.open.iter().map(|open| &open.samples));
+        rounds.filter_map(|samples| samples.get(peer)).flatten().map(|sample| sample.outcome.answered()).sum()
+    }
+
     pub fn errors(&self) -> BTreeMap<&'static str, u64> {
         let mut sum = BTreeMap::new();
         let open = self.open.iter().flat_map(|open| &open.samples);
@@ -200,3 +206,6 @@ fn measure(comparison: &Comparison, peer: &Peer, load: Load) -> Result<Sample, C
         outcome,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,18 +88,18 @@ fn section(title: &str, measured: &Measured, all: &[Vec<Sample>], rows: &[Row]) 
     let peers = &measured.comparison.peers;
     let mut text = format!("\n{title}\n{:<20}", "");
     for peer in peers {
-        text += &format!("{:>26}", peer.name);
+        text += &format!("{:>30}", peer.name);
     }
     for other in peers.iter().skip(1) {
-        text += &format!("{:>26}", format!("ratio to {}", other.name));
+        text += &format!("{:>30}", format!("ratio to {}", other.name));
     }
     for row in rows {
         text += &format!("\n{:<20}", row.name);
         for samples in all {
-            text += &format!("{:>26}", show(spread(samples, row), row.decimals));
+            text += &format!("{:>30}", show(spread(samples, row), row.decimals));
         }
         for other in (1..peers.len()).filter(|_| row.ratio) {
-            text += &format!("{:>26}", ratio(all, other, row).map_or(String::new(), |r| show(r, 2)));
+            text += &format!("{:>30}", ratio(all, other, row).map_or(String::new(), |r| show(r, 2)));
         }
     }
     text + "\n"
@@ -125,6 +125,9 @@ pub fn table(measured: &Measured) -> String {
             at(0.99),
             at(0.999)
         );
+    }
+    for (number, peer) in comparison.peers.iter().enumerate() {
+        text += &format!("answered in all by {}: {}\n", peer.name, measured.answered(number));
     }
     for (kind, count) in measured.errors() {
         text += &format!("error {kind}: {count}\n");
@@ -160,6 +163,7 @@ pub fn json(measured: &Measured) -> Value {
             "name": peer.name,
             "url": peer.url.to_string(),
             "transport": peer.transport.to_string(),
+            "answered": measured.answered(number),
             "peak": rows(&measured.peak, number, PEAK),
             "open": measured.open.iter().map(|open| rows(&open.samples, number, OPEN)).collect::<Vec<_>>(),
         })

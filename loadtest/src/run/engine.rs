@@ -3,17 +3,19 @@
 use super::client::{Asked, Client, Failure};
 use super::tls::Tls;
 use super::wire::Wire;
-use super::{Load, LoadError, Outcome, Plan};
+use super::{Load, LoadError, Outcome, Plan, Transport};
 use crate::requests::Requests;
 use mio::{Events, Poll};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// A wait for sockets is whole milliseconds long; for what is due sooner the loop spins.
 const SPIN: Duration = Duration::from_millis(2);
 const LOOK_AROUND: Duration = Duration::from_millis(20);
+/// So many times `LOOK_AROUND` is what tickets may take behind their handshake.
+const TICKETS_COME: u32 = 5;
 
 pub(super) struct Engine<'a> {
     plan: &'a Plan,
@@ -49,8 +51,10 @@ impl<'a> Engine<'a> {
     }
 
     pub fn run(mut self) -> Result<Outcome, LoadError> {
-        if !self.plan.transport.hangs_up() {
-            self.connect_all()?;
+        match self.plan.transport {
+            Transport::Each => {}
+            Transport::Resumed => self.collect_tickets()?,
+            _ => self.connect_all()?,
         }
         self.start = Instant::now();
         self.clients.iter_mut().for_each(|client| client.free = self.start);
@@ -111,6 +115,20 @@ impl<'a> Engine<'a> {
                 waiting -= usize::from(*done);
             }
         }
+        Ok(())
+    }
+
+    /// A full handshake for each connection, before the clock starts: what follows has something to go on from.
+    fn collect_tickets(&mut self) -> Result<(), LoadError> {
+        self.connect_all()?;
+        for _ in 0..TICKETS_COME {
+            std::thread::sleep(LOOK_AROUND);
+            for wire in self.clients.iter_mut().filter_map(|client| client.wire.as_mut()) {
+                // There is nothing to read but them, and they come unasked.
+                let _ = wire.read(&mut [0; 1]);
+            }
+        }
+        self.clients.iter_mut().filter_map(|client| client.wire.take()).for_each(Wire::hang_up);
         Ok(())
     }
 

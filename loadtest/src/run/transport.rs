@@ -11,7 +11,7 @@ pub enum Transport {
     H1,
     /// HTTP/1.1, a new connection for each request; in TLS with a full handshake.
     Each,
-    /// The same, and each TLS session but the first ones goes on from an earlier one.
+    /// The same, and each TLS session goes on from an earlier one.
     Resumed,
     /// HTTP/2, several requests at once on connections that stay open; without TLS by prior knowledge.
     H2,
