@@ -4,7 +4,7 @@
 # has core 1. Environment:
 #   ONLY=store or ONLY=edge (one part alone), or some of the edge's: ONLY="redirect h2". They are: forward start
 #     idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood
-#   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS
+#   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS, IDLE (connections of the section of that name)
 #   STORE_ARGS (more for `loadtest store`, e.g. "--batches 4 --reports 20")
 #   OUT (directory for the figures as JSON; what an earlier run left in it goes)
 #   BIN (directory of binaries that are built already; those of a debug build show that all works, and nothing else)
@@ -60,7 +60,7 @@ if [ -z "${NO_BUILD:-}${BIN:-}" ]; then
 fi
 
 # As many open files as one may have: idle connections are counted in thousands.
-ulimit -n "$(ulimit -Hn)"
+ulimit -n "$(ulimit -Hn)" || true
 mkdir -p "$out" "${BENCH_DIR:-$out}"
 rm -f "$out"/*.json
 # Not /tmp, which may be memory: an fsync there costs nothing.

@@ -37,6 +37,7 @@ pub fn json(plan: &Plan, outcome: &Outcome) -> Value {
         "latency_us": quantiles(&outcome.latency),
         "delay_us": quantiles(&outcome.delay),
         "lag_us": quantiles(&outcome.lag),
+        "lagged": outcome.lagged(),
         "statuses": outcome.statuses.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect::<serde_json::Map<_, _>>(),
         "errors": outcome.errors,
     })
@@ -76,6 +77,10 @@ pub fn table(plan: &Plan, outcome: &Outcome) -> String {
     let connections = outcome.connections;
     text += &format!("\ngenerator: {:.0} % of a core\n", outcome.own_share());
     text += &format!("connections answered on: {}, {} resumed\n\n", connections.made, connections.resumed);
+    if outcome.lagged() && matches!(plan.load, Load::Open(_)) {
+        text +=
+            "doubt: the generator lagged more than 1 ms (p99); these latencies are not the server's alone\n";
+    }
     for (status, count) in &outcome.statuses {
         text += &format!("status {status:<21}{count:>10}\n");
     }

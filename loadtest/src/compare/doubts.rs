@@ -3,8 +3,6 @@
 use super::{Measured, Sample};
 use crate::run::Transport;
 
-/// With a generator that lags more, a latency is no longer the server's.
-const LAG_US: u64 = 1_000;
 /// Of a core, in percent: more than this, and the generator has nothing left.
 const FULL: f64 = 90.0;
 /// Of connections, at least, for the figure to be one of resumed sessions.
@@ -36,7 +34,7 @@ pub fn doubts(measured: &Measured) -> Vec<String> {
     }
     for open in &measured.open {
         for (peer, samples) in measured.comparison.peers.iter().zip(&open.samples) {
-            let lagged = samples.iter().filter(|s| s.outcome.lag.value_at_quantile(0.99) > LAG_US).count();
+            let lagged = samples.iter().filter(|s| s.outcome.lagged()).count();
             if lagged > 0 {
                 found.push(format!(
                     "{}: at {}/s the generator lagged more than 1 ms (p99) in {lagged} of {} runs",

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Latencies above one minute count as one minute.
 const MAX_LATENCY_US: u64 = 60_000_000;
+/// With a generator that lags more, a latency is no longer the server's.
+const MAX_LAG_US: u64 = 1_000;
 
 /// Times in microseconds.
 #[derive(Clone, Debug)]
@@ -81,6 +83,11 @@ impl Outcome {
     /// Answers a second.
     pub fn rate(&self) -> f64 {
         self.answered() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// The generator was too late too often for its latencies to be believed.
+    pub fn lagged(&self) -> bool {
+        self.lag.value_at_quantile(0.99) > MAX_LAG_US
     }
 
     /// Of one core, in percent, that the generator took.

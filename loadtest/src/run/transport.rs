@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// With an `https://` address each but the last is inside TLS 1.3; `Resumed` and `H3` are so always.
+/// With an `https://` address all are inside TLS 1.3; `Resumed` and `H3` do without it nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Transport {
     /// HTTP/1.1 on connections that stay open.
