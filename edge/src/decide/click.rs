@@ -1,12 +1,13 @@
 //! A click: which offer it goes to, whether it may, and what is written down.
 
 use super::params::SubIds;
-use super::{Recorded, Subject, judge};
-use crate::enrich::Client;
+use super::{Subject, judge};
+use crate::enrich::{Client, Origin};
 use crate::snapshot::{LinkEntry, OfferEntry, Snapshot, TenantEntry};
-use proto_model::event::{Body, Click, Network, Personal, RecordedVerdict, TrackingEvent};
+use proto_model::event::Click;
 use proto_model::{Address, ClickFacts, ClickFlags, LinkId, UnixMicros, VerdictKind};
-use proto_rules::HitKind;
+use proto_rules::{HitKind, Verdict};
+use proto_wire::convert::{BodyRef, HitRef, PersonalRef};
 
 /// A link with all it stands for.
 #[derive(Clone, Copy)]
@@ -42,13 +43,13 @@ pub enum Way {
     Blocked,
 }
 
-pub struct Decision {
+pub struct Decision<'s> {
     pub way: Way,
-    pub verdict: RecordedVerdict,
+    pub verdict: Verdict<'s>,
     at: UnixMicros,
 }
 
-pub fn decide(live: Live<'_>, client: &Client, now: UnixMicros) -> Decision {
+pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, now: UnixMicros) -> Decision<'s> {
     let subject = Subject {
         link: Some(live.id),
         offer: Some(live.link.offer),
@@ -60,9 +61,15 @@ pub fn decide(live: Live<'_>, client: &Client, now: UnixMicros) -> Decision {
     Decision { way, verdict, at: now }
 }
 
-impl Decision {
+impl Decision<'_> {
     /// A blocked click is recorded as well: mark, never drop.
-    pub fn record(&self, live: Live<'_>, client: &Client, network: Network, sub_ids: SubIds) -> Recorded {
+    pub fn record<'a>(
+        &'a self,
+        live: Live<'_>,
+        client: &'a Client<'_>,
+        origin: &'a Origin,
+        sub_ids: &'a SubIds<'_>,
+    ) -> HitRef<'a> {
         let click = Click {
             link: live.id,
             offer: live.link.offer,
@@ -71,20 +78,25 @@ impl Decision {
             advertiser: live.offer.advertiser,
             flags: ClickFlags::default(),
         };
-        Recorded {
-            event: TrackingEvent {
-                tenant: live.link.tenant,
-                occurred_at: self.at,
-                facts: client.recorded(),
-                verdict: self.verdict.clone(),
-                body: Body::Click(click),
-            },
-            personal: Personal { network: Some(network), customer_id: None, sub_ids: sub_ids.tags },
+        let network = Some(client.network(origin));
+        HitRef {
+            tenant: live.link.tenant,
+            occurred_at: self.at,
+            facts: client.recorded(),
+            verdict: self.verdict,
+            body: BodyRef::Click(click),
+            personal: PersonalRef { network, customer_id: None, sub_ids: sub_ids.texts() },
         }
     }
 
     /// What goes into the click id, so that a conversion needs nothing else.
-    pub fn facts(&self, live: Live<'_>, client: &Client, address: Address, flags: ClickFlags) -> ClickFacts {
+    pub fn facts(
+        &self,
+        live: Live<'_>,
+        client: &Client<'_>,
+        address: Address,
+        flags: ClickFlags,
+    ) -> ClickFacts {
         ClickFacts {
             tenant: live.link.tenant,
             link: live.id,

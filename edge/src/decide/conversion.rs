@@ -2,17 +2,15 @@
 //! has seen it before. What it is worth is decided by the control plane.
 
 use super::params::ConversionParams;
-use super::{Recorded, Subject, judge};
-use crate::enrich::Client;
+use super::{Subject, allowed, judge};
+use crate::enrich::{Client, Origin};
 use crate::snapshot::{AdvertiserEntry, Snapshot, TenantEntry};
+use crate::state::SeenKey;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use proto_model::event::{
-    Authority, Body, ConversionHit, Network, Personal, RecordedVerdict, RefusedHit, TrackingEvent,
-};
-use proto_model::{
-    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, Reason, TenantId, UnixMicros, VerdictKind,
-};
-use proto_rules::HitKind;
+use proto_model::event::Authority;
+use proto_model::{AdvertiserId, Amount, ClickFacts, Currency, DerivedId, Reason, TenantId, UnixMicros};
+use proto_rules::{HitKind, Verdict};
+use proto_wire::convert::{BodyRef, ConversionRef, HitRef, PersonalRef, RefusedRef};
 use proto_wire::keys::sha256;
 
 /// Which way a conversion came in.
@@ -49,47 +47,55 @@ pub fn resolve(snapshot: &Snapshot, id: AdvertiserId) -> Option<Receiver<'_>> {
 }
 
 /// A conversion in good order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
-    pub hit: ConversionHit,
-    pub customer_id: Option<String>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted<'q> {
+    pub hit: ConversionRef<'q>,
+    pub customer_id: Option<&'q str>,
 }
 
 /// Checks in the order in which a sender would want to hear of it: the form, who they are, the fields.
-pub fn check(to: Receiver<'_>, channel: Channel, params: ConversionParams) -> Result<Accepted, RefusedHit> {
-    match fields(to, channel, &params) {
+pub fn check<'q>(
+    to: Receiver<'_>,
+    channel: Channel,
+    params: &'q ConversionParams<'_>,
+) -> Result<Accepted<'q>, RefusedRef<'q>> {
+    match fields(to, channel, params) {
         Ok((order_id, amount, click)) => Ok(Accepted {
-            hit: ConversionHit {
+            hit: ConversionRef {
                 advertiser: to.id,
                 authority: channel.authority(),
                 click,
                 order_id,
-                goal: params.goal.unwrap_or_else(|| "sale".to_owned()),
-                event_id: params.event_id,
+                goal: params.goal.as_deref().unwrap_or("sale"),
+                event_id: params.event_id.as_deref(),
                 amount,
-                coupon: params.coupon,
+                coupon: params.coupon.as_deref(),
             },
-            customer_id: params.customer_id,
+            customer_id: params.customer_id.as_deref(),
         }),
-        Err(reason) => Err(RefusedHit {
+        Err(reason) => Err(RefusedRef {
             advertiser: to.id,
             authority: channel.authority(),
             reason,
-            order_id: params.order_id,
+            order_id: params.order_id.as_deref(),
         }),
     }
 }
 
-type Fields = (String, Option<Amount>, Option<ClickFacts>);
+type Fields<'q> = (&'q str, Option<Amount>, Option<ClickFacts>);
 
-fn fields(to: Receiver<'_>, channel: Channel, params: &ConversionParams) -> Result<Fields, Reason> {
+fn fields<'q>(
+    to: Receiver<'_>,
+    channel: Channel,
+    params: &'q ConversionParams<'_>,
+) -> Result<Fields<'q>, Reason> {
     if let Some(problem) = params.problem {
         return Err(problem);
     }
     if channel == Channel::Postback && !token_is_right(to.advertiser, params.token.as_deref()) {
         return Err(Reason::BadToken);
     }
-    let order_id = params.order_id.clone().ok_or(Reason::MissingOrderId)?;
+    let order_id = params.order_id.as_deref().ok_or(Reason::MissingOrderId)?;
     let amount = amount(params.amount.as_deref(), params.currency.as_deref())?;
     let click = params.click_id.as_deref().map(|text| open_click(to, text)).transpose()?;
     Ok((order_id, amount, click))
@@ -123,16 +129,15 @@ fn open_click(to: Receiver<'_>, text: &str) -> Result<ClickFacts, Reason> {
 
 /// Rules see what a browser sends. A postback comes from the advertiser's server: its country and user
 /// agent say nothing of the shopper, whose click was judged when it happened.
-pub fn judge_conversion(
-    to: Receiver<'_>,
+pub fn judge_conversion<'s>(
+    to: Receiver<'s>,
     channel: Channel,
-    accepted: &Accepted,
-    client: &Client,
+    accepted: &Accepted<'_>,
+    client: &Client<'_>,
     now: UnixMicros,
-) -> RecordedVerdict {
+) -> Verdict<'s> {
     if channel == Channel::Postback {
-        let rule_set_version = to.tenant.rules.as_ref().map_or(0, proto_rules::RuleSet::version);
-        return RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version };
+        return allowed(to.tenant.rules.as_ref());
     }
     let click = accepted.hit.click.as_ref();
     let partner = click.and_then(|click| to.snapshot.link(click.link)).map(|link| link.partner);
@@ -145,83 +150,90 @@ pub fn judge_conversion(
     judge(to.tenant.rules.as_ref(), client, subject, HitKind::Conversion, now)
 }
 
-pub fn record_accepted(
+pub fn record_accepted<'a>(
     to: Receiver<'_>,
-    accepted: Accepted,
-    verdict: RecordedVerdict,
-    client: &Client,
-    network: Network,
+    accepted: &Accepted<'a>,
+    verdict: Verdict<'a>,
+    client: &'a Client<'_>,
+    origin: &'a Origin,
     now: UnixMicros,
-) -> Recorded {
-    let personal =
-        Personal { network: Some(network), customer_id: accepted.customer_id, sub_ids: Vec::new() };
-    Recorded { event: event(to, Body::Conversion(accepted.hit), verdict, client, now), personal }
+) -> HitRef<'a> {
+    HitRef {
+        tenant: to.advertiser.tenant,
+        occurred_at: now,
+        facts: client.recorded(),
+        verdict,
+        body: BodyRef::Conversion(accepted.hit),
+        personal: PersonalRef {
+            network: Some(client.network(origin)),
+            customer_id: accepted.customer_id,
+            ..PersonalRef::default()
+        },
+    }
 }
 
 /// Nothing that reached a known advertiser is lost; a refusal carries no customer, since it may be anyone's.
-pub fn record_refused(
-    to: Receiver<'_>,
-    refused: RefusedHit,
-    client: &Client,
-    network: Network,
+pub fn record_refused<'a>(
+    to: Receiver<'a>,
+    refused: RefusedRef<'a>,
+    client: &'a Client<'_>,
+    origin: &'a Origin,
     now: UnixMicros,
-) -> Recorded {
-    let rule_set_version = to.tenant.rules.as_ref().map_or(0, proto_rules::RuleSet::version);
-    let verdict = RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version };
-    let personal = Personal { network: Some(network), ..Personal::default() };
-    Recorded { event: event(to, Body::Refused(refused), verdict, client, now), personal }
-}
-
-fn event(
-    to: Receiver<'_>,
-    body: Body,
-    verdict: RecordedVerdict,
-    client: &Client,
-    now: UnixMicros,
-) -> TrackingEvent {
-    TrackingEvent { tenant: to.advertiser.tenant, occurred_at: now, facts: client.recorded(), verdict, body }
+) -> HitRef<'a> {
+    HitRef {
+        tenant: to.advertiser.tenant,
+        occurred_at: now,
+        facts: client.recorded(),
+        verdict: allowed(to.tenant.rules.as_ref()),
+        body: BodyRef::Refused(refused),
+        personal: PersonalRef { network: Some(client.network(origin)), ..PersonalRef::default() },
+    }
 }
 
 /// The id the control plane will give to this conversion.
-pub fn conversion_id(tenant: TenantId, hit: &ConversionHit) -> DerivedId {
-    DerivedId::of_conversion(tenant, hit.advertiser, &hit.order_id, &hit.goal, hit.event_id.as_deref())
+pub fn conversion_id(tenant: TenantId, hit: &ConversionRef<'_>) -> DerivedId {
+    DerivedId::of_conversion(tenant, hit.advertiser, hit.order_id, hit.goal, hit.event_id)
 }
 
 /// What is remembered of a conversion: everything that was said of it, and by whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Under which this report is remembered.
-    pub own: [u8; 32],
-    /// Under which the same words of equal or better authorities would be.
-    pub at_least_as_good: Vec<[u8; 32]>,
-    pub content: [u8; 32],
+    words: [u8; SeenKey::WORDS],
+    authority: Authority,
 }
 
 impl Fingerprint {
-    pub fn of(tenant: TenantId, accepted: &Accepted) -> Self {
-        let hit = &accepted.hit;
-        let (id, content) = (conversion_id(tenant, hit), content(accepted));
-        let key = |authority: Authority| sha256(&[&id.0[..], &[authority.code()], &content].concat());
-        let better = Authority::ALL.iter().copied().filter(|other| *other >= hit.authority);
-        Self { own: key(hit.authority), at_least_as_good: better.map(key).collect(), content }
+    pub fn of(conversion: DerivedId, accepted: &Accepted<'_>) -> Self {
+        let mut words = [0; SeenKey::WORDS];
+        for (to, from) in words.iter_mut().zip(content(conversion, accepted)) {
+            *to = from;
+        }
+        Self { words, authority: accepted.hit.authority }
+    }
+
+    /// Under which this report is remembered.
+    pub fn key(&self) -> SeenKey {
+        SeenKey::new(self.words, self.authority.code())
     }
 
     /// A repetition of what was said before, by somebody believed at least as much. A report that says
     /// something else is none: which of them stands is decided by the control plane.
-    pub fn is_repetition(&self, seen: impl Fn(&[u8; 32]) -> Option<[u8; 32]>) -> bool {
-        self.at_least_as_good.iter().any(|key| seen(key) == Some(self.content))
+    pub fn is_repetition(&self, seen: impl Fn(SeenKey) -> bool) -> bool {
+        let at_least_as_good = Authority::ALL.iter().filter(|other| **other >= self.authority);
+        at_least_as_good.into_iter().any(|authority| seen(SeenKey::new(self.words, authority.code())))
     }
 }
 
 /// Hashes what a second report could say differently. The click is its address: two seals of the same
 /// click are the same click.
-fn content(accepted: &Accepted) -> [u8; 32] {
+fn content(conversion: DerivedId, accepted: &Accepted<'_>) -> [u8; 32] {
     let hit = &accepted.hit;
-    let mut bytes = Vec::with_capacity(160);
+    let mut bytes = Vec::with_capacity(256);
     let mut add = |part: &[u8]| {
         bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         bytes.extend_from_slice(part);
     };
+    add(&conversion.0);
     match &hit.click {
         Some(click) => {
             add(&click.address.stream.0.to_be_bytes());
@@ -236,8 +248,8 @@ fn content(accepted: &Accepted) -> [u8; 32] {
         }
         None => add(b""),
     }
-    add(hit.coupon.as_deref().unwrap_or_default().as_bytes());
-    add(accepted.customer_id.as_deref().unwrap_or_default().as_bytes());
+    add(hit.coupon.unwrap_or_default().as_bytes());
+    add(accepted.customer_id.unwrap_or_default().as_bytes());
     sha256(&bytes)
 }
 

@@ -10,16 +10,8 @@ pub mod privacy;
 pub mod template;
 
 use crate::enrich::Client;
-use proto_model::event::{Personal, RecordedVerdict, TrackingEvent};
 use proto_model::{UnixMicros, VerdictKind};
-use proto_rules::{Facts, HitKind, RuleSet, evaluate};
-
-/// One hit for the spool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    pub event: TrackingEvent,
-    pub personal: Personal,
-}
+use proto_rules::{Facts, HitKind, RuleSet, Verdict, evaluate};
 
 /// What a hit is about, for the rules.
 #[derive(Clone, Copy, Default)]
@@ -30,16 +22,14 @@ struct Subject {
     advertiser: Option<proto_model::AdvertiserId>,
 }
 
-fn judge(
-    rules: Option<&RuleSet>,
-    client: &Client,
+fn judge<'s>(
+    rules: Option<&'s RuleSet>,
+    client: &Client<'_>,
     subject: Subject,
     hit: HitKind,
     at: UnixMicros,
-) -> RecordedVerdict {
-    let Some(rules) = rules else {
-        return RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version: 0 };
-    };
+) -> Verdict<'s> {
+    let Some(rules) = rules else { return allowed(None) };
     let facts = Facts {
         country: client.country,
         device: client.agent.device,
@@ -53,12 +43,13 @@ fn judge(
         advertiser: subject.advertiser,
         ..Facts::unknown(hit, client.ip, at)
     };
-    let verdict = evaluate(rules, &facts);
-    RecordedVerdict {
-        kind: verdict.kind,
-        rule_id: verdict.rule_id.map(str::to_owned),
-        rule_set_version: verdict.rule_set_version,
-    }
+    evaluate(rules, &facts)
+}
+
+/// The verdict on what no rule is asked about.
+fn allowed(rules: Option<&RuleSet>) -> Verdict<'_> {
+    let rule_set_version = rules.map_or(0, RuleSet::version);
+    Verdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version }
 }
 
 #[cfg(test)]

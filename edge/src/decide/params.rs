@@ -50,15 +50,15 @@ fn hex(byte: u8) -> Result<u8, Malformed> {
 
 /// A partner's own tags on a click. A bad one is left out and named; it never costs the click.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SubIds {
-    /// Position 0 is `sub_id1`; as long as the last one given.
-    pub tags: Vec<String>,
+pub struct SubIds<'q> {
+    /// Position 0 is `sub_id1`; empty where absent.
+    pub tags: [Cow<'q, str>; SUB_IDS],
     /// The first thing that was wrong.
     pub problem: Option<Reason>,
 }
 
-impl SubIds {
-    pub fn read(query: &str) -> Self {
+impl<'q> SubIds<'q> {
+    pub fn read(query: &'q str) -> Self {
         let mut found = Self::default();
         let mut given = [false; SUB_IDS];
         for pair in pairs(query) {
@@ -71,12 +71,15 @@ impl SubIds {
                 found.problem.get_or_insert(Reason::ParameterRepeated);
             } else if let Err(reason) = checked(&value, SUB_ID_MAX) {
                 found.problem.get_or_insert(reason);
-            } else if !value.is_empty() {
-                found.tags.resize(found.tags.len().max(index + 1), String::new());
-                found.tags[index] = value.into_owned();
+            } else {
+                found.tags[index] = value;
             }
         }
         found
+    }
+
+    pub fn texts(&self) -> [&str; SUB_IDS] {
+        self.tags.each_ref().map(|tag| tag.as_ref())
     }
 }
 
@@ -103,23 +106,23 @@ fn checked(value: &str, max: usize) -> Result<(), Reason> {
 /// The parameters of a conversion as they were sent. An empty one counts as absent: macros that were not
 /// filled in look like that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ConversionParams {
-    pub click_id: Option<String>,
-    pub order_id: Option<String>,
-    pub amount: Option<String>,
-    pub currency: Option<String>,
-    pub goal: Option<String>,
-    pub event_id: Option<String>,
-    pub coupon: Option<String>,
-    pub customer_id: Option<String>,
-    pub token: Option<String>,
+pub struct ConversionParams<'q> {
+    pub click_id: Option<Cow<'q, str>>,
+    pub order_id: Option<Cow<'q, str>>,
+    pub amount: Option<Cow<'q, str>>,
+    pub currency: Option<Cow<'q, str>>,
+    pub goal: Option<Cow<'q, str>>,
+    pub event_id: Option<Cow<'q, str>>,
+    pub coupon: Option<Cow<'q, str>>,
+    pub customer_id: Option<Cow<'q, str>>,
+    pub token: Option<Cow<'q, str>>,
     /// The first thing that was wrong; the rest is kept so that a refusal can be recorded with it.
     pub problem: Option<Reason>,
 }
 
-impl ConversionParams {
+impl<'q> ConversionParams<'q> {
     /// Reads the query, then the form; a parameter in both is repeated.
-    pub fn read(query: &str, form: &[u8]) -> Self {
+    pub fn read(query: &'q str, form: &'q [u8]) -> Self {
         let mut params = Self::default();
         params.take(query);
         match std::str::from_utf8(form) {
@@ -129,7 +132,7 @@ impl ConversionParams {
         params
     }
 
-    fn take(&mut self, text: &str) {
+    fn take(&mut self, text: &'q str) {
         for pair in pairs(text) {
             let Ok((name, value)) = pair else {
                 self.report(Reason::MalformedQuery);
@@ -141,7 +144,7 @@ impl ConversionParams {
                 continue;
             }
             match checked(&value, max) {
-                Ok(()) => *slot = Some(value.into_owned()),
+                Ok(()) => *slot = Some(value),
                 Err(reason) => self.report(reason),
             }
         }
@@ -152,7 +155,7 @@ impl ConversionParams {
         self.problem.get_or_insert(reason);
     }
 
-    fn slot(&mut self, name: &str) -> Option<(&mut Option<String>, usize)> {
+    fn slot(&mut self, name: &str) -> Option<(&mut Option<Cow<'q, str>>, usize)> {
         use proto_wire::limits::{COUPON_MAX, CUSTOMER_ID_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX};
         Some(match name {
             // These four are read, not recorded; the bounds only keep work small. A click id of the wrong
@@ -232,11 +235,9 @@ mod tests {
         ];
         for (query, tags, problem) in cases {
             let found = SubIds::read(query);
-            assert_eq!(
-                (found.tags.iter().map(String::as_str).collect(), found.problem),
-                (tags.to_vec(), *problem),
-                "{query}"
-            );
+            let mut expected = [""; SUB_IDS];
+            expected[..tags.len()].copy_from_slice(tags);
+            assert_eq!((found.texts(), found.problem), (expected, *problem), "{query}");
         }
     }
 
@@ -274,17 +275,18 @@ mod tests {
         #[test]
         fn any_text_is_read(query in "\\PC{0,200}", form: Vec<u8>) {
             let sub_ids = SubIds::read(&query);
-            prop_assert!(sub_ids.tags.len() <= SUB_IDS);
+            prop_assert!(sub_ids.texts().iter().all(|tag| !tag.chars().any(char::is_control)));
             let params = ConversionParams::read(&query, &form);
             let recorded = [params.order_id, params.goal, params.customer_id];
-            let clean = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
+            let clean = |text: &Cow<'_, str>| !text.is_empty() && !text.chars().any(char::is_control);
             prop_assert!(recorded.iter().flatten().all(clean));
         }
 
         #[test]
         fn what_was_encoded_is_decoded(value in "\\PC{1,40}") {
             let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("sub1", &value).finish();
-            prop_assert_eq!(SubIds::read(&query).tags, vec![value]);
+            let found = SubIds::read(&query);
+            prop_assert_eq!(found.texts()[0], value);
         }
     }
 }

@@ -116,7 +116,7 @@ pub fn snapshot(rules: Option<&RuleSet>) -> Snapshot {
     Snapshot::from_chunks(3, &chunks).unwrap()
 }
 
-pub fn client(user_agent: &[u8]) -> Client {
+pub fn client(user_agent: &[u8]) -> Client<'_> {
     let ip = IpAddr::from([203, 0, 113, 9]);
     let mut agents = AgentCache::new(8);
     Client::describe(ip, user_agent, b"https://Blog.example/post", &Geo::empty(), &mut agents)

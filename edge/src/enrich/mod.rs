@@ -9,29 +9,37 @@ pub use privacy::IpHasher;
 
 use crate::ip::prefix;
 use geoip::Geo;
-use proto_model::event::{Network, RecordedFacts};
 use proto_model::{Country, UnixMicros};
+use proto_wire::convert::{FactsRef, NetworkRef};
 use proto_wire::limits::{REFERRER_MAX, USER_AGENT_MAX, clean};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Facts of one hit. The full address lives only as long as this.
-pub struct Client {
+/// Facts of one hit, with the texts of its request. The full address lives only as long as this.
+pub struct Client<'r> {
     pub ip: IpAddr,
     pub country: Country,
     pub geo_version: u64,
     pub agent: Rc<Agent>,
-    pub user_agent: String,
-    pub referrer: String,
+    pub user_agent: Cow<'r, str>,
+    pub referrer: Cow<'r, str>,
     /// Lower case; empty when there is no referrer.
     pub referrer_host: String,
 }
 
-impl Client {
+/// What may be stored of an address.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    pub ip_prefix: String,
+    pub ip_hash: [u8; 16],
+}
+
+impl<'r> Client<'r> {
     pub fn describe(
         ip: IpAddr,
-        user_agent: &[u8],
-        referrer: &[u8],
+        user_agent: &'r [u8],
+        referrer: &'r [u8],
         geo: &Geo,
         agents: &mut AgentCache,
     ) -> Self {
@@ -48,32 +56,39 @@ impl Client {
         }
     }
 
-    pub fn recorded(&self) -> RecordedFacts {
-        RecordedFacts {
+    pub fn recorded(&self) -> FactsRef<'_> {
+        FactsRef {
             country: self.country,
             device: self.agent.device,
-            os: self.agent.os.to_string(),
-            browser: self.agent.browser.to_string(),
+            os: &self.agent.os,
+            browser: &self.agent.browser,
             geo_version: self.geo_version,
         }
     }
 
+    pub fn origin(&self, hasher: &IpHasher, now: UnixMicros) -> Origin {
+        Origin { ip_prefix: prefix(self.ip), ip_hash: hasher.hash(self.ip, now) }
+    }
+
     /// The personal part, with the address reduced to what may be stored.
-    pub fn network(&self, hasher: &IpHasher, now: UnixMicros) -> Network {
-        Network {
-            ip_prefix: prefix(self.ip),
-            ip_hash: hasher.hash(self.ip, now),
-            user_agent: self.user_agent.clone(),
-            referrer: self.referrer.clone(),
+    pub fn network<'a>(&'a self, origin: &'a Origin) -> NetworkRef<'a> {
+        NetworkRef {
+            ip_prefix: &origin.ip_prefix,
+            ip_hash: origin.ip_hash,
+            user_agent: &self.user_agent,
+            referrer: &self.referrer,
         }
     }
 }
 
 /// A header as text that may be stored and shown: whatever is not UTF-8 or not printable is replaced.
-fn text(header: &[u8], max: usize) -> String {
+fn text(header: &[u8], max: usize) -> Cow<'_, str> {
     // A replacement character is longer than what it replaces, so cut first; `clean` cuts to characters.
     let head = &header[..header.len().min(max)];
-    clean(&String::from_utf8_lossy(head), max).into_owned()
+    match String::from_utf8_lossy(head) {
+        Cow::Borrowed(text) => clean(text, max),
+        Cow::Owned(text) => Cow::Owned(clean(&text, max).into_owned()),
+    }
 }
 
 fn host_of(url: &str) -> &str {

@@ -1,11 +1,12 @@
 //! A keyed hash that tells two visitors of one day apart without telling who they are.
 
-use aws_lc_rs::hmac;
 use proto_model::UnixMicros;
 use proto_model::time::DAY_US;
-use proto_wire::keys::random;
+use proto_wire::keys::{random, sha256};
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
+
+const KEY_LEN: usize = 32;
 
 /// The key exists in memory only and lives for one UTC day: after that nobody can test an address
 /// against a stored hash, we included.
@@ -15,12 +16,12 @@ pub struct IpHasher {
 
 struct DayKey {
     day: i64,
-    key: hmac::Key,
+    key: [u8; KEY_LEN],
 }
 
 impl DayKey {
     fn fresh(day: i64) -> Self {
-        Self { day, key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
+        Self { day, key: random() }
     }
 
     /// A hit that took its time just before midnight must not bring the old day back.
@@ -52,16 +53,18 @@ impl IpHasher {
     }
 }
 
-fn tag(key: &hmac::Key, ip: IpAddr) -> [u8; 16] {
-    let mut context = hmac::Context::with_key(key);
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => context.update(&v4.octets()),
-        IpAddr::V6(v6) => context.update(&v6.octets()),
-    }
-    let mut short = [0; 16];
-    for (to, from) in short.iter_mut().zip(context.sign().as_ref()) {
-        *to = *from;
-    }
+/// SHA-256 of key and address. All inputs have one length, so none is the beginning of another and the key
+/// in front needs no HMAC around it: it is one block of SHA-256, and nothing is allocated.
+fn tag(key: &[u8; KEY_LEN], ip: IpAddr) -> [u8; 16] {
+    // An IPv4 address counts as the IPv6 address it is mapped to.
+    let address = match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    let mut keyed = [0; KEY_LEN + 16];
+    keyed[..KEY_LEN].copy_from_slice(key);
+    keyed[KEY_LEN..].copy_from_slice(&address);
+    let [short @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(&keyed);
     short
 }
 

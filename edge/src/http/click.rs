@@ -1,7 +1,7 @@
 //! `GET /c/{link}`.
 
 use super::reply::{self, Page};
-use super::worker::{Answer, Hit, Worker, prefetch};
+use super::worker::{Answer, Hit, Worker, durable, prefetch};
 use crate::decide::click::{Decision, Live, Resolved, Way, decide, resolve};
 use crate::decide::params::SubIds;
 use crate::enrich::Client;
@@ -40,9 +40,9 @@ impl Worker {
         }
         let sub_ids = SubIds::read(hit.query());
         let problem = sub_ids.problem;
-        let network = client.network(&self.shared.hasher, hit.now);
-        let recorded = decision.record(live, &client, network, sub_ids);
-        let spooled = self.spool(Lane::Traffic, &recorded).await.ok();
+        let origin = client.origin(&self.shared.hasher, hit.now);
+        let queued = self.spool(Lane::Traffic, &decision.record(live, &client, &origin, &sub_ids));
+        let spooled = durable(queued).await.ok();
         match decision.way {
             Way::Offer => self.to_offer(live, &client, &decision, spooled, problem),
             Way::Blocked => {
@@ -56,8 +56,8 @@ impl Worker {
     fn to_offer(
         &self,
         live: Live<'_>,
-        client: &Client,
-        decision: &Decision,
+        client: &Client<'_>,
+        decision: &Decision<'_>,
         spooled: Option<Address>,
         problem: Option<Reason>,
     ) -> Answer {
@@ -83,7 +83,7 @@ impl Worker {
 }
 
 /// HEAD sees where a click would go, gets no id and is no click.
-fn look(live: Live<'_>, decision: &Decision) -> Answer {
+fn look(live: Live<'_>, decision: &Decision<'_>) -> Answer {
     match decision.way {
         Way::Blocked => elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule),
         Way::Offer => match reply::redirect(live.offer.destination.plain()) {

@@ -2,10 +2,10 @@
 
 use super::reply::{self, Reply};
 use super::request::is_form;
-use super::worker::{Answer, Hit, Worker, prefetch};
+use super::worker::{Answer, Hit, Worker, durable, prefetch};
 use crate::decide::conversion::{
-    Channel, Fingerprint, Receiver, check, conversion_id, judge_conversion, record_accepted, record_refused,
-    resolve,
+    Accepted, Channel, Fingerprint, Receiver, check, conversion_id, judge_conversion, record_accepted,
+    record_refused, resolve,
 };
 use crate::decide::params::ConversionParams;
 use crate::metrics::Outcome;
@@ -14,8 +14,8 @@ use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use proto_model::event::RefusedHit;
 use proto_model::{AdvertiserId, DerivedId, Lane, Reason, VerdictKind};
+use proto_wire::convert::RefusedRef;
 use std::time::Duration;
 
 /// The largest form. A postback has a dozen short fields.
@@ -59,8 +59,9 @@ impl Worker {
             let reply = refusal(channel, StatusCode::NOT_FOUND, Reason::UnknownAdvertiser);
             return Answer::new(reply, Outcome::Refused, Reason::UnknownAdvertiser);
         };
-        match check(to, channel, ConversionParams::read(hit.query(), form)) {
-            Ok(accepted) => self.accepted(hit, channel, to, accepted).await,
+        let params = ConversionParams::read(hit.query(), form);
+        match check(to, channel, &params) {
+            Ok(accepted) => self.accepted(hit, channel, to, &accepted).await,
             Err(refused) => self.refused(hit, channel, to, refused).await,
         }
     }
@@ -70,26 +71,27 @@ impl Worker {
         hit: &Hit<'_>,
         channel: Channel,
         to: Receiver<'_>,
-        accepted: crate::decide::conversion::Accepted,
+        accepted: &Accepted<'_>,
     ) -> Answer {
         let tenant = to.advertiser.tenant;
         let conversion = conversion_id(tenant, &accepted.hit);
-        let fingerprint = Fingerprint::of(tenant, &accepted);
+        let fingerprint = Fingerprint::of(conversion, accepted);
         let state = &self.shared.parts.state;
         if fingerprint.is_repetition(|key| state.seen_conversion(key)) {
             let reply = outcome(channel, StatusCode::CONFLICT, "duplicate", conversion);
             return Answer::new(reply, Outcome::Duplicate, Reason::Duplicate);
         }
         let client = self.client(hit);
-        let verdict = judge_conversion(to, channel, &accepted, &client, hit.now);
+        let verdict = judge_conversion(to, channel, accepted, &client, hit.now);
         let blocked = verdict.kind == VerdictKind::Block;
-        let network = client.network(&self.shared.hasher, hit.now);
-        let recorded = record_accepted(to, accepted, verdict, &client, network, hit.now);
-        if self.spool(Lane::Money, &recorded).await.is_err() {
+        let origin = client.origin(&self.shared.hasher, hit.now);
+        let recorded = record_accepted(to, accepted, verdict, &client, &origin, hit.now);
+        let queued = self.spool(Lane::Money, &recorded);
+        if durable(queued).await.is_err() {
             return come_again(channel, Reason::SpoolUnavailable);
         }
         // Only now: a report that was lost must not make its repetition a duplicate.
-        state.remember_conversion(&fingerprint.own, &fingerprint.content);
+        state.remember_conversion(fingerprint.key());
         let reply = outcome(channel, StatusCode::ACCEPTED, "accepted", conversion);
         if blocked {
             Answer::new(reply, Outcome::Blocked, Reason::BlockedByRule)
@@ -103,14 +105,14 @@ impl Worker {
         hit: &Hit<'_>,
         channel: Channel,
         to: Receiver<'_>,
-        refused: RefusedHit,
+        refused: RefusedRef<'_>,
     ) -> Answer {
         let reason = refused.reason;
         let client = self.client(hit);
-        let network = client.network(&self.shared.hasher, hit.now);
-        let recorded = record_refused(to, refused, &client, network, hit.now);
+        let origin = client.origin(&self.shared.hasher, hit.now);
+        let queued = self.spool(Lane::Money, &record_refused(to, refused, &client, &origin, hit.now));
         // A refusal ends the matter for the sender, so it must be on record first.
-        if self.spool(Lane::Money, &recorded).await.is_err() {
+        if durable(queued).await.is_err() {
             return come_again(channel, Reason::SpoolUnavailable);
         }
         let status = match reason {

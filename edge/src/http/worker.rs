@@ -3,16 +3,15 @@
 use super::Shared;
 use super::reply::{self, Page, Reply};
 use super::request::{Target, client_ip, is_prefetch, may_ask_for_health, names_one_host};
-use crate::decide::Recorded;
 use crate::enrich::{AgentCache, Client};
 use crate::metrics::{Counters, Outcome, Route};
-use crate::spool::SpoolError;
+use crate::spool::{Durable, LocalSpool, SpoolError};
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderName, Method, Request, StatusCode, request};
 use hyper::body::Body;
 use proto_model::{Address, Lane, Reason, UnixMicros};
-use proto_wire::convert::Unplaced;
+use proto_wire::convert::{HitRef, Unplaced};
 use proto_wire::keys::random;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -28,6 +27,8 @@ pub struct Worker {
     index: usize,
     agents: RefCell<AgentCache>,
     random: RefCell<RandomPool>,
+    spool: LocalSpool,
+    unplaced: RefCell<Unplaced>,
 }
 
 /// A reply, and what it stands for in the counters.
@@ -78,7 +79,8 @@ impl Hit<'_> {
 impl Worker {
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let agents = RefCell::new(AgentCache::new(AGENTS));
-        Self { shared, index, agents, random: RefCell::default() }
+        let spool = shared.parts.spool.local();
+        Self { shared, index, agents, random: RefCell::default(), spool, unplaced: RefCell::default() }
     }
 
     pub fn counters(&self) -> &Counters {
@@ -148,25 +150,30 @@ impl Worker {
     }
 
     /// Facts are made of the request once, after the cheap checks.
-    pub(super) fn client(&self, hit: &Hit<'_>) -> Client {
-        let header = |name| hit.parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    pub(super) fn client<'r>(&self, hit: &Hit<'r>) -> Client<'r> {
+        let parts: &'r request::Parts = hit.parts;
+        let header = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
         let mut agents = self.agents.borrow_mut();
         Client::describe(hit.ip, header(USER_AGENT), header(REFERER), &self.shared.geo, &mut agents)
     }
 
-    /// Resolves once the hit is on disk. From the first poll on it will be written, whether the client
-    /// waits for it or not.
-    pub(super) async fn spool(&self, lane: Lane, recorded: &Recorded) -> Result<Address, SpoolError> {
+    /// Queues the hit: it will be written, whether or not anybody waits for that.
+    pub(super) fn spool(&self, lane: Lane, hit: &HitRef<'_>) -> Result<(Address, Durable), SpoolError> {
+        let mut unplaced = self.unplaced.borrow_mut();
         // Made before the address is drawn: that happens under a lock which all workers share.
-        let unplaced = Unplaced::new(&recorded.event, &recorded.personal, || self.random());
-        let (address, durable) = self.shared.parts.spool.append(lane, |address| unplaced.at(address))?;
-        durable.await?;
-        Ok(address)
+        unplaced.write(hit, || self.random());
+        self.spool.append(lane, |address, out| unplaced.place(address, out))
     }
 
     pub(super) fn random<const N: usize>(&self) -> [u8; N] {
         self.random.borrow_mut().take()
     }
+}
+
+/// Resolves once a queued hit is on disk.
+pub(super) async fn durable(queued: Result<(Address, Durable), SpoolError>) -> Result<Address, SpoolError> {
+    let (address, durable) = queued?;
+    durable.await.map(|()| address)
 }
 
 fn shed(route: Route, seconds: u64) -> Answer {

@@ -1,6 +1,6 @@
 //! The spool: a segment log that makes each hit durable before its reply leaves.
 //!
-//! A hit gets its address and its place in the log in one synchronous step ([`SpoolHandle::append`]); a
+//! A hit gets its address and its place in the log in one synchronous step ([`LocalSpool::append`]); a
 //! thread of its own writes what has queued up and calls `fdatasync` once for all of it. Both lanes share
 //! the log and the `fdatasync`, so conversions never wait behind clicks.
 
@@ -21,7 +21,7 @@ pub(crate) use tests::wait as wait_for_test;
 pub use group::Durable;
 pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
-pub use queue::{SpoolHandle, SpoolStatus};
+pub use queue::{LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
 
 use proto_model::{EdgeId, Lane, StreamNo};

@@ -1,31 +1,25 @@
-//! Where hits enter the spool: addresses are given out and records queue up for the writer thread.
+//! Where hits enter the spool: an address is given out and the record, in the bytes of the log, queues up for
+//! the writer thread, which has nothing left to do but to write.
 
-use super::group::{Durable, Group};
+use super::group::{Durable, Group, Party};
+use super::segment::append_record;
 use super::{SpoolConfig, SpoolError, Streams};
 use crate::lanes::PerLane;
-use prost::Message;
-use proto_model::event::{ORDINAL_MAX, PersonalClass};
+use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, Lane};
-use proto_wire::edge_v1::{Event, SidecarEntry};
-use proto_wire::envelope::last_covered;
 use proto_wire::limits::{EVENT_LEN_MAX, SIDECAR_ENTRY_LEN_MAX};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// More than the largest event with its sidecar takes.
 pub(super) const MAX_RECORD: usize = EVENT_LEN_MAX + 4 * SIDECAR_ENTRY_LEN_MAX;
 
-/// One record on its way to the log. Encoding is left to the writer thread: it is off the hot path.
-pub(super) struct Record {
-    pub lane: Lane,
-    pub event: Event,
-    pub sidecar: Vec<SidecarEntry>,
-}
-
 pub(super) struct Queue {
     pub next: PerLane<u64>,
-    pub records: Vec<Record>,
-    pub bytes: u64,
+    /// Records in order, as they will stand in the log, but for their checksums.
+    pub records: Vec<u8>,
     pub group: Arc<Group>,
     pub state: QueueState,
 }
@@ -44,35 +38,37 @@ pub(super) struct Shared {
     pub streams: Streams,
     pub queue: Mutex<Queue>,
     pub wake: Condvar,
-    /// Bytes of the segments, and of sealed batches that are not acknowledged.
+    /// Bytes of the segments, of what is being written to them, and of sealed batches that are not acknowledged.
     pub segment_bytes: AtomicU64,
+    pub writing_bytes: AtomicU64,
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
 }
 
 impl Shared {
     pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>) -> Self {
-        let queue =
-            Queue { next, records: Vec::new(), bytes: 0, group: Arc::default(), state: QueueState::Open };
+        let queue = Queue { next, records: Vec::new(), group: Arc::default(), state: QueueState::Open };
         Self {
             config,
             streams,
             queue: Mutex::new(queue),
             wake: Condvar::new(),
             segment_bytes: AtomicU64::new(0),
+            writing_bytes: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
         }
     }
 
-    /// A panic while the lock was held (in a caller's `build`) leaves the queue consistent: an ordinal
-    /// is taken only when its record is queued.
+    /// A panic while the lock was held (in a caller's `place`) leaves the queue consistent: an ordinal is
+    /// taken only when its record is complete, and `append` cuts off what is not.
     pub fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn disk_bytes(&self) -> u64 {
-        self.segment_bytes.load(Ordering::Relaxed).saturating_add(self.sealed_bytes.load(Ordering::Relaxed))
+        let parts = [&self.segment_bytes, &self.writing_bytes, &self.sealed_bytes];
+        parts.iter().fold(0, |sum, part| sum.saturating_add(part.load(Ordering::Relaxed)))
     }
 }
 
@@ -95,20 +91,7 @@ impl SpoolStatus {
     }
 }
 
-/// The bytes of a record, unless it could not be sealed later: such a one would hold up its lane for ever.
-fn fit_len(ordinal: u64, event: &Event, sidecar: &[SidecarEntry]) -> Option<usize> {
-    let event_len = event.encoded_len();
-    let mut fits = event_len <= EVENT_LEN_MAX && event.ordinal == ordinal && last_covered(event) == ordinal;
-    let mut len = event_len;
-    for entry in sidecar {
-        let entry_len = entry.encoded_len();
-        fits &= entry_len <= SIDECAR_ENTRY_LEN_MAX && entry.ordinal == ordinal;
-        len += entry_len;
-    }
-    (fits && sidecar.len() <= PersonalClass::ALL.len()).then_some(len)
-}
-
-/// The writing end of the spool; cheap to clone.
+/// The spool as the threads of a node share it; cheap to clone.
 #[derive(Clone)]
 pub struct SpoolHandle {
     shared: Arc<Shared>,
@@ -119,42 +102,10 @@ impl SpoolHandle {
         Self { shared }
     }
 
-    /// Allocates the next address of `lane` and enqueues what `build` makes for it, in one step that
-    /// cannot be cancelled half-way. `build` runs under the lock that all workers share: what does not depend
-    /// on the address should be done before. A refused record takes no ordinal.
-    pub fn append(
-        &self,
-        lane: Lane,
-        build: impl FnOnce(Address) -> (Event, Vec<SidecarEntry>),
-    ) -> Result<(Address, Durable), SpoolError> {
-        let disk_bytes = self.shared.disk_bytes();
-        let mut queue = self.shared.lock();
-        match queue.state {
-            QueueState::Open => {}
-            QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
-            QueueState::Poisoned => return Err(SpoolError::Poisoned),
-        }
-        if disk_bytes.saturating_add(queue.bytes) >= self.shared.config.limit(lane) {
-            return Err(SpoolError::Full);
-        }
-        let ordinal = queue.next[lane];
-        if ordinal > ORDINAL_MAX {
-            return Err(SpoolError::Exhausted);
-        }
-        let address = Address { stream: self.shared.streams.stream(lane), ordinal };
-        let (event, sidecar) = build(address);
-        let len = fit_len(ordinal, &event, &sidecar).ok_or(SpoolError::Unfit)?;
-        queue.next[lane] = ordinal + 1;
-        queue.bytes += u64::try_from(len).unwrap_or(u64::MAX);
-        queue.records.push(Record { lane, event, sidecar });
-        let durable = queue.group.waiter();
-        let was_empty = queue.records.len() == 1;
-        drop(queue);
-        // The writer takes all that is queued: who adds to a queue that is not empty need not wake it.
-        if was_empty {
-            self.shared.wake.notify_one();
-        }
-        Ok((address, durable))
+    /// An end to write to, for the calling thread alone.
+    pub fn local(&self) -> LocalSpool {
+        let party = Party::new(Arc::clone(&self.shared.lock().group));
+        LocalSpool { shared: Arc::clone(&self.shared), party: RefCell::new(party) }
     }
 
     pub fn streams(&self) -> Streams {
@@ -166,10 +117,70 @@ impl SpoolHandle {
         let queue = self.shared.lock();
         SpoolStatus {
             poisoned: queue.state == QueueState::Poisoned,
-            bytes: disk_bytes.saturating_add(queue.bytes),
+            bytes: disk_bytes.saturating_add(len(&queue.records)),
             max_bytes: self.shared.config.max_bytes,
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
         }
     }
+}
+
+/// The writing end of the spool for one worker.
+pub struct LocalSpool {
+    shared: Arc<Shared>,
+    /// Of this thread, those who wait for the group that was current at the last append.
+    party: RefCell<Rc<Party>>,
+}
+
+impl LocalSpool {
+    /// Allocates the next address of `lane` and enqueues what `place` appends for it, in one step that
+    /// cannot be cancelled half-way. `place` appends an event and its sidecar and returns the length of the
+    /// event, or `None` for a record that could not be sealed later: it would hold up its lane for ever. It
+    /// runs under the lock that all workers share: what does not depend on the address should be done
+    /// before. A refused record takes no ordinal.
+    pub fn append(
+        &self,
+        lane: Lane,
+        place: impl FnOnce(Address, &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<(Address, Durable), SpoolError> {
+        let disk_bytes = self.shared.disk_bytes();
+        let mut guard = self.shared.lock();
+        let queue = &mut *guard;
+        match queue.state {
+            QueueState::Open => {}
+            QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
+            QueueState::Poisoned => return Err(SpoolError::Poisoned),
+        }
+        if disk_bytes.saturating_add(len(&queue.records)) >= self.shared.config.limit(lane) {
+            return Err(SpoolError::Full);
+        }
+        let ordinal = queue.next[lane];
+        if ordinal > ORDINAL_MAX {
+            return Err(SpoolError::Exhausted);
+        }
+        let address = Address { stream: self.shared.streams.stream(lane), ordinal };
+        let was_empty = queue.records.is_empty();
+        let place = |out: &mut Vec<u8>| place(address, out);
+        append_record(&mut queue.records, lane, ordinal..=ordinal, place).ok_or(SpoolError::Unfit)?;
+        queue.next[lane] = ordinal + 1;
+        let durable = self.wait_for(&queue.group);
+        drop(guard);
+        // The writer takes all that is queued: who adds to a queue that is not empty need not wake it.
+        if was_empty {
+            self.shared.wake.notify_one();
+        }
+        Ok((address, durable))
+    }
+
+    fn wait_for(&self, group: &Arc<Group>) -> Durable {
+        let mut party = self.party.borrow_mut();
+        if !party.is_of(group) {
+            *party = Party::new(Arc::clone(group));
+        }
+        party.join()
+    }
+}
+
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

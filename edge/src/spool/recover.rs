@@ -6,7 +6,9 @@
 //! declared as skipped, so that no address is ever used twice.
 
 use super::log::{Segment, parse_segment_name, segment_name};
-use super::segment::{self, Frame, HEADER_LEN, Parsed, SegmentHeader, copy_record, write_record};
+use super::segment::{
+    self, Frame, HEADER_LEN, Parsed, SegmentHeader, append_skipped, copy_record, finish_records,
+};
 use super::{OpenError, Streams};
 use crate::disk::{Disk, list_finished, write_durably};
 use crate::lanes::PerLane;
@@ -200,7 +202,7 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
         header.first = PerLane::build(|lane| floor[lane].min(found.next[lane]));
         scan(last.sequence, &last.bytes, |frame| {
             if frame.last > sealed[frame.lane] {
-                copy_record(&mut records, sequence, frame);
+                copy_record(&mut records, frame);
             }
         });
     }
@@ -208,9 +210,10 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
     for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
         let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
         let skipped = skipped_to_wire(found.next[lane], through, SkipReason::Unclean);
-        write_record(&mut records, sequence, lane, &skipped, Vec::new());
+        append_skipped(&mut records, lane, &skipped);
         next[lane] = through + 1;
     }
+    finish_records(&mut records, sequence);
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
     Begun { header, bytes, next }

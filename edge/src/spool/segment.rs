@@ -17,12 +17,16 @@ use prost::Message;
 use proto_model::{EdgeId, Lane, StreamNo};
 use proto_wire::edge_v1::{Event, Sidecar, SidecarEntry};
 use proto_wire::envelope::last_covered;
+use std::ops::RangeInclusive;
 
 pub(super) const HEADER_LEN: usize = 68;
 const MAGIC: &[u8; 8] = b"TRIBSEG1";
 const RECORD_MAGIC: &[u8; 4] = b"TREC";
 const RECORD_HEAD: usize = 12;
+const BODY_LEN_AT: usize = 4;
+const CHECKSUM_AT: usize = 8;
 const BODY_HEAD: usize = 21;
+const EVENT_LEN_AT: usize = RECORD_HEAD + 17;
 /// The largest record, head included.
 pub(super) const MAX_FRAME: usize = RECORD_HEAD + BODY_HEAD + super::queue::MAX_RECORD + 4096;
 
@@ -137,51 +141,82 @@ pub(super) fn resume(bytes: &[u8]) -> Option<usize> {
     behind.windows(RECORD_MAGIC.len()).position(|window| window == RECORD_MAGIC).map(|at| at + 1)
 }
 
-/// Appends a record for `event` to `out`.
-pub(super) fn write_record(
+/// Appends a record without its checksum. `content` appends the event, then the sidecar, and returns the
+/// length of the event; with `None`, `out` is as it was.
+pub(super) fn append_record(
     out: &mut Vec<u8>,
-    sequence: u64,
     lane: Lane,
-    event: &Event,
-    sidecar: Vec<SidecarEntry>,
-) {
-    let sidecar = Sidecar { entries: sidecar };
+    covers: RangeInclusive<u64>,
+    content: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+) -> Option<()> {
     let start = out.len();
-    out.extend_from_slice(&[0; RECORD_HEAD]);
-    out.push(lane.code());
-    out.extend_from_slice(&event.ordinal.to_be_bytes());
-    out.extend_from_slice(&last_covered(event).to_be_bytes());
-    out.extend_from_slice(&u32::try_from(event.encoded_len()).unwrap_or(u32::MAX).to_be_bytes());
-    // Encoding into a growing vector cannot fail: the only error is a full buffer.
-    let _ = event.encode(out);
-    let _ = sidecar.encode(out);
-    finish_record(out, start, sequence);
+    let mut record = Unfinished { out, start };
+    record.out.extend_from_slice(RECORD_MAGIC);
+    record.out.extend_from_slice(&[0; RECORD_HEAD - RECORD_MAGIC.len()]);
+    record.out.push(lane.code());
+    record.out.extend_from_slice(&covers.start().to_be_bytes());
+    record.out.extend_from_slice(&covers.end().to_be_bytes());
+    record.out.extend_from_slice(&[0; 4]);
+    let event_len = content(record.out)?;
+    record.set_len(BODY_LEN_AT, record.out.len() - start - RECORD_HEAD);
+    record.set_len(EVENT_LEN_AT, event_len);
+    // Complete: nothing is to be cut off.
+    record.start = record.out.len();
+    Some(())
 }
 
-/// Copies a record into another segment.
-pub(super) fn copy_record(out: &mut Vec<u8>, sequence: u64, frame: &Frame<'_>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; RECORD_HEAD]);
-    out.push(frame.lane.code());
-    out.extend_from_slice(&frame.first.to_be_bytes());
-    out.extend_from_slice(&frame.last.to_be_bytes());
-    out.extend_from_slice(&u32::try_from(frame.event.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(frame.event);
-    out.extend_from_slice(frame.sidecar);
-    finish_record(out, start, sequence);
+/// Cuts off a record that was not completed, even if its maker panicked.
+struct Unfinished<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
 }
 
-fn finish_record(out: &mut [u8], start: usize, sequence: u64) {
-    let (head, body) = out[start..].split_at_mut(RECORD_HEAD);
-    head[..4].copy_from_slice(RECORD_MAGIC);
-    head[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
-    head[8..].copy_from_slice(&checksum(sequence, body).to_be_bytes());
+impl Unfinished<'_> {
+    fn set_len(&mut self, at: usize, len: usize) {
+        if let Some(field) = self.out.get_mut(self.start + at..self.start + at + 4) {
+            field.copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+        }
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.start);
+    }
+}
+
+/// Appends a record for an event that covers skipped ordinals.
+pub(super) fn append_skipped(out: &mut Vec<u8>, lane: Lane, skipped: &Event) {
+    append_record(out, lane, skipped.ordinal..=last_covered(skipped), |out| {
+        // Encoding into a growing vector cannot fail: the only error is a full buffer.
+        skipped.encode(out).ok().map(|()| skipped.encoded_len())
+    });
+}
+
+/// Copies a record, for another segment.
+pub(super) fn copy_record(out: &mut Vec<u8>, frame: &Frame<'_>) {
+    append_record(out, frame.lane, frame.first..=frame.last, |out| {
+        out.extend_from_slice(frame.event);
+        out.extend_from_slice(frame.sidecar);
+        Some(frame.event.len())
+    });
+}
+
+/// Completes records with the checksums they have in segment `sequence`.
+pub(super) fn finish_records(mut records: &mut [u8], sequence: u64) {
+    while let Some((head, rest)) = records.split_at_mut_checked(RECORD_HEAD) {
+        let len = be32(head, BODY_LEN_AT).and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
+        let Some((body, behind)) = rest.split_at_mut_checked(len) else { return };
+        head[CHECKSUM_AT..].copy_from_slice(&checksum(sequence, body).to_be_bytes());
+        records = behind;
+    }
 }
 
 fn checksum(sequence: u64, body: &[u8]) -> u32 {
-    let crc = crc32c::crc32c(&sequence.to_be_bytes());
-    let crc = crc32c::crc32c_append(crc, &u64::try_from(body.len()).unwrap_or(u64::MAX).to_be_bytes());
-    crc32c::crc32c_append(crc, body)
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&sequence.to_be_bytes());
+    place[8..].copy_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_be_bytes());
+    crc32c::crc32c_append(crc32c::crc32c(&place), body)
 }
 
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -3,14 +3,13 @@
 use super::SpoolError;
 use super::group::Group;
 use super::log::{Log, LogEnd, Segment};
-use super::queue::{QueueState, Record};
+use super::queue::QueueState;
 use super::recover::CleanMarker;
-use super::segment::{HEADER_LEN, SegmentHeader, write_record};
+use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, finish_records};
 use crate::disk::DiskFile;
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
-use proto_wire::envelope::last_covered;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -21,11 +20,15 @@ pub(super) struct Writer {
     pub end: LogEnd,
 }
 
+/// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
+const KEPT_BUFFER: usize = 1 << 20;
+
 /// What the writer took from the queue.
 struct Taken {
-    records: Vec<Record>,
-    bytes: u64,
+    records: Vec<u8>,
     group: Arc<Group>,
+    /// The next ordinals behind these records.
+    next: PerLane<u64>,
     state: QueueState,
 }
 
@@ -38,9 +41,11 @@ enum Failure {
 
 impl Writer {
     pub fn run(mut self) {
-        let mut buffer = Vec::new();
+        // There are two buffers: requests fill one while the other is written.
+        let mut spare = Vec::new();
+        let mut taken_before = self.end.next;
         loop {
-            let taken = self.take();
+            let mut taken = self.take(spare);
             if taken.records.is_empty() {
                 taken.group.finish(Err(SpoolError::Closed));
                 if taken.state == QueueState::Closing {
@@ -48,56 +53,60 @@ impl Writer {
                 }
                 return;
             }
-            let bytes = taken.bytes;
-            buffer.clear();
-            let outcome = self.commit(&mut buffer, taken.records).and_then(|()| self.rotate_if_full());
-            self.log.shared.lock().bytes -= bytes;
+            let outcome = self.commit(&mut taken, taken_before);
+            self.log.shared.writing_bytes.store(0, Ordering::Relaxed);
+            // Replies leave before anything else is done.
             match outcome {
                 Ok(()) => taken.group.finish(Ok(())),
                 Err(Failure::NotWritten(error)) => {
                     tracing::error!(%error, "the spool could not write; is the disk full?");
                     taken.group.finish(Err(SpoolError::Full));
                 }
-                Err(Failure::Poison(error)) => {
-                    tracing::error!(%error, "the spool's disk failed; clicks go out unspooled until a restart");
-                    self.poison(&taken.group);
-                    return;
-                }
+                Err(Failure::Poison(error)) => return self.poison(&taken.group, &error),
             }
+            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_full() {
+                return self.poison(&taken.group, &error);
+            }
+            taken_before = taken.next;
+            spare = taken.records;
+            spare.clear();
+            spare.shrink_to(KEPT_BUFFER);
         }
     }
 
-    fn take(&self) -> Taken {
+    fn take(&self, spare: Vec<u8>) -> Taken {
         let shared = &self.log.shared;
         let mut queue = shared.lock();
         while queue.records.is_empty() && queue.state == QueueState::Open {
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        Taken {
-            records: std::mem::take(&mut queue.records),
-            bytes: queue.bytes,
-            group: std::mem::take(&mut queue.group),
-            state: queue.state,
-        }
+        let records = std::mem::replace(&mut queue.records, spare);
+        shared.writing_bytes.store(u64::try_from(records.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Taken { records, group: std::mem::take(&mut queue.group), next: queue.next, state: queue.state }
     }
 
-    fn commit(&mut self, buffer: &mut Vec<u8>, records: Vec<Record>) -> Result<(), Failure> {
-        let mut next = self.end.next;
-        for Record { lane, event, sidecar } in records {
-            self.declare_unwritten(buffer, lane, next[lane], event.ordinal);
-            next[lane] = last_covered(&event).saturating_add(1);
-            write_record(buffer, self.end.sequence, lane, &event, sidecar);
+    /// `first` are the ordinals with which these records begin.
+    fn commit(&mut self, taken: &mut Taken, first: PerLane<u64>) -> Result<(), Failure> {
+        let declared = self.declare_unwritten(first);
+        if !declared.is_empty() {
+            taken.records.splice(0..0, declared);
         }
-        self.write_and_sync(buffer, next)
+        finish_records(&mut taken.records, self.end.sequence);
+        self.write_and_sync(&taken.records, taken.next)
     }
 
-    /// Ordinals of a group that could not be written: nobody got a reply that counts on them, so they are
-    /// not lost.
-    fn declare_unwritten(&self, buffer: &mut Vec<u8>, lane: Lane, from: u64, next: u64) {
-        if from < next {
-            let skipped = skipped_to_wire(from, next - 1, SkipReason::Unclean);
-            write_record(buffer, self.end.sequence, lane, &skipped, Vec::new());
+    /// Ordinals before `next` of groups that could not be written: nobody got a reply that counts on them,
+    /// so they are not lost.
+    fn declare_unwritten(&self, next: PerLane<u64>) -> Vec<u8> {
+        let mut records = Vec::new();
+        for &lane in Lane::ALL {
+            let from = self.end.next[lane];
+            if from < next[lane] {
+                let skipped = skipped_to_wire(from, next[lane] - 1, SkipReason::Unclean);
+                append_skipped(&mut records, lane, &skipped);
+            }
         }
+        records
     }
 
     fn write_and_sync(&mut self, buffer: &[u8], next: PerLane<u64>) -> Result<(), Failure> {
@@ -157,12 +166,12 @@ impl Writer {
     }
 
     /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, group: &Group) {
+    fn poison(&self, group: &Group, error: &io::Error) {
+        tracing::error!(%error, "the spool's disk failed; clicks go out unspooled until a restart");
         let waiting = {
             let mut queue = self.log.shared.lock();
             queue.state = QueueState::Poisoned;
-            queue.records.clear();
-            queue.bytes = 0;
+            queue.records = Vec::new();
             std::mem::take(&mut queue.group)
         };
         group.finish(Err(SpoolError::Poisoned));
@@ -172,12 +181,10 @@ impl Writer {
     fn mark_clean(&mut self) {
         let next: PerLane<u64> = self.log.shared.lock().next;
         if next != self.end.next {
-            let mut buffer = Vec::new();
-            for &lane in Lane::ALL {
-                self.declare_unwritten(&mut buffer, lane, self.end.next[lane], next[lane]);
-            }
+            let mut records = self.declare_unwritten(next);
+            finish_records(&mut records, self.end.sequence);
             if let Err(Failure::NotWritten(error) | Failure::Poison(error)) =
-                self.write_and_sync(&buffer, next)
+                self.write_and_sync(&records, next)
             {
                 tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
                 return;

@@ -2,15 +2,25 @@
 //! anything (the spool is for that), since sled's flush is no promise against a power cut, and a damaged
 //! database may panic. Both are met in one way: the directory is set aside and the node goes on empty.
 
+mod saved;
+mod seen;
+
+pub use seen::SeenKey;
+
 use crate::lanes::PerLane;
 use proto_model::Lane;
+use saved::Saved;
+use seen::Seen;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-/// Conversion keys remembered. Older ones are still recognised by the control plane.
-const SEEN_MAX: u64 = 1_000_000;
+/// Conversions remembered. Older ones are still recognised by the control plane.
+const SEEN_MAX: usize = 1_000_000;
+/// How often new ones are written to the database.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 const DIR: &str = "state";
 /// Its presence says that the database failed while it was used.
 const BROKEN: &str = "state-broken";
@@ -50,18 +60,17 @@ pub struct AckCursor {
 struct Trees {
     db: sled::Db,
     meta: sled::Tree,
-    /// Conversion key to content hash and the number under which `order` lists it.
-    seen: sled::Tree,
-    order: sled::Tree,
+    conversions: sled::Tree,
 }
 
 struct Inner {
     trees: Trees,
     broken: AtomicBool,
     marker: PathBuf,
-    seen_max: u64,
-    seen_count: AtomicU64,
-    next_number: Mutex<u64>,
+    seen: Seen,
+    /// Seen, but not in the database yet.
+    unsaved: Mutex<Vec<SeenKey>>,
+    saved: Mutex<Saved>,
 }
 
 /// Cheap to clone. Once the database has failed, reads find nothing and writes do nothing.
@@ -74,7 +83,7 @@ impl State {
         Self::open_with(data_dir, SEEN_MAX)
     }
 
-    fn open_with(data_dir: &Path, seen_max: u64) -> Result<Self, StateError> {
+    fn open_with(data_dir: &Path, seen_max: usize) -> Result<Self, StateError> {
         let (dir, marker) = (data_dir.join(DIR), data_dir.join(BROKEN));
         if marker.exists() {
             set_aside(data_dir, &dir)?;
@@ -89,52 +98,25 @@ impl State {
                 Trees::open(&dir).map_err(|source| StateError::Open { path: dir.clone(), source })?
             }
         };
-        let last = guarded(|| trees.order.last()).ok().flatten();
-        let next_number = last.and_then(|(key, _)| read_u64(&key)).map_or(0, |last| last.saturating_add(1));
-        let seen_count = guarded(|| Ok(trees.order.len())).unwrap_or_default();
-        Ok(Self(Arc::new(Inner {
-            trees,
-            broken: AtomicBool::new(false),
-            marker,
-            seen_max,
-            seen_count: AtomicU64::new(u64::try_from(seen_count).unwrap_or(u64::MAX)),
-            next_number: Mutex::new(next_number),
-        })))
+        let (seen, broken) = (Seen::new(seen_max), AtomicBool::new(false));
+        let saved = match guarded(|| Saved::load(&trees.conversions, seen_max, &seen)) {
+            Ok(saved) => saved,
+            Err(source) => return Err(StateError::Open { path: dir, source }),
+        };
+        let (unsaved, saved) = (Mutex::default(), Mutex::new(saved));
+        let inner = Arc::new(Inner { trees, broken, marker, seen, unsaved, saved });
+        save_from_time_to_time(Arc::downgrade(&inner));
+        Ok(Self(inner))
     }
 
-    /// The hash of what was first seen under a conversion key.
-    pub fn seen_conversion(&self, key: &[u8; 32]) -> Option<[u8; 32]> {
-        let value = self.use_trees(|trees| trees.seen.get(key))??;
-        value.get(..32)?.try_into().ok()
+    pub fn seen_conversion(&self, key: SeenKey) -> bool {
+        self.0.seen.contains(key)
     }
 
-    /// Remembers the content first seen under `key`; the oldest keys make room.
-    pub fn remember_conversion(&self, key: &[u8; 32], content: &[u8; 32]) {
-        let inner = &self.0;
-        // One at a time, so that numbers and count stay true; each step is a memory operation in sled.
-        let mut number = inner.next_number.lock().unwrap_or_else(PoisonError::into_inner);
-        let added = self.use_trees(|trees| {
-            if trees.seen.contains_key(key)? {
-                return Ok(false);
-            }
-            trees.seen.insert(key, content)?;
-            trees.order.insert(number.to_be_bytes(), key)?;
-            Ok(true)
-        });
-        if added != Some(true) {
-            return;
-        }
-        *number += 1;
-        if inner.seen_count.fetch_add(1, Ordering::Relaxed) < inner.seen_max {
-            return;
-        }
-        let removed = self.use_trees(|trees| {
-            let Some((_, oldest)) = trees.order.pop_min()? else { return Ok(false) };
-            trees.seen.remove(oldest)?;
-            Ok(true)
-        });
-        if removed == Some(true) {
-            inner.seen_count.fetch_sub(1, Ordering::Relaxed);
+    /// Touches memory only. The database hears of it within a second: it is there for the next start.
+    pub fn remember_conversion(&self, key: SeenKey) {
+        if self.0.seen.insert(key) {
+            lock(&self.0.unsaved).push(key);
         }
     }
 
@@ -167,7 +149,16 @@ impl State {
 
     /// Writes what is in memory, as an orderly stop does.
     pub fn flush(&self) {
+        self.save();
         self.use_trees(|trees| trees.db.flush());
+    }
+
+    fn save(&self) {
+        let mut saved = lock(&self.0.saved);
+        let keys = std::mem::take(&mut *lock(&self.0.unsaved));
+        if !keys.is_empty() {
+            self.use_trees(|trees| saved.add(&trees.conversions, &keys));
+        }
     }
 
     fn meta(&self, key: &str) -> Option<sled::IVec> {
@@ -201,10 +192,28 @@ impl Trees {
     fn open(dir: &Path) -> Result<Self, Fault> {
         guarded(|| {
             let db = sled::Config::new().path(dir).cache_capacity(16 << 20).open()?;
-            let (meta, seen, order) = (db.open_tree("meta")?, db.open_tree("seen")?, db.open_tree("order")?);
-            Ok(Self { db, meta, seen, order })
+            let (meta, conversions) = (db.open_tree("meta")?, db.open_tree("conversions")?);
+            Ok(Self { db, meta, conversions })
         })
     }
+}
+
+/// Until the last clone of the state is gone.
+fn save_from_time_to_time(state: Weak<Inner>) {
+    let saving = move || {
+        while let Some(inner) = state.upgrade() {
+            State(inner).save();
+            std::thread::sleep(SAVE_EVERY);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("state".into()).spawn(saving) {
+        tracing::error!(%error, "no thread to save the conversions seen; only an orderly stop saves them");
+    }
+}
+
+/// What these locks guard is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {

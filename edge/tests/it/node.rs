@@ -2,8 +2,9 @@
 
 use crate::control_plane::{ControlPlane, Inner, Listener};
 use edge::{Config, EdgeHandle};
+use prost::Message;
 use proto_model::{Address, Lane};
-use proto_wire::edge_v1::{Event, SidecarEntry, event};
+use proto_wire::edge_v1::{Event, Sidecar, SidecarEntry, event};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +47,16 @@ impl World {
     pub async fn spool(&mut self, node: &EdgeHandle, lane: Lane) {
         self.tags += 1;
         let tag = self.tags;
-        let build = |address: Address| {
+        let place = |address: Address, out: &mut Vec<u8>| {
             let event = Event { ordinal: address.ordinal, tenant: tag, ..Event::default() };
             let salt = vec![1; 16];
             let value = tag.to_be_bytes().to_vec();
-            (event, vec![SidecarEntry { ordinal: address.ordinal, personal_class: 1, salt, value }])
+            let entry = SidecarEntry { ordinal: address.ordinal, personal_class: 1, salt, value };
+            event.encode(out).unwrap();
+            Sidecar { entries: vec![entry] }.encode(out).unwrap();
+            Some(event.encoded_len())
         };
-        let (address, durable) = node.parts().spool.append(lane, build).unwrap();
+        let (address, durable) = node.parts().spool.local().append(lane, place).unwrap();
         durable.await.unwrap();
         self.expected.insert((lane.code(), address.ordinal), tag);
     }

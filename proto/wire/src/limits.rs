@@ -30,7 +30,12 @@ pub fn fits(text: &str, max: usize) -> bool {
 
 /// As [`fits`], but empty is fine too.
 pub fn fits_or_empty(text: &str, max: usize) -> bool {
-    text.len() <= max && !text.chars().any(char::is_control)
+    text.len() <= max && (is_plain(text.as_bytes()) || !text.chars().any(char::is_control))
+}
+
+/// Printable ASCII: what nearly every text is. Looking at all of it without a branch is quicker than to stop early.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, byte| plain & (0x20..0x7f).contains(byte))
 }
 
 /// The nearest text that [`fits_or_empty`]: control characters become spaces, the end is cut at a

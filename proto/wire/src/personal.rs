@@ -16,7 +16,7 @@ use proto_model::StreamNo;
 use proto_model::event::{Network, Personal, PersonalClass};
 
 pub const SALT_LEN: usize = 16;
-const COMMIT_DOMAIN: &[u8] = b"tributary-commit-v1\0";
+pub(crate) const COMMIT_DOMAIN: &[u8] = b"tributary-commit-v1\0";
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PersonalError {

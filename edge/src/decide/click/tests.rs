@@ -58,15 +58,13 @@ fn a_rule_decides_the_way_and_stays_on_record() {
         let live = live(&snapshot, LINK);
         let decision = decide(live, &client, NOW);
         assert_eq!(decision.way, way);
-        assert_eq!(
-            (decision.verdict.rule_id.as_deref(), decision.verdict.rule_set_version),
-            (rule_id, version)
-        );
-        let recorded = decision.record(live, &client, Network::default(), SubIds::read("sub2=x"));
-        assert_eq!(recorded.event.verdict, decision.verdict, "a blocked click is recorded too");
-        assert_eq!((recorded.event.tenant, recorded.event.occurred_at), (tenant(1), NOW));
-        assert_eq!(recorded.personal.sub_ids, ["", "x"]);
-        let Body::Click(click) = recorded.event.body else { panic!("a click") };
+        assert_eq!((decision.verdict.rule_id, decision.verdict.rule_set_version), (rule_id, version));
+        let (origin, sub_ids) = (Origin::default(), SubIds::read("sub2=x"));
+        let recorded = decision.record(live, &client, &origin, &sub_ids);
+        assert_eq!(recorded.verdict, decision.verdict, "a blocked click is recorded too");
+        assert_eq!((recorded.tenant, recorded.occurred_at), (tenant(1), NOW));
+        assert_eq!(recorded.personal.sub_ids[..3], ["", "x", ""]);
+        let BodyRef::Click(click) = recorded.body else { panic!("a click") };
         let found = (click.link, click.offer, click.advertiser, click.program);
         assert_eq!(found, (link(LINK), offer(1), advertiser(1), program(5)));
     }

@@ -7,6 +7,7 @@ use super::seal::Decision;
 use crate::disk::simulated::{Crash, SimulatedDisk};
 use crate::lanes::PerLane;
 use crate::spool::{OpenAs, Spool, SpoolConfig, Streams};
+use prost::Message;
 use proto_model::{EdgeId, Lane, StreamNo};
 use proto_wire::edge_v1::Event;
 use proto_wire::envelope::{Header, SealedBatch};
@@ -43,10 +44,11 @@ impl Node {
 
     fn append(&self, count: u32) {
         for tag in 0..count {
-            let build = |at: proto_model::Address| {
-                (Event { ordinal: at.ordinal, tenant: tag + 1, ..Event::default() }, vec![])
+            let place = |at: proto_model::Address, out: &mut Vec<u8>| {
+                let event = Event { ordinal: at.ordinal, tenant: tag + 1, ..Event::default() };
+                event.encode(out).ok().map(|()| event.encoded_len())
             };
-            let (_, durable) = self.spool.handle().append(Lane::Traffic, build).unwrap();
+            let (_, durable) = self.spool.handle().local().append(Lane::Traffic, place).unwrap();
             crate::spool::wait_for_test(durable).unwrap();
         }
     }

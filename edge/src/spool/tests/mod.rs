@@ -3,13 +3,15 @@
 
 mod crash;
 mod faults;
+mod waiting;
 
 use super::*;
 use crate::disk::simulated::SimulatedDisk;
 use crate::lanes::PerLane;
+use prost::Message;
 use proto_model::Address;
 use proto_wire::convert::SkipReason;
-use proto_wire::edge_v1::{Event, SidecarEntry, event};
+use proto_wire::edge_v1::{Event, Sidecar, SidecarEntry, event};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,8 +44,15 @@ fn event(address: Address, tag: u32) -> (Event, Vec<SidecarEntry>) {
     (event, vec![entry])
 }
 
+fn encode((event, entries): (Event, Vec<SidecarEntry>), out: &mut Vec<u8>) -> Option<usize> {
+    event.encode(out).unwrap();
+    Sidecar { entries }.encode(out).unwrap();
+    Some(event.encoded_len())
+}
+
 fn append(handle: &SpoolHandle, lane: Lane, tag: u32) -> Result<u64, SpoolError> {
-    let (address, durable) = handle.append(lane, |address| event(address, tag))?;
+    let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+    let (address, durable) = handle.local().append(lane, place)?;
     wait(durable).map(|()| address.ordinal)
 }
 
@@ -161,16 +170,15 @@ fn a_spool_of_another_edge_or_a_lost_one_is_refused() {
 fn an_event_that_could_never_be_sealed_is_refused_and_takes_no_ordinal() {
     let spool = open(&SimulatedDisk::default());
     let handle = spool.handle();
-    let wrong_ordinal =
-        |address: Address| (Event { ordinal: address.ordinal + 1, ..Event::default() }, vec![]);
-    assert_eq!(handle.append(Lane::Money, wrong_ordinal).err(), Some(SpoolError::Unfit));
-    let huge = |address: Address| {
-        let (event, mut sidecar) = event(address, 1);
-        sidecar[0].value = vec![0; 5000];
-        (event, sidecar)
+    let unfit = |_, out: &mut Vec<u8>| {
+        out.extend_from_slice(b"a part of it");
+        None
     };
-    assert_eq!(handle.append(Lane::Money, huge).err(), Some(SpoolError::Unfit));
+    assert_eq!(handle.local().append(Lane::Money, unfit).err(), Some(SpoolError::Unfit));
+    let panics = std::panic::AssertUnwindSafe(|| handle.local().append(Lane::Money, |_, _| panic!("a test")));
+    assert!(std::panic::catch_unwind(panics).is_err());
     assert_eq!(append(&handle, Lane::Money, 1), Ok(1));
+    assert_eq!(read(&spool, Lane::Money), BTreeMap::from([(1, Some(1))]));
 }
 
 #[test]

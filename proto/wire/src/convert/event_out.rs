@@ -4,10 +4,9 @@ use crate::edge_v1::{self, Commitment, Event, SidecarEntry, Skipped, event};
 use crate::limits::{BROWSER_MAX, ORDER_ID_MAX, OS_MAX, clean};
 use crate::personal;
 use proto_model::event::{
-    Body, Click, ConversionHit, Personal, PersonalClass, RecordedFacts, RecordedVerdict, RefusedHit,
-    TrackingEvent,
+    Body, Click, ConversionHit, Personal, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
 };
-use proto_model::{Address, ClickFacts, StreamNo};
+use proto_model::{ClickFacts, StreamNo};
 
 /// `salts` must give 16 fresh random bytes each time: a salt that repeats lets equal values be seen.
 pub fn event_to_wire(
@@ -15,60 +14,30 @@ pub fn event_to_wire(
     stream: StreamNo,
     ordinal: u64,
     personal: &Personal,
-    salts: impl FnMut() -> [u8; personal::SALT_LEN],
+    mut salts: impl FnMut() -> [u8; personal::SALT_LEN],
 ) -> (Event, Vec<SidecarEntry>) {
-    Unplaced::new(tracked, personal, salts).at(Address { stream, ordinal })
-}
-
-/// An event on the wire that has everything but its address, with its sidecar entries.
-pub struct Unplaced {
-    event: Event,
-    values: Vec<(PersonalClass, [u8; personal::SALT_LEN], SidecarEntry)>,
-}
-
-impl Unplaced {
-    /// Salts as for [`event_to_wire`].
-    pub fn new(
-        tracked: &TrackingEvent,
-        personal: &Personal,
-        mut salts: impl FnMut() -> [u8; personal::SALT_LEN],
-    ) -> Self {
-        let values: Vec<_> = personal::encode(personal)
-            .into_iter()
-            .map(|(class, value)| {
-                let (salt, personal_class) = (salts(), u32::from(class.code()));
-                (class, salt, SidecarEntry { ordinal: 0, personal_class, salt: salt.to_vec(), value })
-            })
-            .collect();
-        let event = Event {
-            ordinal: 0,
-            tenant: tracked.tenant.get(),
-            occurred_at_micros: tracked.occurred_at.0,
-            facts: Some(facts(&tracked.facts)),
-            verdict: Some(verdict(&tracked.verdict)),
-            commitments: Vec::with_capacity(values.len()),
-            body: Some(match &tracked.body {
-                Body::Click(hit) => event::Body::Click(click(hit)),
-                Body::Conversion(hit) => event::Body::Conversion(conversion(hit)),
-                Body::Refused(hit) => event::Body::Refused(refused(hit)),
-            }),
-        };
-        Self { event, values }
+    let mut commitments = Vec::new();
+    let mut sidecar = Vec::new();
+    for (class, value) in personal::encode(personal) {
+        let (salt, personal_class) = (salts(), u32::from(class.code()));
+        let digest = personal::commit(stream, ordinal, class, &salt, &value).to_vec();
+        commitments.push(Commitment { personal_class, digest });
+        sidecar.push(SidecarEntry { ordinal, personal_class, salt: salt.to_vec(), value });
     }
-
-    /// All that is left to do is one SHA-256 per personal class: cheap enough to run under a lock.
-    pub fn at(self, address: Address) -> (Event, Vec<SidecarEntry>) {
-        let Self { mut event, values } = self;
-        let Address { stream, ordinal } = address;
-        event.ordinal = ordinal;
-        let mut sidecar = Vec::with_capacity(values.len());
-        for (class, salt, entry) in values {
-            let digest = personal::commit(stream, ordinal, class, &salt, &entry.value).to_vec();
-            event.commitments.push(Commitment { personal_class: entry.personal_class, digest });
-            sidecar.push(SidecarEntry { ordinal, ..entry });
-        }
-        (event, sidecar)
-    }
+    let event = Event {
+        ordinal,
+        tenant: tracked.tenant.get(),
+        occurred_at_micros: tracked.occurred_at.0,
+        facts: Some(facts(&tracked.facts)),
+        verdict: Some(verdict(&tracked.verdict)),
+        commitments,
+        body: Some(match &tracked.body {
+            Body::Click(hit) => event::Body::Click(click(hit)),
+            Body::Conversion(hit) => event::Body::Conversion(conversion(hit)),
+            Body::Refused(hit) => event::Body::Refused(refused(hit)),
+        }),
+    };
+    (event, sidecar)
 }
 
 /// Why ordinals hold no event.

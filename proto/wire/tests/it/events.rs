@@ -3,10 +3,11 @@
 use crate::support::*;
 use proptest::prelude::*;
 use prost::Message;
+use proto_model::Address;
 use proto_wire::convert::{
-    ConvertError, JournalEvent, SkipReason, event_from_wire, event_to_wire, skipped_to_wire,
+    ConvertError, HitRef, JournalEvent, SkipReason, Unplaced, event_from_wire, event_to_wire, skipped_to_wire,
 };
-use proto_wire::edge_v1::{Commitment, Event, event};
+use proto_wire::edge_v1::{Commitment, Event, Sidecar, event};
 use proto_wire::limits::EVENT_LEN_MAX;
 use proto_wire::personal;
 
@@ -24,6 +25,41 @@ proptest! {
         });
         prop_assert_eq!(personal::decode(values), Ok(person));
     }
+}
+
+proptest! {
+    #[test]
+    fn written_by_hand_the_bytes_are_those_of_prost(
+        tracked in tracking_event(), person in personal(), ordinal in 1u64..1 << 48, long in 0usize..300,
+    ) {
+        let (mut tracked, mut person) = (tracked, person);
+        // Lengths around 128, where a varint takes a second byte; and what must be cleaned.
+        tracked.facts.os = "\u{7f}o".repeat(long);
+        if let Some(network) = &mut person.network {
+            network.user_agent = "é\n".repeat(long);
+        }
+        let (event, entries) = event_to_wire(&tracked, STREAM, ordinal, &person, counted_salts());
+        let mut expected = b"before".to_vec();
+        event.encode(&mut expected).unwrap();
+        Sidecar { entries }.encode(&mut expected).unwrap();
+
+        let mut unplaced = Unplaced::default();
+        unplaced.write(&HitRef::new(&a_conversion(), &a_person()), counted_salts());
+        unplaced.write(&HitRef::new(&tracked, &person), counted_salts());
+        let mut found = b"before".to_vec();
+        let event_len = unplaced.place(Address { stream: STREAM, ordinal }, &mut found);
+        prop_assert_eq!(event_len, Some(event.encoded_len()));
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn what_is_too_large_to_be_sealed_is_not_placed() {
+    let mut person = a_person();
+    person.customer_id = Some("c".repeat(5000));
+    let mut unplaced = Unplaced::default();
+    unplaced.write(&HitRef::new(&a_click(), &person), counted_salts());
+    assert_eq!(unplaced.place(Address { stream: STREAM, ordinal: 1 }, &mut Vec::new()), None);
 }
 
 fn click() -> Event {
