@@ -43,7 +43,8 @@ pub fn template(bytes: &[u8]) {
     let text = text(bytes);
     let (page, said) = text.split_once('\n').unwrap_or((&text, ""));
     let Ok(template) = Template::parse(page, "click_id") else { return };
-    let sub_ids = [said.to_owned(), said.chars().rev().collect()];
+    let backwards: String = said.chars().rev().collect();
+    let sub_ids = [said, backwards.as_str()];
     let Some(values) = values(&sub_ids, said) else { return };
     let mut out = String::new();
     if template.fill(&values, &mut out).is_err() {
@@ -63,7 +64,7 @@ pub fn template(bytes: &[u8]) {
     assert_eq!(filled_in, place(template.origin()), "{out:?}");
 }
 
-fn values<'a>(sub_ids: &'a [String], said: &'a str) -> Option<Values<'a>> {
+fn values<'a>(sub_ids: &'a [&'a str], said: &'a str) -> Option<Values<'a>> {
     Some(Values {
         click_id: "AQIDBAUGBwgJ",
         offer: OfferId::new(1)?,

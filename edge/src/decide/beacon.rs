@@ -7,6 +7,7 @@ use proto_wire::limits::{
     fits_or_empty,
 };
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The largest message; a browser sends no beacon beyond 64 KiB, and ours have a dozen short fields.
@@ -46,7 +47,7 @@ pub struct Touch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversion {
     pub advertiser: String,
-    pub params: ConversionParams,
+    pub params: ConversionParams<'static>,
     pub visitor_id: Option<String>,
     pub consent: Option<bool>,
 }
@@ -159,6 +160,8 @@ impl Message {
                 None
             })
         };
+        let visitor_id = take(self.visitor_id, VISITOR_ID_MAX);
+        let mut take = |text, max| take(text, max).map(Cow::Owned);
         let params = ConversionParams {
             click_id: take(self.click_id, 4096),
             order_id: take(self.order_id.map(Text::into_text), ORDER_ID_MAX),
@@ -171,7 +174,6 @@ impl Message {
             token: None,
             problem: None,
         };
-        let visitor_id = take(self.visitor_id, VISITOR_ID_MAX);
         let advertiser = checked(self.advertiser.ok_or(Reason::UnknownAdvertiser)?, 64)?;
         let params = ConversionParams { problem, ..params };
         Ok(Beacon::Conversion(Box::new(Conversion { advertiser, params, visitor_id, consent })))

@@ -1,55 +1,62 @@
-//! A click: which offer it goes to, whether it may, and what is written down.
+//! A click: where it goes, whether it may, and what is written down.
 
 use super::params::SubIds;
-use super::{Subject, judge};
+use super::{Subject, facts, judge};
 use crate::enrich::{Client, Origin};
-use crate::snapshot::{LinkEntry, OfferEntry, Snapshot, TenantEntry};
+use crate::snapshot::{Landing, LinkEntry, OfferEntry, Snapshot, TenantEntry};
 use proto_model::event::Click;
-use proto_model::{Address, ClickFacts, ClickFlags, LinkId, UnixMicros, VerdictKind};
+use proto_model::{Address, ClickFacts, ClickFlags, LinkId, OfferId, Reason, UnixMicros, VerdictKind};
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, HitRef, PersonalRef};
 
-/// A link with all it stands for.
+/// A link that takes clicks, with all it stands for.
 #[derive(Clone, Copy)]
 pub struct Live<'s> {
     pub id: LinkId,
     pub link: &'s LinkEntry,
     pub tenant: &'s TenantEntry,
+    /// The link's own, which may be closed and have others to fall back on.
     pub offer: &'s OfferEntry,
+    snapshot: &'s Snapshot,
 }
 
 pub enum Resolved<'s> {
     Live(Live<'s>),
-    /// The link or its offer is switched off or gone; its tenant may have a page for that.
-    Dead(&'s TenantEntry),
+    /// The link is switched off or over; its tenant may have a page for that.
+    Dead(&'s TenantEntry, Reason),
     Unknown,
 }
 
-pub fn resolve(snapshot: &Snapshot, id: LinkId) -> Resolved<'_> {
+pub fn resolve(snapshot: &Snapshot, id: LinkId, now: UnixMicros) -> Resolved<'_> {
     let Some(link) = snapshot.link(id) else { return Resolved::Unknown };
     let Some(tenant) = snapshot.tenant(link.tenant) else { return Resolved::Unknown };
     match snapshot.offer(link.tenant, link.offer) {
-        Some(offer) if link.active && offer.active => Resolved::Live(Live { id, link, tenant, offer }),
-        _ => Resolved::Dead(tenant),
+        _ if link.is_expired(now) => Resolved::Dead(tenant, Reason::Expired),
+        Some(offer) if link.active => Resolved::Live(Live { id, link, tenant, offer, snapshot }),
+        _ => Resolved::Dead(tenant, Reason::InactiveLink),
     }
 }
 
 /// Where the shopper goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// To the offer, with a click id.
-    Offer,
+#[derive(Clone, Copy)]
+pub enum Way<'s> {
+    /// To a landing page, with a click id.
+    Onward(Landing<'s>),
     /// A rule blocked the click: to the tenant's fallback page, or to a plain page of ours.
     Blocked,
+    /// No offer takes it.
+    Nowhere(Reason),
 }
 
 pub struct Decision<'s> {
-    pub way: Way,
+    pub way: Way<'s>,
     pub verdict: Verdict<'s>,
     at: UnixMicros,
 }
 
-pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, now: UnixMicros) -> Decision<'s> {
+/// Rules judge the click on the link's own offer; only then is it seen which offer takes it. `draw` decides between
+/// routes that share their clicks.
+pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, draw: u64, now: UnixMicros) -> Decision<'s> {
     let subject = Subject {
         link: Some(live.id),
         offer: Some(live.link.offer),
@@ -57,26 +64,58 @@ pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, now: UnixMicros) -> Decis
         advertiser: Some(live.offer.advertiser),
     };
     let verdict = judge(live.tenant.rules.as_ref(), client, subject, HitKind::Click, now);
-    let way = if verdict.kind == VerdictKind::Block { Way::Blocked } else { Way::Offer };
+    let way = if verdict.kind == VerdictKind::Block {
+        Way::Blocked
+    } else {
+        let asked = facts(client, subject, HitKind::Click, now);
+        let landing = live.snapshot.land(live.link.tenant, live.link.offer, &asked, draw, has_room);
+        landing.map_or_else(|| Way::Nowhere(closed(live, now)), Way::Onward)
+    };
     Decision { way, verdict, at: now }
 }
 
-impl Decision<'_> {
+/// A cap that nobody could read lets nobody in.
+fn has_room(_: OfferId, offer: &OfferEntry) -> bool {
+    offer.routing.click_cap.is_none_or(|cap| cap.limit > 0)
+}
+
+fn closed(live: Live<'_>, now: UnixMicros) -> Reason {
+    if !live.offer.active {
+        Reason::InactiveLink
+    } else if !live.offer.is_open(now) {
+        Reason::Expired
+    } else if !has_room(live.link.offer, live.offer) {
+        Reason::CapReached
+    } else {
+        Reason::NotTargeted
+    }
+}
+
+impl<'s> Decision<'s> {
+    /// The offer that the click counts for.
+    fn offer(&self, live: Live<'s>) -> (OfferId, &'s OfferEntry) {
+        match self.way {
+            Way::Onward(landing) => (landing.offer, landing.entry),
+            Way::Blocked | Way::Nowhere(_) => (live.link.offer, live.offer),
+        }
+    }
+
     /// A blocked click is recorded as well: mark, never drop.
     pub fn record<'a>(
         &'a self,
-        live: Live<'_>,
+        live: Live<'s>,
         client: &'a Client<'_>,
         origin: &'a Origin,
         sub_ids: &'a SubIds<'_>,
     ) -> HitRef<'a> {
+        let (offer, entry) = self.offer(live);
         let click = Click {
             link: live.id,
-            offer: live.link.offer,
+            offer,
             partner: live.link.partner,
-            program: live.offer.program,
-            advertiser: live.offer.advertiser,
-            flags: ClickFlags::default(),
+            program: entry.program,
+            advertiser: entry.advertiser,
+            flags: live.flags(),
         };
         let network = Some(client.network(origin));
         HitRef {
@@ -92,7 +131,7 @@ impl Decision<'_> {
     /// What goes into the click id, so that a conversion needs nothing else.
     pub fn facts(
         &self,
-        live: Live<'_>,
+        live: Live<'s>,
         client: &Client<'_>,
         address: Address,
         flags: ClickFlags,
@@ -100,16 +139,22 @@ impl Decision<'_> {
         ClickFacts {
             tenant: live.link.tenant,
             link: live.id,
-            offer: live.link.offer,
+            offer: self.offer(live).0,
             // A clock before 1970 or after 2106 is wrong either way; the event has the full time.
             at_secs: u32::try_from(self.at.secs()).unwrap_or_default(),
             address,
-            country: client.country,
-            device: client.agent.device,
+            country: client.place.country,
+            device: client.device,
             verdict: self.verdict.kind,
             rule_set_version: self.verdict.rule_set_version,
-            flags,
+            flags: ClickFlags(flags.0 | live.flags().0),
         }
+    }
+}
+
+impl Live<'_> {
+    fn flags(self) -> ClickFlags {
+        ClickFlags(if self.link.is_test() { ClickFlags::TEST } else { 0 })
     }
 }
 

@@ -162,7 +162,7 @@ pub struct Values<'a> {
     pub advertiser: AdvertiserId,
     pub link: LinkId,
     /// As many as there are, `sub_id1` first.
-    pub sub_ids: &'a [String],
+    pub sub_ids: &'a [&'a str],
     pub source: &'a str,
     pub country: Country,
     pub region: &'a str,
@@ -191,7 +191,7 @@ impl Values<'_> {
             Macro::LinkId => shown(self.link, out),
             Macro::SubId(number) => {
                 let index = usize::from(number).saturating_sub(1);
-                text(out, self.sub_ids.get(index).map_or("", String::as_str));
+                text(out, self.sub_ids.get(index).copied().unwrap_or_default());
             }
             Macro::Source => text(out, self.source),
             Macro::Country => text(out, self.country.code()),

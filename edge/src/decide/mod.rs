@@ -1,5 +1,6 @@
 //! What to record and what to answer, as values: no clock, no I/O, no randomness in here.
 
+pub mod asked;
 pub mod beacon;
 pub mod click;
 pub mod conversion;
@@ -30,11 +31,21 @@ fn judge<'s>(
     at: UnixMicros,
 ) -> Verdict<'s> {
     let Some(rules) = rules else { return allowed(None) };
-    let facts = Facts {
-        country: client.country,
-        device: client.agent.device,
+    evaluate(rules, &facts(client, subject, hit, at))
+}
+
+/// What rules and routes are asked about.
+fn facts<'a>(client: &'a Client<'_>, subject: Subject, hit: HitKind, at: UnixMicros) -> Facts<'a> {
+    Facts {
+        country: client.place.country,
+        region: client.place.region.as_deref().unwrap_or_default(),
+        city: client.place.city.as_deref().unwrap_or_default(),
+        asn: client.place.asn,
+        device: client.device,
         os: &client.agent.os,
         browser: &client.agent.browser,
+        language: &client.language,
+        connection: client.connection,
         user_agent: &client.user_agent,
         referrer_host: &client.referrer_host,
         link: subject.link,
@@ -42,8 +53,7 @@ fn judge<'s>(
         partner: subject.partner,
         advertiser: subject.advertiser,
         ..Facts::unknown(hit, client.ip, at)
-    };
-    evaluate(rules, &facts)
+    }
 }
 
 /// The verdict on what no rule is asked about.

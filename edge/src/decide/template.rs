@@ -35,6 +35,8 @@ pub struct TooLong;
 pub struct Template {
     slots: Vec<Slot>,
     last: String,
+    /// Bytes of `?click_id=` before the slot of an id that no macro asked for: left out when there is no id.
+    added: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,27 +53,40 @@ impl Template {
         if url.len() > MAX_URL {
             return Err(TemplateError::TooLong);
         }
-        let marked = Marked::read(url)?;
+        Self::of(Marked::read(url)?, click_id_parameter)
+    }
+
+    /// As [`Template::parse`] for a page that a request asks for: what looks like a macro in it is text.
+    pub fn verbatim(url: &str, click_id_parameter: &str) -> Result<Self, TemplateError> {
+        if url.len() > MAX_URL {
+            return Err(TemplateError::TooLong);
+        }
+        Self::of(Marked { text: url.to_owned(), key: key_for(url), found: Vec::new() }, click_id_parameter)
+    }
+
+    fn of(marked: Marked, click_id_parameter: &str) -> Result<Self, TemplateError> {
         let mut page = page(&marked.text)?;
         let in_host = page.host_str().is_some_and(|host| marked.is_in(host));
         if in_host || marked.is_in(page.scheme()) {
             return Err(TemplateError::MacroInHost);
         }
         let mut found = marked.found;
-        if !found.iter().any(|(name, _)| *name == Macro::ClickId) {
+        let mut added = 0;
+        if !found.iter().any(|(name, _)| *name == Some(Macro::ClickId)) {
             let parameter: String = form_urlencoded::byte_serialize(click_id_parameter.as_bytes()).collect();
             if parameter.is_empty() {
                 return Err(TemplateError::NoParameter);
             }
             let mark = mark(&marked.key, found.len());
             add_parameter(&mut page, &parameter, &mark);
-            found.push((Macro::ClickId, false));
+            found.push((Some(Macro::ClickId), false));
+            added = parameter.len() + 2;
         }
-        Self::split(page.as_str(), &marked.key, &found)
+        Ok(Self { added, ..Self::split(page.as_str(), &marked.key, &found)? })
     }
 
     /// Cuts the serialized URL at its marks. A mark whose parameter gave way is gone.
-    fn split(text: &str, key: &str, found: &[(Macro, bool)]) -> Result<Self, TemplateError> {
+    fn split(text: &str, key: &str, found: &[(Option<Macro>, bool)]) -> Result<Self, TemplateError> {
         let mut slots = Vec::new();
         let mut pieces = text.split(key);
         let mut before = pieces.next().unwrap_or_default().to_owned();
@@ -80,19 +95,27 @@ impl Template {
             let (number, rest) = piece.split_once('z').ok_or(TemplateError::NotAPage)?;
             let number: usize = number.parse().map_err(|_| TemplateError::NotAPage)?;
             let &(name, raw) = found.get(number).ok_or(TemplateError::NotAPage)?;
-            slots.push(Slot { before: std::mem::replace(&mut before, rest.to_owned()), name, raw });
+            match name {
+                Some(name) => {
+                    slots.push(Slot { before: std::mem::replace(&mut before, rest.to_owned()), name, raw });
+                }
+                // What nobody knows is stripped: a landing page is not to see `{payout}`.
+                None => before.push_str(rest),
+            }
         }
         if slots.len() > MAX_SLOTS {
             return Err(TemplateError::TooManyMacros);
         }
-        Ok(Self { slots, last: before })
+        Ok(Self { slots, last: before, added: 0 })
     }
 
     /// The URL with its values, appended to `out`: plain ASCII, fit for a `Location` header.
     pub fn fill(&self, values: &Values<'_>, out: &mut String) -> Result<(), TooLong> {
         let start = out.len();
         for Slot { before, name, raw } in &self.slots {
-            out.push_str(before);
+            let nobody_counts = *name == Macro::ClickId && values.click_id.is_empty();
+            let end = before.len() - if nobody_counts { self.added.min(before.len()) } else { 0 };
+            out.push_str(before.get(..end).unwrap_or(before));
             values.write(*name, *raw, out);
             if out.len() - start > MAX_URL {
                 return Err(TooLong);
@@ -124,22 +147,18 @@ struct Marked {
     text: String,
     /// Does not occur in the original text.
     key: String,
-    found: Vec<(Macro, bool)>,
+    found: Vec<(Option<Macro>, bool)>,
 }
 
 impl Marked {
     fn read(url: &str) -> Result<Self, TemplateError> {
-        let key = (0u32..).map(|n| format!("q{n}q")).find(|key| !url.contains(key.as_str()));
-        let key = key.unwrap_or_default();
-        let mut marked = Self { text: String::with_capacity(url.len()), key, found: Vec::new() };
+        let mut marked =
+            Self { text: String::with_capacity(url.len()), key: key_for(url), found: Vec::new() };
         let mut rest = url;
         while let Some(next) = macros::find(rest) {
             marked.text.push_str(rest.get(..next.start).unwrap_or_default());
-            // What nobody knows is stripped: a partner's page is not to see `{payout}`.
-            if let Some(name) = next.name {
-                marked.text.push_str(&mark(&marked.key, marked.found.len()));
-                marked.found.push((name, next.raw));
-            }
+            marked.text.push_str(&mark(&marked.key, marked.found.len()));
+            marked.found.push((next.name, next.raw));
             rest = rest.get(next.end..).unwrap_or_default();
         }
         marked.text.push_str(rest);
@@ -149,6 +168,11 @@ impl Marked {
     fn is_in(&self, part: &str) -> bool {
         part.contains(self.key.as_str())
     }
+}
+
+/// What does not occur in `url`.
+fn key_for(url: &str) -> String {
+    (0u32..).map(|n| format!("q{n}q")).find(|key| !url.contains(key.as_str())).unwrap_or_default()
 }
 
 /// Lower-case letters and digits: the same in a host, a path and a query.

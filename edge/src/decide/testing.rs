@@ -1,6 +1,6 @@
 //! A small world of two tenants, for tests of this crate.
 
-use crate::enrich::{AgentCache, Client};
+use crate::enrich::{AgentCache, Client, Headers};
 use crate::snapshot::Snapshot;
 use geoip::Geo;
 use proto_model::{
@@ -119,7 +119,9 @@ pub fn snapshot(rules: Option<&RuleSet>) -> Snapshot {
 pub fn client(user_agent: &[u8]) -> Client<'_> {
     let ip = IpAddr::from([203, 0, 113, 9]);
     let mut agents = AgentCache::new(8);
-    Client::describe(ip, user_agent, b"https://Blog.example/post", &Geo::empty(), &mut agents)
+    let referrer = b"https://Blog.example/post";
+    let headers = Headers { user_agent, referrer, ..Headers::default() };
+    Client::describe(ip, &headers, &Geo::empty(), &mut agents)
 }
 
 /// A click of the first tenant's link, as an id carries it.

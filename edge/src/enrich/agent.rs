@@ -1,5 +1,6 @@
 //! Device, system and browser from a user agent, remembered: parsing one costs microseconds.
 
+use crate::decide::preview::is_preview;
 use proto_model::DeviceClass;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
@@ -12,14 +13,18 @@ pub struct Agent {
     pub device: DeviceClass,
     pub os: Box<str>,
     pub browser: Box<str>,
+    /// It looks at links to show them in a chat or a timeline.
+    pub previews: bool,
 }
 
 impl Agent {
     fn parse(user_agent: &str) -> Self {
-        let unknown = Self { device: DeviceClass::Unknown, os: "".into(), browser: "".into() };
+        let previews = is_preview(user_agent);
+        let unknown = Self { device: DeviceClass::Unknown, os: "".into(), browser: "".into(), previews };
         let Some(found) = Parser::new().parse(user_agent) else { return unknown };
         let known = |text: &str| if text == VALUE_UNKNOWN { "".into() } else { text.into() };
-        Self { device: device(found.category, user_agent), os: known(found.os), browser: known(found.name) }
+        let device = device(found.category, user_agent);
+        Self { device, os: known(found.os), browser: known(found.name), previews }
     }
 }
 

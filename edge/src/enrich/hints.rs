@@ -1,6 +1,7 @@
 //! What a browser says of itself beside its user agent: client hints of low entropy, and the language it prefers.
 
 use proto_model::DeviceClass;
+use std::borrow::Cow;
 
 /// Longest primary language subtag (RFC 5646).
 const LANGUAGE_MAX: usize = 8;
@@ -43,7 +44,7 @@ pub fn os(headers: Headers<'_>) -> Option<&'static str> {
 
 /// The primary subtag of the language that is wanted most, in lower case: `zh` of `zh-CN,en;q=0.8`. Empty when there is
 /// none.
-pub fn language(accept: &[u8]) -> String {
+pub fn language(accept: &[u8]) -> Cow<'_, str> {
     let accept = std::str::from_utf8(accept).unwrap_or_default();
     let mut best = ("", 0);
     for part in accept.split(',').take(16) {
@@ -57,14 +58,19 @@ pub fn language(accept: &[u8]) -> String {
             best = (primary, weight);
         }
     }
-    best.0.to_ascii_lowercase()
+    match best.0.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(best.0.to_ascii_lowercase()),
+        false => Cow::Borrowed(best.0),
+    }
 }
 
 /// `0.85` is 850; what is no quality is none.
 fn thousandths(text: &str) -> u32 {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    let digits = format!("{fraction:0<3}");
-    match (whole, digits.get(..3).and_then(|digits| digits.parse::<u32>().ok())) {
+    let digits = fraction.bytes().chain(*b"000").take(3);
+    let fraction =
+        digits.fold(Some(0), |sum, b| b.is_ascii_digit().then(|| Some(sum? * 10 + u32::from(b - b'0')))?);
+    match (whole, fraction) {
         ("0", Some(fraction)) => fraction,
         ("1", _) => 1000,
         _ => 0,

@@ -8,8 +8,8 @@ pub use agent::{Agent, AgentCache};
 pub use privacy::IpHasher;
 
 use crate::ip::prefix;
-use geoip::Geo;
-use proto_model::{Country, UnixMicros};
+use geoip::{Geo, Place};
+use proto_model::{DeviceClass, UnixMicros};
 use proto_wire::convert::{FactsRef, NetworkRef};
 use proto_wire::limits::{REFERRER_MAX, USER_AGENT_MAX, clean};
 use std::borrow::Cow;
@@ -19,9 +19,15 @@ use std::rc::Rc;
 /// Facts of one hit, with the texts of its request. The full address lives only as long as this.
 pub struct Client<'r> {
     pub ip: IpAddr,
-    pub country: Country,
+    pub place: Place,
     pub geo_version: u64,
     pub agent: Rc<Agent>,
+    /// By user agent and hints.
+    pub device: DeviceClass,
+    /// The primary subtag of the language wanted most, in lower case; may be empty.
+    pub language: Cow<'r, str>,
+    /// `4g` and its like; may be empty.
+    pub connection: &'static str,
     pub user_agent: Cow<'r, str>,
     pub referrer: Cow<'r, str>,
     /// Lower case; empty when there is no referrer.
@@ -35,21 +41,27 @@ pub struct Origin {
     pub ip_hash: [u8; 16],
 }
 
+/// Headers that say who asks; empty = absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'r> {
+    pub user_agent: &'r [u8],
+    pub referrer: &'r [u8],
+    pub hints: hints::Headers<'r>,
+}
+
 impl<'r> Client<'r> {
-    pub fn describe(
-        ip: IpAddr,
-        user_agent: &'r [u8],
-        referrer: &'r [u8],
-        geo: &Geo,
-        agents: &mut AgentCache,
-    ) -> Self {
-        let user_agent = text(user_agent, USER_AGENT_MAX);
-        let referrer = text(referrer, REFERRER_MAX);
+    pub fn describe(ip: IpAddr, headers: &Headers<'r>, geo: &Geo, agents: &mut AgentCache) -> Self {
+        let user_agent = text(headers.user_agent, USER_AGENT_MAX);
+        let referrer = text(headers.referrer, REFERRER_MAX);
+        let agent = agents.get(&user_agent);
         Self {
             ip,
-            country: geo.lookup(ip),
+            place: geo.place(ip),
             geo_version: geo.version(),
-            agent: agents.get(&user_agent),
+            device: hints::device(headers.hints, agent.device),
+            language: hints::language(headers.hints.accept_language),
+            connection: hints::connection(headers.hints.ect),
+            agent,
             referrer_host: host_of(&referrer).to_ascii_lowercase(),
             user_agent,
             referrer,
@@ -58,8 +70,8 @@ impl<'r> Client<'r> {
 
     pub fn recorded(&self) -> FactsRef<'_> {
         FactsRef {
-            country: self.country,
-            device: self.agent.device,
+            country: self.place.country,
+            device: self.device,
             os: &self.agent.os,
             browser: &self.agent.browser,
             geo_version: self.geo_version,
@@ -132,10 +144,12 @@ mod tests {
         #[test]
         fn any_headers_are_described(agent: Vec<u8>, referrer: Vec<u8>, ip: u128) {
             let mut agents = AgentCache::new(4);
-            let client = Client::describe(IpAddr::from(ip.to_be_bytes()), &agent, &referrer, &Geo::empty(), &mut agents);
+            let hints = hints::Headers { accept_language: &agent, ..hints::Headers::default() };
+            let headers = Headers { user_agent: &agent, referrer: &referrer, hints };
+            let client = Client::describe(IpAddr::from(ip.to_be_bytes()), &headers, &Geo::empty(), &mut agents);
             prop_assert!(client.user_agent.len() <= USER_AGENT_MAX && client.referrer.len() <= REFERRER_MAX);
             prop_assert!(!client.user_agent.chars().any(char::is_control));
-            prop_assert_eq!(client.country, Country::UNKNOWN);
+            prop_assert_eq!(client.place, Place::UNKNOWN);
         }
     }
 }

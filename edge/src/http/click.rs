@@ -1,51 +1,109 @@
-//! `GET /c/{link}`.
+//! `GET /c/{link}` and `GET /{slug}`.
 
+use super::onward::onward;
 use super::reply::{self, Page};
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
+use crate::decide::asked::{Asked, pass_through};
 use crate::decide::click::{Decision, Live, Resolved, Way, decide, resolve};
-use crate::decide::params::SubIds;
+use crate::decide::macros::Values;
+use crate::decide::preview;
+use crate::decide::template::MAX_URL;
 use crate::enrich::Client;
 use crate::metrics::Outcome;
-use crate::snapshot::TenantEntry;
+use crate::snapshot::{Destination, Domain, Landing, Snapshot, TenantEntry};
 use http::StatusCode;
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, ClickFlags, Lane, LinkId, Reason};
 
+/// A click on its way onward.
+#[derive(Clone, Copy)]
+struct Passing<'a> {
+    live: Live<'a>,
+    client: &'a Client<'a>,
+    asked: &'a Asked<'a>,
+    landing: Landing<'a>,
+    query: &'a str,
+}
+
 impl Worker {
     pub(super) async fn click(&self, hit: &Hit<'_>, id: &str) -> Answer {
-        if prefetch(hit) {
-            // The browser asks again when somebody clicks.
-            let reply = reply::empty(StatusCode::SERVICE_UNAVAILABLE);
-            return Answer::new(reply, Outcome::Uncounted, Reason::Prefetch);
+        let Some(snapshot) = self.shared.parts.snapshot.load_full() else { return not_yet() };
+        match id.parse::<LinkId>() {
+            Ok(link) => self.click_on(hit, &snapshot, link, None).await,
+            Err(_) if prefetch(hit) => come_again(),
+            Err(_) => unknown(),
         }
-        let Some(snapshot) = self.shared.parts.snapshot.load_full() else {
-            return Answer::page(Page::Unavailable, Outcome::Failed, Reason::NoSnapshot).retry_after(1);
-        };
-        let Ok(link) = id.parse::<LinkId>() else { return unknown() };
-        match resolve(&snapshot, link) {
-            Resolved::Live(live) => self.live_click(hit, live).await,
-            Resolved::Dead(tenant) => {
-                let outcome = if hit.is_head() { Outcome::Uncounted } else { Outcome::Refused };
-                elsewhere(tenant, Page::NotFound, outcome, Reason::InactiveLink)
+    }
+
+    /// A link by its name on one of a tenant's own hosts; the empty name is the host itself.
+    pub(super) async fn named_click(&self, hit: &Hit<'_>, slug: &str) -> Answer {
+        let not_found = || Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound);
+        let Some(snapshot) = self.shared.parts.snapshot.load_full() else { return not_found() };
+        let Some(domain) = hit.host().and_then(|host| snapshot.domain(host)) else { return not_found() };
+        let Some(tenant) = snapshot.tenant(domain.tenant) else { return not_found() };
+        if slug.is_empty() {
+            return match &domain.home_url {
+                Some(home) => sent_to(Some(home), Page::NotFound, Outcome::Uncounted, None),
+                None => elsewhere(tenant, Page::NotFound, Outcome::Refused, Reason::NotFound),
+            };
+        }
+        match domain.link(slug) {
+            Some(link) => self.click_on(hit, &snapshot, link, Some(domain)).await,
+            None => {
+                let url = domain.not_found_url.as_ref().or(tenant.fallback_url.as_ref());
+                sent_to(url, Page::NotFound, Outcome::Refused, Reason::UnknownLink)
             }
+        }
+    }
+
+    async fn click_on(
+        &self,
+        hit: &Hit<'_>,
+        snapshot: &Snapshot,
+        link: LinkId,
+        domain: Option<&Domain>,
+    ) -> Answer {
+        if prefetch(hit) {
+            return come_again();
+        }
+        match resolve(snapshot, link, hit.now) {
+            Resolved::Live(live) => self.live_click(hit, live, domain).await,
+            Resolved::Dead(tenant, reason) => closed(hit, tenant, domain, reason),
             Resolved::Unknown => unknown(),
         }
     }
 
-    async fn live_click(&self, hit: &Hit<'_>, live: Live<'_>) -> Answer {
+    async fn live_click(&self, hit: &Hit<'_>, live: Live<'_>, domain: Option<&Domain>) -> Answer {
         let client = self.client(hit);
-        let decision = decide(live, &client, hit.now);
-        if hit.is_head() {
-            return look(live, &decision);
+        if client.agent.previews {
+            return preview_of(hit, live);
         }
-        let sub_ids = SubIds::read(hit.query());
-        let problem = sub_ids.problem;
+        let decision = decide(live, &client, u64::from_be_bytes(self.random()), hit.now);
+        let asked = Asked::read(hit.query());
+        let landing = match decision.way {
+            Way::Nowhere(reason) => return closed(hit, live.tenant, domain, reason),
+            Way::Blocked if hit.is_head() => {
+                return elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule);
+            }
+            Way::Blocked => None,
+            Way::Onward(landing) => Some(landing),
+        };
+        let passing = landing.map(|landing| Passing {
+            live,
+            client: &client,
+            asked: &asked,
+            landing,
+            query: hit.query(),
+        });
+        if let Some(passing) = passing.filter(|_| hit.is_head()) {
+            return self.look(hit, passing);
+        }
         let origin = client.origin(&self.shared.hasher, hit.now);
-        let queued = self.spool(Lane::Traffic, &decision.record(live, &client, &origin, &sub_ids));
+        let queued = self.spool(Lane::Traffic, &decision.record(live, &client, &origin, &asked.sub_ids));
         let spooled = durable(queued).await.ok();
-        match decision.way {
-            Way::Offer => self.to_offer(live, &client, &decision, spooled, problem),
-            Way::Blocked => {
+        match passing {
+            Some(passing) => self.on(hit, passing, &decision, spooled),
+            None => {
                 let outcome = if spooled.is_some() { Outcome::Blocked } else { Outcome::Unspooled };
                 elsewhere(live.tenant, Page::Forbidden, outcome, Reason::BlockedByRule)
             }
@@ -53,27 +111,96 @@ impl Worker {
     }
 
     /// Without a place in the journal the shopper goes on all the same: the id carries the facts.
-    fn to_offer(
+    fn on(
         &self,
-        live: Live<'_>,
-        client: &Client<'_>,
+        hit: &Hit<'_>,
+        passing: Passing<'_>,
         decision: &Decision<'_>,
         spooled: Option<Address>,
-        problem: Option<Reason>,
     ) -> Answer {
         let (address, flags) = match spooled {
             Some(address) => (address, ClickFlags::default()),
             None => (self.unspooled_address(), ClickFlags(ClickFlags::UNSPOOLED)),
         };
-        let facts = decision.facts(live, client, address, flags);
-        let click_id = live.tenant.keys.seal(&facts, self.random());
-        let Some(reply) = reply::redirect(live.offer.destination.with_click_id(&click_id)) else {
-            return unknown();
-        };
+        let facts = decision.facts(passing.live, passing.client, address, flags);
+        let click_id = passing.live.tenant.keys.seal(&facts, self.random());
+        let (url, problem) = self.url(hit, passing, &click_id);
+        let Some(reply) = onward(passing.landing.entry.routing.redirect, url) else { return unknown() };
         match spooled {
-            Some(_) => Answer::new(reply, Outcome::Recorded, problem),
+            Some(_) => Answer::new(reply, Outcome::Recorded, problem.or(passing.asked.sub_ids.problem)),
             None => Answer::new(reply, Outcome::Unspooled, Reason::SpoolUnavailable),
         }
+    }
+
+    /// HEAD sees where a click would go, gets no id and is no click.
+    fn look(&self, hit: &Hit<'_>, passing: Passing<'_>) -> Answer {
+        let (url, problem) = self.url(hit, passing, "");
+        match onward(passing.landing.entry.routing.redirect, url) {
+            Some(reply) => Answer::new(reply, Outcome::Uncounted, problem),
+            None => unknown(),
+        }
+    }
+
+    /// The landing page for this click, and what of the request could not be followed.
+    fn url(&self, hit: &Hit<'_>, passing: Passing<'_>, click_id: &str) -> (String, Option<Reason>) {
+        let Passing { live, asked, landing, query, .. } = passing;
+        let settings = live.link.settings.as_ref();
+        let own = settings.and_then(|settings| settings.destination.as_ref()).unwrap_or(landing.page);
+        // A route's page is not for the partner to choose.
+        let asked_page = asked.page.as_ref().filter(|_| landing.own_page);
+        let asked_page = asked_page.map(|page| page.allowed(live.tenant, live.id, landing.entry, hit.now));
+        let (page, problem) = match &asked_page {
+            Some(Ok(page)) => (page, None),
+            Some(Err(reason)) => (own, Some(*reason)),
+            None if landing.own_page => (own, None),
+            None => (landing.page, None),
+        };
+        let (mut url, cut) = self.filled(hit, passing, page, click_id);
+        if landing.entry.routing.pass_through {
+            pass_through(query, &landing.entry.click_id_parameter, &mut url, MAX_URL);
+        }
+        (url, problem.or(cut))
+    }
+
+    /// With all values, or, when those are too long together, without the ones that somebody else has chosen.
+    fn filled(
+        &self,
+        hit: &Hit<'_>,
+        Passing { live, client, asked, landing, .. }: Passing<'_>,
+        page: &Destination,
+        click_id: &str,
+    ) -> (String, Option<Reason>) {
+        let values = Values {
+            click_id,
+            offer: landing.offer,
+            partner: live.link.partner,
+            advertiser: landing.entry.advertiser,
+            link: live.id,
+            sub_ids: &asked.sub_ids.texts(),
+            source: &asked.source,
+            country: client.place.country,
+            region: client.place.region.as_deref().unwrap_or_default(),
+            city: client.place.city.as_deref().unwrap_or_default(),
+            asn: client.place.asn,
+            ip: client.ip,
+            device: client.device,
+            os: &client.agent.os,
+            browser: &client.agent.browser,
+            language: &client.language,
+            referrer: &client.referrer,
+            user_agent: &client.user_agent,
+            at: hit.now,
+            random: u64::from_be_bytes(self.random()),
+        };
+        let mut url = String::with_capacity(512);
+        if page.fill(&values, &mut url).is_ok() {
+            return (url, None);
+        }
+        url.clear();
+        let short = Values { sub_ids: &[], source: "", referrer: "", user_agent: "", ..values };
+        // A page that is too long even so is cut off, and `onward` refuses no text that is a header.
+        let _ = page.fill(&short, &mut url);
+        (url, Some(Reason::FieldTooLong))
     }
 
     fn unspooled_address(&self) -> Address {
@@ -82,21 +209,41 @@ impl Worker {
     }
 }
 
-/// HEAD sees where a click would go, gets no id and is no click.
-fn look(live: Live<'_>, decision: &Decision<'_>) -> Answer {
-    match decision.way {
-        Way::Blocked => elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule),
-        Way::Offer => match reply::redirect(live.offer.destination.plain()) {
-            Some(reply) => Answer::new(reply, Outcome::Uncounted, None),
-            None => unknown(),
-        },
-    }
+/// What a chat or a timeline shows of the link. Whoever opens it there comes as a shopper.
+fn preview_of(hit: &Hit<'_>, live: Live<'_>) -> Answer {
+    let (title, description, image) = match &live.offer.routing.preview {
+        Some(preview) => (preview.title.as_str(), preview.description.as_str(), preview.image.as_str()),
+        None => (live.offer.destination.host(), "", ""),
+    };
+    let image = Some(image).filter(|image| !image.is_empty());
+    let html = preview::page(title, description, image, hit.parts.uri.path());
+    Answer::new(reply::html(StatusCode::OK, html), Outcome::Uncounted, Reason::Preview)
+}
+
+/// A link or an offer that takes no clicks: the host's page for that, the tenant's, or ours.
+fn closed(hit: &Hit<'_>, tenant: &TenantEntry, domain: Option<&Domain>, reason: Reason) -> Answer {
+    let outcome = if hit.is_head() { Outcome::Uncounted } else { Outcome::Refused };
+    let over = domain.and_then(|domain| domain.expired_url.as_ref());
+    sent_to(over.or(tenant.fallback_url.as_ref()), Page::NotFound, outcome, reason)
 }
 
 /// The tenant's fallback page, else a plain one.
 fn elsewhere(tenant: &TenantEntry, page: Page, outcome: Outcome, reason: Reason) -> Answer {
-    let fallback = tenant.fallback_url.clone().and_then(reply::redirect);
-    Answer::new(fallback.unwrap_or_else(|| reply::page(page)), outcome, reason)
+    sent_to(tenant.fallback_url.as_ref(), page, outcome, reason)
+}
+
+fn sent_to(url: Option<&String>, page: Page, outcome: Outcome, reason: impl Into<Option<Reason>>) -> Answer {
+    let sent = url.cloned().and_then(reply::redirect);
+    Answer::new(sent.unwrap_or_else(|| reply::page(page)), outcome, reason)
+}
+
+/// The browser asks again when somebody clicks.
+fn come_again() -> Answer {
+    Answer::new(reply::empty(StatusCode::SERVICE_UNAVAILABLE), Outcome::Uncounted, Reason::Prefetch)
+}
+
+fn not_yet() -> Answer {
+    Answer::page(Page::Unavailable, Outcome::Failed, Reason::NoSnapshot).retry_after(1)
 }
 
 fn unknown() -> Answer {

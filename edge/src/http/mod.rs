@@ -11,6 +11,7 @@ mod http2;
 mod http3;
 mod io;
 mod listen;
+mod onward;
 mod prefixed;
 mod proxy_protocol;
 mod reply;

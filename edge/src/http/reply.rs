@@ -48,6 +48,10 @@ pub fn text(status: StatusCode, body: String) -> Reply {
     with_body(status, TEXT, body.into())
 }
 
+pub fn html(status: StatusCode, body: String) -> Reply {
+    with_body(status, HTML, body.into())
+}
+
 pub fn json(status: StatusCode, body: String) -> Reply {
     with_body(status, JSON, body.into())
 }

@@ -3,6 +3,7 @@
 use crate::metrics::Route;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method, Version, request};
+use proto_model::is_slug;
 use std::net::IpAddr;
 
 /// The addresses an edge answers on.
@@ -13,6 +14,8 @@ pub enum Target<'r> {
     Postback(&'r str),
     Live,
     Ready,
+    /// A link's name on a host of a tenant; empty = the host itself.
+    Named(&'r str),
     Nothing,
 }
 
@@ -31,13 +34,14 @@ impl<'r> Target<'r> {
         match path {
             "/livez" => Self::Live,
             "/readyz" => Self::Ready,
-            _ => Self::Nothing,
+            "/" => Self::Named(""),
+            _ => path.strip_prefix('/').filter(|slug| is_slug(slug)).map_or(Self::Nothing, Self::Named),
         }
     }
 
     pub fn route(self) -> Route {
         match self {
-            Self::Click(_) => Route::Click,
+            Self::Click(_) | Self::Named(_) => Route::Click,
             Self::Pixel(_) => Route::Pixel,
             Self::Postback(_) => Route::Postback,
             Self::Live | Self::Ready | Self::Nothing => Route::Other,
@@ -132,6 +136,10 @@ mod tests {
             ("/postback/adv_1", Target::Postback("adv_1")),
             ("/postback/adv_1/", Target::Nothing),
             ("/metrics", Target::Nothing),
+            ("/robots", Target::Named("robots")),
+            ("/", Target::Named("")),
+            ("/robots/", Target::Nothing),
+            ("/Robots", Target::Nothing),
             ("/metrics/", Target::Nothing),
             ("/livez", Target::Live),
             ("/readyz", Target::Ready),

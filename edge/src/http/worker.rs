@@ -3,11 +3,13 @@
 use super::Shared;
 use super::reply::{self, Page, Reply};
 use super::request::{Target, client_ip, is_prefetch, may_ask_for_health, names_one_host};
-use crate::enrich::{AgentCache, Client};
+use crate::enrich::{AgentCache, Client, Headers, hints};
 use crate::metrics::{Counters, Outcome, Route};
 use crate::spool::{Durable, LocalSpool, SpoolError};
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{
+    ACCEPT_LANGUAGE, ALLOW, CONNECTION, HOST, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderName, Method, Request, StatusCode, request};
 use hyper::body::Body;
 use proto_model::{Address, Lane, Reason, UnixMicros};
@@ -17,6 +19,10 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+const CH_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+const CH_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+const ECT: HeaderName = HeaderName::from_static("ect");
 
 /// User agents a worker remembers.
 const AGENTS: usize = 4096;
@@ -68,6 +74,18 @@ pub(super) struct Hit<'r> {
 impl Hit<'_> {
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The host that was asked for, without its port.
+    pub fn host(&self) -> Option<&str> {
+        let header = || self.parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = self.parts.uri.host().or_else(header)?;
+        let bracket = host.rfind(']').unwrap_or(0);
+        Some(
+            host.get(bracket..)
+                .and_then(|rest| rest.find(':'))
+                .map_or(host, |colon| host.get(..bracket + colon).unwrap_or(host)),
+        )
     }
 
     /// Somebody looks, nobody clicks.
@@ -143,6 +161,7 @@ impl Worker {
         let hit = Hit { parts, ip, now: now() };
         match target {
             Target::Click(id) => self.click(&hit, id).await,
+            Target::Named(slug) => self.named_click(&hit, slug).await,
             Target::Pixel(id) => self.pixel(&hit, id).await,
             Target::Postback(id) => self.postback(&hit, id, body).await,
             _ => Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound),
@@ -152,9 +171,18 @@ impl Worker {
     /// Facts are made of the request once, after the cheap checks.
     pub(super) fn client<'r>(&self, hit: &Hit<'r>) -> Client<'r> {
         let parts: &'r request::Parts = hit.parts;
-        let header = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
-        let mut agents = self.agents.borrow_mut();
-        Client::describe(hit.ip, header(USER_AGENT), header(REFERER), &self.shared.geo, &mut agents)
+        let header = |name: &HeaderName| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let headers = Headers {
+            user_agent: header(&USER_AGENT),
+            referrer: header(&REFERER),
+            hints: hints::Headers {
+                mobile: header(&CH_MOBILE),
+                platform: header(&CH_PLATFORM),
+                accept_language: header(&ACCEPT_LANGUAGE),
+                ect: header(&ECT),
+            },
+        };
+        Client::describe(hit.ip, &headers, &self.shared.geo, &mut self.agents.borrow_mut())
     }
 
     /// Queues the hit: it will be written, whether or not anybody waits for that.

@@ -96,7 +96,7 @@ impl OfferEntry {
     /// The page that a request asks for, when this offer's clicks may go there: by https to one of its hosts, or,
     /// `signed` by the control plane, anywhere. Its text comes from outside: no macros are replaced in it.
     pub fn deep_link(&self, page: &str, signed: bool) -> Option<Destination> {
-        let page = Destination::new(page, &self.click_id_parameter)?;
+        let page = Destination::asked_for(page, &self.click_id_parameter)?;
         (page.is_https() && signed || self.may_land_on(&page)).then_some(page)
     }
 

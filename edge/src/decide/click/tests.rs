@@ -4,7 +4,7 @@ use proto_model::{DeviceClass, StreamNo};
 use proto_rules::RuleSet;
 
 fn live(snapshot: &Snapshot, id: u64) -> Live<'_> {
-    match resolve(snapshot, link(id)) {
+    match resolve(snapshot, link(id), NOW) {
         Resolved::Live(live) => live,
         _ => panic!("link {id} is live"),
     }
@@ -16,16 +16,16 @@ fn resolves_links() {
     let cases = [
         (LINK, "live"),
         (LINK_OFF, "dead"),
-        (LINK_OF_OFFER_OFF, "dead"),
+        (LINK_OF_OFFER_OFF, "live"),
         (LINK_OF_OTHER_ADVERTISER, "live"),
         (FOREIGN_LINK, "live"),
         (FOREIGN_LINK_OFF, "dead"),
         (999, "unknown"),
     ];
     for (id, expected) in cases {
-        let found = match resolve(&snapshot, link(id)) {
+        let found = match resolve(&snapshot, link(id), NOW) {
             Resolved::Live(_) => "live",
-            Resolved::Dead(_) => "dead",
+            Resolved::Dead(..) => "dead",
             Resolved::Unknown => "unknown",
         };
         assert_eq!(found, expected, "{id}");
@@ -39,25 +39,28 @@ fn an_offer_is_looked_up_in_the_tenant_of_its_link() {
     let destination = |id| live(&snapshot, id).offer.destination.with_click_id("X");
     assert_eq!(destination(LINK), "https://shop.example/landing?ref=a%20b&click_id=X#top");
     assert_eq!(destination(FOREIGN_LINK), "https://foreign.example/?click_id=X");
-    assert_eq!(live(&snapshot, LINK).offer.destination.plain(), "https://shop.example/landing?ref=a%20b#top");
-    assert_eq!(live(&snapshot, FOREIGN_LINK).offer.destination.plain(), "https://foreign.example/");
+    assert_eq!(
+        live(&snapshot, LINK).offer.destination.with_click_id(""),
+        "https://shop.example/landing?ref=a%20b#top"
+    );
+    assert_eq!(live(&snapshot, FOREIGN_LINK).offer.destination.with_click_id(""), "https://foreign.example/");
 }
 
 #[test]
 fn a_rule_decides_the_way_and_stays_on_record() {
     let rules = block_device(DeviceClass::Crawler);
-    type Case<'a> = (Option<&'a RuleSet>, &'a [u8], Way, Option<&'a str>, u32);
+    type Case<'a> = (Option<&'a RuleSet>, &'a [u8], bool, Option<&'a str>, u32);
     let cases: [Case; 4] = [
-        (None, b"Googlebot/2.1", Way::Offer, None, 0),
-        (Some(&rules), CHROME, Way::Offer, None, 7),
-        (Some(&rules), b"Googlebot/2.1", Way::Blocked, Some("no-such-device"), 7),
-        (Some(&rules), b"", Way::Offer, None, 7),
+        (None, b"Googlebot/2.1", true, None, 0),
+        (Some(&rules), CHROME, true, None, 7),
+        (Some(&rules), b"Googlebot/2.1", false, Some("no-such-device"), 7),
+        (Some(&rules), b"", true, None, 7),
     ];
-    for (rules, user_agent, way, rule_id, version) in cases {
+    for (rules, user_agent, onward, rule_id, version) in cases {
         let (snapshot, client) = (snapshot(rules), client(user_agent));
         let live = live(&snapshot, LINK);
-        let decision = decide(live, &client, NOW);
-        assert_eq!(decision.way, way);
+        let decision = decide(live, &client, 0, NOW);
+        assert_eq!(matches!(decision.way, Way::Onward(_)), onward);
         assert_eq!((decision.verdict.rule_id, decision.verdict.rule_set_version), (rule_id, version));
         let (origin, sub_ids) = (Origin::default(), SubIds::read("sub2=x"));
         let recorded = decision.record(live, &client, &origin, &sub_ids);
@@ -71,11 +74,19 @@ fn a_rule_decides_the_way_and_stays_on_record() {
 }
 
 #[test]
+fn a_closed_offer_takes_no_clicks() {
+    let (snapshot, client) = (snapshot(None), client(CHROME));
+    let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, 0, NOW);
+    assert!(matches!(decision.way, Way::Nowhere(Reason::InactiveLink)));
+}
+
+#[test]
 fn the_id_carries_the_facts() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
     let live = live(&snapshot, LINK);
     let address = Address { stream: StreamNo(2), ordinal: 5 };
-    let facts = decide(live, &client, NOW).facts(live, &client, address, ClickFlags(ClickFlags::UNSPOOLED));
+    let facts =
+        decide(live, &client, 0, NOW).facts(live, &client, address, ClickFlags(ClickFlags::UNSPOOLED));
     assert_eq!((facts.tenant, facts.link, facts.offer), (tenant(1), link(LINK), offer(1)));
     assert_eq!((facts.at_secs, facts.address), (1_760_000_000, address));
     assert_eq!(facts.device, DeviceClass::Desktop);

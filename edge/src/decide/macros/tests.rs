@@ -1,6 +1,6 @@
 use super::*;
 
-pub fn values<'a>(click_id: &'a str, sub_ids: &'a [String]) -> Values<'a> {
+pub fn values<'a>(click_id: &'a str, sub_ids: &'a [&'a str]) -> Values<'a> {
     Values {
         click_id,
         offer: OfferId::new(5).unwrap(),
@@ -26,7 +26,7 @@ pub fn values<'a>(click_id: &'a str, sub_ids: &'a [String]) -> Values<'a> {
 }
 
 fn written(name: Macro, raw: bool) -> String {
-    let subs = ["a&b".to_owned(), String::new(), "c/d?e#f".to_owned()];
+    let subs = ["a&b", "", "c/d?e#f"];
     let mut out = String::new();
     values("ID", &subs).write(name, raw, &mut out);
     out

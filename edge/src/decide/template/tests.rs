@@ -3,7 +3,7 @@ use crate::decide::macros::testing::values;
 use proptest::prelude::*;
 
 fn filled(url: &str) -> String {
-    let subs = ["s1&x=1".to_owned(), "{click_id}".to_owned()];
+    let subs = ["s1&x=1", "{click_id}"];
     let mut out = String::new();
     Template::parse(url, "click_id").unwrap().fill(&values("ID", &subs), &mut out).unwrap();
     out
@@ -55,6 +55,11 @@ fn what_is_no_template() {
         ("https://{sub1}/", TemplateError::MacroInHost),
         ("https://shop.example{sub1}", TemplateError::MacroInHost),
         ("https://{sub1}.shop.example/", TemplateError::MacroInHost),
+        ("https://{nobody}.shop.example/", TemplateError::MacroInHost),
+        ("https://#sub1#/", TemplateError::MacroInHost),
+        ("https://!!!sub1!!!.shop.example/", TemplateError::MacroInHost),
+        ("https://[[sub1]]/", TemplateError::MacroInHost),
+        ("https://${SUB1}.shop.example/", TemplateError::MacroInHost),
         ("https://shop.example:{sub1}/", TemplateError::NotAPage),
         (&many, TemplateError::TooManyMacros),
         (&long, TemplateError::TooLong),
@@ -67,9 +72,34 @@ fn what_is_no_template() {
 }
 
 #[test]
+fn without_an_id_there_is_no_parameter_for_it() {
+    let cases = [
+        ("https://shop.example/a?b=1#top", "https://shop.example/a?b=1#top"),
+        ("https://shop.example/a#top", "https://shop.example/a#top"),
+        ("https://shop.example/?x={click_id}&b=1", "https://shop.example/?x=&b=1"),
+    ];
+    for (url, expected) in cases {
+        let mut out = String::new();
+        Template::parse(url, "click_id").unwrap().fill(&values("", &[]), &mut out).unwrap();
+        assert_eq!(out, expected, "{url}");
+    }
+}
+
+#[test]
+fn a_page_that_a_request_asks_for_has_no_macros() {
+    let template =
+        Template::verbatim("https://shop.example/{sub1}?a={city}&click_id=x#{ip}", "click_id").unwrap();
+    let mut out = String::new();
+    template.fill(&values("ID", &["s"]), &mut out).unwrap();
+    assert_eq!(out, "https://shop.example/%7Bsub1%7D?a={city}&click_id=ID#{ip}");
+    assert!(Template::verbatim("javascript:alert(1)", "click_id").is_err());
+}
+
+#[test]
 fn a_url_that_grows_too_long_is_none() {
     let template = Template::parse("https://shop.example/?a={sub1}", "click_id").unwrap();
-    let subs = ["x".repeat(MAX_URL)];
+    let long = "x".repeat(MAX_URL);
+    let subs = [long.as_str()];
     assert_eq!(template.fill(&values("ID", &subs), &mut String::new()), Err(TooLong));
 }
 
@@ -83,7 +113,7 @@ proptest! {
             "https://shop.example?x={_sub1}", "https://shop.example/a{_sub1}/../{referrer}",
         ]),
     ) {
-        let subs = [sub];
+        let subs = [sub.as_str()];
         let values = Values { referrer: &referrer, ..values("ID", &subs) };
         let mut out = String::new();
         let template = Template::parse(template, "click_id").unwrap();

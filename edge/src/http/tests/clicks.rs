@@ -74,7 +74,11 @@ fn nothing_of_a_request_reaches_the_location() {
         location.replace(reply.click_id().unwrap_or_default(), "ID")
     };
     let cases = [
-        ("url=//evil.example", None),
+        ("url=//evil.example", Some("deep_link_not_allowed")),
+        ("url=https://evil.example/", Some("deep_link_not_allowed")),
+        ("url=https://shop.example/a", Some("deep_link_not_allowed")),
+        ("url=https://evil.example/&exp=9999999999&sig=AtJE-OnwIaHhw4jol1I75vQ", Some("bad_signature")),
+        ("url=https://evil.example/&url=https://shop.example/", Some("parameter_repeated")),
         ("dest=https://evil.example&dest=x", None),
         ("click_id=mine", None),
         ("sub1=%0d%0aSet-Cookie:%20x=1", Some("malformed_query")),

@@ -7,6 +7,7 @@ mod hostile;
 mod limits;
 mod multiplexed;
 mod proxies;
+mod routed;
 pub mod tls;
 
 use super::{Door, Server, Shared, Timeouts, Worker, serve_with};
@@ -17,6 +18,7 @@ use crate::disk::{RealDisk, SharedDisk};
 use crate::forward::ForwardStatus;
 use crate::lanes::PerLane;
 use crate::node::Parts;
+use crate::snapshot::Snapshot;
 use crate::spool::{OpenAs, Spool, SpoolConfig, Streams};
 use crate::state::State;
 use arc_swap::ArcSwapOption;
@@ -40,6 +42,8 @@ pub struct Setup {
     pub spool: SpoolConfig,
     pub rules: Option<RuleSet>,
     pub with_snapshot: bool,
+    /// In the place of the usual snapshot.
+    pub snapshot: Option<Snapshot>,
 }
 
 impl Default for Setup {
@@ -52,7 +56,7 @@ impl Default for Setup {
             ..Config::default()
         };
         let (timeouts, spool) = (Timeouts::default(), SpoolConfig::default());
-        Self { config, timeouts, spool, rules: None, with_snapshot: true }
+        Self { config, timeouts, spool, rules: None, with_snapshot: true, snapshot: None }
     }
 }
 
@@ -63,14 +67,16 @@ struct Parted {
 }
 
 impl Setup {
-    fn open(&self, disk: Option<SharedDisk>) -> Parted {
+    fn open(&mut self, disk: Option<SharedDisk>) -> Parted {
         let dir = tempfile::tempdir().unwrap();
         let disk = disk.unwrap_or_else(|| Arc::new(RealDisk));
         let (money, traffic) = (StreamNo(1), StreamNo(2));
         let streams = Streams { edge: EdgeId::new(5).unwrap(), epoch: 1, money, traffic };
         let open = OpenAs { streams, sealed: PerLane::default(), existed: false };
         let spool = Spool::open(disk, &dir.path().join("spool"), self.spool.clone(), open).unwrap();
-        let snapshot = self.with_snapshot.then(|| Arc::new(snapshot(self.rules.as_ref())));
+        let own = self.snapshot.take();
+        let snapshot = || Arc::new(own.unwrap_or_else(|| snapshot(self.rules.as_ref())));
+        let snapshot = self.with_snapshot.then(snapshot);
         let parts = Parts {
             snapshot: Arc::new(ArcSwapOption::new(snapshot)),
             spool: spool.handle(),
@@ -81,13 +87,13 @@ impl Setup {
         Parted { parts, spool, dir }
     }
 
-    pub fn start(self) -> Node {
+    pub fn start(mut self) -> Node {
         let parted = self.open(None);
         self.serve(parted)
     }
 
     /// On a disk that does as it is told.
-    pub fn start_on(self, disk: &SimulatedDisk) -> Node {
+    pub fn start_on(mut self, disk: &SimulatedDisk) -> Node {
         let parted = self.open(Some(Arc::new(disk.clone())));
         self.serve(parted)
     }
@@ -98,7 +104,7 @@ impl Setup {
     }
 
     /// One worker without a socket, to be driven by the test.
-    pub fn worker(self) -> (Worker, Spool, tempfile::TempDir) {
+    pub fn worker(mut self) -> (Worker, Spool, tempfile::TempDir) {
         let parted = self.open(Some(Arc::new(SimulatedDisk::default())));
         let shared = Shared::new(&self.config, parted.parts, self.timeouts).unwrap();
         (Worker::new(Arc::new(shared), 0), parted.spool, parted.dir)

@@ -222,7 +222,7 @@ fn clicks_land_where_routes_and_fallbacks_say() {
     let own = |id: u64| Some((id, "https://shop.example/robots?a=1&click_id=X#top".to_owned(), true));
     assert_eq!(land(OfferRouting::default(), &[]), own(20));
     assert_eq!(land(OfferRouting::default(), &[20]), None, "over its cap, and nowhere to go");
-    let page = Some((20, "https://b.example/?c={click_id}&click_id=X".to_owned(), false));
+    let page = Some((20, "https://b.example/?c=X".to_owned(), false));
     assert_eq!(land(routing(), &[]), page);
     let fallbacks = |routing: OfferRouting| OfferRouting {
         table: Some(RouteTable { fallbacks: vec![route("f", To::Offer(21))], ..RouteTable::default() }),
