@@ -21,7 +21,7 @@ use std::process::ExitCode;
 #[derive(clap::Subcommand)]
 pub enum Geo {
     /// Fetch a database, check it, and put it in the place of the one in use; edges take it over within 30 seconds.
-    Fetch(fetch::Options),
+    Fetch(Box<fetch::Options>),
     /// The same with a file that is here already: a MaxMind DB file, or a table of ranges (CSV).
     Import(import::Options),
     /// Say which databases are there, how old they are, what their publishers want to be said, and where addresses
@@ -169,7 +169,7 @@ pub fn exit_code(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Opt
 
 pub async fn run(command: Geo) -> Result<ExitCode, BoxError> {
     match command {
-        Geo::Fetch(options) => fetch::run(options).await.map(|()| ExitCode::SUCCESS),
+        Geo::Fetch(options) => fetch::run(*options).await.map(|()| ExitCode::SUCCESS),
         Geo::Import(options) => import::run(options).map(|()| ExitCode::SUCCESS),
         Geo::Status(options) => status::run(options),
     }

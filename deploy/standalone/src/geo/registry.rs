@@ -62,11 +62,12 @@ pub fn choose(given: Option<Url>) -> Result<Url, BoxError> {
 
 /// The `registry=` line of an .npmrc.
 fn setting(text: &str) -> Option<String> {
-    let values = text.lines().filter_map(|line| {
+    let mut values = text.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "registry").then(|| value.trim().trim_matches('"').to_owned())
     });
-    values.last()
+    // The last one holds.
+    values.next_back()
 }
 
 fn asked_npm() -> Option<String> {

@@ -39,12 +39,14 @@ fn redirect(to: &str) -> Answer {
 }
 
 type Answers = BTreeMap<String, Answer>;
+/// Where, and as whom.
+type Asked = (String, Option<String>);
 
 /// A web server that knows a few addresses, and remembers what it was asked and as whom.
 struct Server {
     url: String,
     answers: Arc<Mutex<Answers>>,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
@@ -72,7 +74,7 @@ impl Server {
     }
 }
 
-type Shared = (Arc<Mutex<Answers>>, Arc<Mutex<Vec<(String, Option<String>)>>>);
+type Shared = (Arc<Mutex<Answers>>, Arc<Mutex<Vec<Asked>>>);
 
 async fn answer(State((answers, asked)): State<Shared>, request: Request) -> Response {
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
