@@ -35,9 +35,16 @@ pub struct EdgeOptions {
     /// The directory that was enrolled.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Where shoppers and advertisers reach this edge.
-    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDR")]
-    listen: SocketAddr,
+    /// TOML file with more settings (TLS, limits, ...); `tributary-edge config` and docs/edge.md list them. Flags
+    /// win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Take the place of the process that runs on the same data directory, without a failed request.
+    #[arg(long)]
+    takeover: bool,
+    /// Where shoppers and advertisers reach this edge. Without it 0.0.0.0:8080.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
     /// Metrics and health of this edge. Without it 127.0.0.1:7302, or any port when `--listen` says so.
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<SocketAddr>,
@@ -143,34 +150,45 @@ pub fn check_geo_database(path: Option<&Path>) -> Result<(), Failure> {
 
 async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
     check_geo_database(options.geo_database.as_deref())?;
-    let trusted: Result<Vec<_>, _> = options
-        .trusted_proxy
-        .iter()
-        .map(|text| {
-            text.parse().map_err(|error| {
-                Failure::because(format!("{text:?} is not a CIDR such as 10.0.0.0/8"), error)
-            })
-        })
-        .collect();
+    let config = edge_settings(&options)?;
     let stop = Stop::listen()?;
-    let admin_port = if options.listen.port() == 0 { 0 } else { 7302 };
-    let admin_listen = options.admin_listen.unwrap_or((Ipv4Addr::LOCALHOST, admin_port).into());
-    let geo_database = options.geo_database.or_else(|| geo::files_in(&options.data_dir).places);
-    let edge = edge::start(edge::Config {
-        data_dir: options.data_dir,
-        listen: options.listen,
-        admin_listen: Some(admin_listen),
-        trusted_proxies: trusted?,
-        geo_database,
-        control_plane_url: options.control_plane_url,
-        ..edge::Config::default()
-    })
-    .await?;
+    let edge = if options.takeover { edge::take_over(config).await? } else { edge::start(config).await? };
     announce(options.output, &serde_json::json!({ "edge_url": format!("http://{}", edge.http_addr()) }))?;
-    let name = stop.requested().await;
+    let name = tokio::select! {
+        name = stop.requested() => name,
+        () = edge.taken_over() => {
+            output::note(options.output, "another process takes over");
+            edge.hand_over().await;
+            return Ok(());
+        }
+    };
     output::note(options.output, &format!("{name}: draining"));
     edge.shutdown().await;
     Ok(())
+}
+
+/// The file, the environment, then the flags.
+fn edge_settings(options: &EdgeOptions) -> Result<edge::Config, BoxError> {
+    let path = |path: &PathBuf| path.display().to_string();
+    let trusted = (!options.trusted_proxy.is_empty()).then(|| options.trusted_proxy.join(","));
+    let flags = [
+        ("data_dir", Some(path(&options.data_dir))),
+        ("listen", options.listen.map(|addr| addr.to_string())),
+        ("admin_listen", options.admin_listen.map(|addr| addr.to_string())),
+        ("trusted_proxies", trusted),
+        ("geo_database", options.geo_database.as_ref().map(path)),
+        ("control_plane_url", options.control_plane_url.clone()),
+    ];
+    let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let env = std::env::vars_os().filter_map(edge::cli::text_pair);
+    let mut config = edge::Config::load(options.config.as_deref(), env, flags)?;
+    if config.listen.port() == 0 && options.admin_listen.is_none() {
+        config.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+    }
+    if config.geo_database.is_none() {
+        config.geo_database = geo::files_in(&options.data_dir).places;
+    }
+    Ok(config)
 }
 
 /// `up` keeps its control plane one directory further down: beside it a new, empty one would begin.

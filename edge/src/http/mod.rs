@@ -226,7 +226,8 @@ type Quic = (std::net::UdpSocket, quinn::ServerConfig);
 
 fn open_quic(config: &Config, sockets: &Sockets, shared: &mut Shared) -> Result<Option<Quic>, ServeError> {
     let (Some(tls), Some(addr)) = (&shared.tls, sockets.addr(Door::Tls)) else { return Ok(None) };
-    if !config.tls.http3 {
+    // A balancer that speaks PROXY passes TCP on; browsers would knock at a door that is not there.
+    if !config.tls.http3 || config.tls.proxy_protocol {
         return Ok(None);
     }
     let greeting = http3::server_config(tls, shared.timeouts.idle)?;

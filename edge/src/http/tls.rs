@@ -108,12 +108,16 @@ pub struct Tls {
     pub stream: Arc<ServerConfig>,
     /// For QUIC: TLS 1.3, HTTP/3 alone.
     pub quic: Arc<ServerConfig>,
+    /// Of the files when they were read.
+    stamps: [Option<Stamp>; 2],
 }
 
 impl Tls {
     /// `None` when the operator wants no TLS.
     pub fn new(config: &TlsConfig) -> Result<Option<Self>, TlsError> {
         let Some((certificate, key)) = config.files() else { return Ok(None) };
+        // Looked at before they are read: a change in between is then seen as one.
+        let stamps = [stamp(certificate), stamp(key)];
         let certificates = Arc::new(Certificates::default());
         certificates.load(certificate, key)?;
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
@@ -129,7 +133,7 @@ impl Tls {
         };
         let stream = build(&versions, &[b"h2", b"http/1.1"])?;
         let quic = build(&versions[..1], &[b"h3"])?;
-        Ok(Some(Self { certificates, stream, quic }))
+        Ok(Some(Self { certificates, stream, quic, stamps }))
     }
 }
 
@@ -144,15 +148,8 @@ pub struct CertificateFiles {
 impl CertificateFiles {
     pub fn new(config: &TlsConfig, tls: &Tls) -> Option<Self> {
         let (certificate, key) = config.files()?;
-        let mut files = Self {
-            certificate: certificate.into(),
-            key: key.into(),
-            seen: [None; 2],
-            certificates: Arc::clone(&tls.certificates),
-        };
-        // What was loaded may have been replaced meanwhile: then it is read once more for nothing.
-        files.seen = files.stamps();
-        Some(files)
+        let (certificate, key) = (certificate.into(), key.into());
+        Some(Self { certificate, key, seen: tls.stamps, certificates: Arc::clone(&tls.certificates) })
     }
 
     fn stamps(&self) -> [Option<Stamp>; 2] {

@@ -148,6 +148,34 @@ fn aioquic_speaks_http3() {
     assert!(node.counts("quic_incoming_total{outcome=\"accepted\"} 1"));
 }
 
+/// The hash of a certificate's key, as Chromium wants it.
+fn key_hash(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine;
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).unwrap();
+    let hash = proto_wire::keys::sha256(parsed.public_key().raw);
+    base64::engine::general_purpose::STANDARD.encode(hash)
+}
+
+#[test]
+fn a_real_browser_comes_over_quic() {
+    let (node, certificate, dir) = secure(|setup| setup.config.tls.http3 = true);
+    let host = format!("localhost:{}", node.server.addr(Door::Tls).unwrap().port());
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let found = names.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok());
+    let mut chromium = Command::new(found.expect("no Chromium: run .ci/needs.sh"));
+    chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+    chromium.args(["--no-first-run", "--disable-background-networking", "--dump-dom"]);
+    chromium.arg(format!("--user-data-dir={}", dir.path().join("profile").display()));
+    // Not ::1, where nobody listens.
+    chromium.arg("--host-resolver-rules=MAP localhost 127.0.0.1");
+    chromium.arg(format!("--origin-to-force-quic-on={host}"));
+    chromium.arg(format!("--ignore-certificate-errors-spki-list={}", key_hash(&certificate)));
+    let page = output(chromium.arg(format!("https://{host}/c/nothing")));
+    assert!(page.contains("This link leads nowhere."), "{page}");
+    assert!(node.counts("connections_total{transport=\"http2\"} 0"), "{}", node.metrics());
+    assert!(!node.counts_now("requests_total{transport=\"http3\"} 0"), "{}", node.metrics());
+}
+
 #[test]
 fn a_frame_without_end_is_not_collected() {
     let (node, dir) = over_quic(|_| {});

@@ -83,6 +83,17 @@ fn health_is_for_this_machine_and_metrics_are_apart() {
 }
 
 #[test]
+fn balancers_hear_of_a_stop_before_it_comes() {
+    let node = Setup::default().start();
+    node.server.announce_stop();
+    for ready in [node.get("/readyz"), node.admin("/readyz")] {
+        assert_eq!((ready.status(), ready.body()), (503, "this node stops\n"));
+    }
+    assert_eq!(node.get("/livez").status(), 200);
+    assert_eq!(node.get(&click()).status(), 302, "hits are still answered");
+}
+
+#[test]
 fn slow_clients_are_let_go() {
     let short = Timeouts { head: SOON, body: SOON, ..Timeouts::default() };
     let node = Setup { timeouts: short, ..Setup::default() }.start();
