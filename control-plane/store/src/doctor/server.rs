@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Server {
     Sqlite(Embedded),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,7 +148,7 @@ impl Store {
     pub async fn server(&self) -> Result<Server, StoreError> {
         let mut conn = self.read(Scope::Deployment).await?;
         if matches!(conn, Connection::PostgresTx(..)) {
-            return postgres(&mut conn).await.map(Server::Postgres);
+            return postgres(&mut conn).await.map(|found| Server::Postgres(Box::new(found)));
         }
         let row = query(EMBEDDED).fetch_one(&mut conn).await?;
         Ok(Server::Sqlite(Embedded { version: row.col("version")?, journal_mode: row.col("mode")? }))
