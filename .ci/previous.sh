@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Schema 10.
-COMMIT=6cd3faa1951ff9c33ed21a8e63bfafa2789d782c
+# Schema 11.
+COMMIT=da7021e670ec323d941f456a678a5a40a0282a6b
 
 git cat-file -e "$COMMIT^{commit}" 2> /dev/null || { echo "the version before this one is not in this copy" >&2; exit 0; }
 binary="$PWD/.tools/previous/$COMMIT/tributary"

@@ -2,13 +2,18 @@
 
 use crate::dialect;
 use crate::dialect::Scope;
+use crate::projection::{Events, take_out};
+use crate::retry::retrying;
 use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, locking, query};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::CustomerRef;
 use proto_model::{Address, TenantId};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+/// Events per transaction: edges wait for as long on SQLite.
+const SCRUBBED: i64 = 100;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ErasedCounts {
@@ -42,15 +47,24 @@ pub(crate) async fn erase_events(
     more: &[Address],
 ) -> Result<(u64, u64), StoreError> {
     let rows = query(EVENTS).bind(tenant.column()).bind(&customer.0[..]).fetch_all(&mut *conn).await?;
-    let mut events: BTreeSet<(i64, i64)> = rows
+    let mut events: Events = rows
         .iter()
         .map(|row| Ok((row.col("stream")?, row.col("ordinal")?)))
         .collect::<Result<_, StoreError>>()?;
     events.extend(more.iter().map(|at| (i64::from(at.stream.0), big(at.ordinal))));
     let addresses = json!(events).to_string();
     query(dialect::INSERT_ERASED).bind(tenant.column()).bind(&addresses).execute(&mut *conn).await?;
-    let values = query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses).execute(conn).await?;
-    Ok((u64::try_from(events.len()).unwrap_or(u64::MAX), values))
+    let single =
+        query(dialect::ERASE_VALUES).bind(tenant.column()).bind(&addresses).execute(&mut *conn).await?;
+    let packed = take_out(conn, tenant, &events).await?;
+    Ok((u64::try_from(events.len()).unwrap_or(u64::MAX), single + packed))
+}
+
+/// The projection under way ends first, and the next one waits: it must see which events are erased.
+async fn hold_projection(conn: &mut Connection) -> Result<(), StoreError> {
+    let checkpoint = locking!("SELECT seq FROM journal_checkpoints WHERE name = 'projector'");
+    query(checkpoint).fetch_one(conn).await?;
+    Ok(())
 }
 
 impl Store {
@@ -62,12 +76,9 @@ impl Store {
         tenant: TenantId,
         customer_id: &str,
     ) -> Result<ErasedCounts, StoreError> {
-        // The projection under way ends first, and the next one waits: it must see which events are erased.
-        // Its checkpoint is not a tenant's.
+        // The projector's checkpoint is not a tenant's.
         let mut tx = self.write(Scope::Deployment).await?;
-        query(locking!("SELECT seq FROM journal_checkpoints WHERE name = 'projector'"))
-            .fetch_one(&mut tx)
-            .await?;
+        hold_projection(&mut tx).await?;
         let row = query("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
             .bind(customer_id)
@@ -84,5 +95,39 @@ impl Store {
         tx.commit().await?;
         self.database().forget_log().await?;
         Ok(ErasedCounts { customers, values, events })
+    }
+
+    /// Takes out of the blobs what a version that knows nothing of them has erased while it was at work beside this
+    /// one; says how many values that were. Costs next to nothing when there is nothing to do.
+    pub async fn scrub_erased(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT 1 FROM erased_events WHERE NOT scrubbed LIMIT 1";
+        let mut values = 0;
+        while query(sql).fetch_optional(&mut self.read(Scope::Deployment).await?).await?.is_some() {
+            values += retrying!(self.scrub_some())?;
+        }
+        if values > 0 {
+            self.database().forget_log().await?;
+        }
+        Ok(values)
+    }
+
+    async fn scrub_some(&self) -> Result<u64, StoreError> {
+        let mut tx = self.write(Scope::Deployment).await?;
+        hold_projection(&mut tx).await?;
+        let sql = "SELECT tenant_id, stream, ordinal FROM erased_events WHERE NOT scrubbed \
+            ORDER BY tenant_id, stream, ordinal LIMIT $1";
+        let mut pending: BTreeMap<TenantId, Events> = BTreeMap::new();
+        for row in query(sql).bind(SCRUBBED).fetch_all(&mut tx).await? {
+            let event = (row.col("stream")?, row.col("ordinal")?);
+            pending.entry(row.id("tenant_id")?).or_default().insert(event);
+        }
+        let mut values = 0;
+        for (tenant, events) in &pending {
+            values += take_out(&mut tx, *tenant, events).await?;
+            let events = json!(events).to_string();
+            query(dialect::MARK_SCRUBBED).bind(tenant.column()).bind(events).execute(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(values)
     }
 }

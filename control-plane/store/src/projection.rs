@@ -13,17 +13,21 @@ use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::{Input, ShardKey};
 use proto_model::time::DAY_US;
 use proto_model::{
-    Address, AdvertiserId, Country, DerivedId, DeviceClass, LinkId, OfferId, PartnerId, ProgramId, Reason,
-    TenantId, UnixMicros, VerdictKind,
+    Address, AdvertiserId, DerivedId, LinkId, OfferId, PartnerId, ProgramId, Reason, TenantId, UnixMicros,
 };
 use serde_json::{Value, json};
 use sidecar::insert_values;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod batches;
 mod customers;
+mod packed;
+mod rollups;
 mod sidecar;
 
+pub(crate) use batches::{Events, erased_within, read_values, select_packed, take_out};
 pub use customers::{CustomerKey, Customers};
+pub use rollups::{RollupKey, Rollups};
 pub use sidecar::SidecarRow;
 pub(crate) use sidecar::read_sidecar;
 
@@ -32,24 +36,6 @@ pub enum HitKind {
     Click,
     /// A conversion as an edge heard it; what counts is decided by the money engine.
     Conversion,
-}
-
-/// Where hits of one kind fall in the roll-ups. Summed per batch before it comes here.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RollupKey {
-    pub tenant: TenantId,
-    /// Start of the hour in which the hit happened.
-    pub hour: UnixMicros,
-    pub kind: HitKind,
-    pub advertiser: AdvertiserId,
-    pub offer: Option<OfferId>,
-    pub partner: Option<PartnerId>,
-    pub link: Option<LinkId>,
-    pub country: Country,
-    pub device: DeviceClass,
-    pub verdict: VerdictKind,
-    pub rule_id: Option<String>,
-    pub rule_set_version: u32,
 }
 
 impl HitKind {
@@ -86,7 +72,7 @@ pub struct FraudSignal {
 /// of the effects (it stays in the journal), so that one edge cannot stop the projection.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Projection {
-    pub rollups: BTreeMap<RollupKey, u64>,
+    pub rollups: Rollups,
     pub refused: BTreeMap<RefusedKey, u64>,
     pub intake: Vec<(ShardKey, Input)>,
     pub sidecar: Vec<SidecarRow>,
@@ -102,7 +88,7 @@ impl Projection {
     /// Times of its roll-ups, as far as their days get parts of their own.
     fn days(&self, now: UnixMicros) -> impl Iterator<Item = UnixMicros> {
         let near = (now.0 - DAYS_BACK * DAY_US)..(now.0 + DAYS_AHEAD * DAY_US);
-        let rollups = self.rollups.keys().map(|key| key.hour);
+        let rollups = self.rollups.hours();
         let refused = self.refused.keys().map(|key| key.hour);
         rollups.chain(refused).filter(move |hour| near.contains(&hour.0))
     }
@@ -124,33 +110,8 @@ async fn bulk(conn: &mut Connection, sql: Sql, rows: Vec<Value>) -> Result<(), S
     Ok(())
 }
 
-/// In the order of [`dialect::FOLD_ROLLUPS`].
-fn rollup_row((key, hits): (&RollupKey, &u64)) -> Value {
-    json!([
-        key.tenant.column(),
-        key.hour.0,
-        key.kind.code(),
-        key.link.map_or(0, Id::column),
-        key.offer.map_or(0, Id::column),
-        key.partner.map_or(0, Id::column),
-        key.advertiser.column(),
-        key.country.code(),
-        key.device.code(),
-        key.verdict.code(),
-        key.rule_set_version,
-        key.rule_id.as_deref().unwrap_or(""),
-        hits,
-    ])
-}
-
 async fn fold_rollups(conn: &mut Connection, seq: u64, projection: &Projection) -> Result<(), StoreError> {
-    if !projection.rollups.is_empty() {
-        let rows = Value::Array(projection.rollups.iter().map(rollup_row).collect()).to_string();
-        for sql in dialect::FOLD_ROLLUPS {
-            query(sql).bind(&rows).execute(&mut *conn).await?;
-        }
-        query(dialect::INSERT_CLICK_BATCHES).bind(&rows).bind(big(seq)).execute(&mut *conn).await?;
-    }
+    projection.rollups.write(conn, seq).await?;
     let refused = projection.refused.iter().map(|(key, hits)| {
         json!([key.tenant.column(), key.hour.0, key.advertiser.column(), key.reason.code(), hits])
     });
@@ -163,6 +124,9 @@ async fn append_known(
     inputs: &[(ShardKey, Input)],
     now: UnixMicros,
 ) -> Result<usize, StoreError> {
+    if inputs.is_empty() {
+        return Ok(0);
+    }
     let asked: BTreeSet<ShardKey> = inputs.iter().map(|(shard, _)| *shard).collect();
     let rows = asked.iter().map(|shard| json!([shard.tenant.column(), advertiser_column(*shard)]));
     let known = query(dialect::KNOWN_SHARDS)
@@ -306,6 +270,9 @@ impl Store {
         &self,
         links: &[(TenantId, LinkId)],
     ) -> Result<BTreeMap<(TenantId, LinkId), LinkTarget>, StoreError> {
+        if links.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let asked: BTreeSet<(i64, i64)> = links.iter().map(|(t, l)| (t.column(), l.column())).collect();
         let rows = query(dialect::LINK_TARGETS)
             .bind(json!(asked).to_string())

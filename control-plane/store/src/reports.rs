@@ -111,30 +111,71 @@ impl Key {
     }
 }
 
-const CLICKS: &str = "SELECT hour, link_id, offer_id, partner_id, advertiser_id, \
-    CAST(sum(CASE WHEN verdict <> 2 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
-    CAST(sum(CASE WHEN verdict = 1 THEN hits ELSE 0 END) AS BIGINT) AS flagged, \
-    CAST(sum(CASE WHEN verdict = 2 THEN hits ELSE 0 END) AS BIGINT) AS blocked \
-    FROM rollup_links WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind = $8 AND link_id <> 0 \
-    AND ($4 IS NULL OR advertiser_id = $4) AND ($5 IS NULL OR offer_id = $5) \
-    AND ($6 IS NULL OR partner_id = $6) AND ($7 IS NULL OR link_id = $7) \
-    GROUP BY hour, link_id, offer_id, partner_id, advertiser_id";
+macro_rules! filtered {
+    () => {
+        " AND c.link_id IS NOT NULL AND c.link_id <> 0 \
+        AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
+        AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
+        GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id"
+    };
+}
 
-const CONVERSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
-    count(*) AS conversions, c.currency AS currency, CAST(sum(c.amount_minor) AS BIGINT) AS minor \
-    FROM conversions c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
-    AND c.link_id IS NOT NULL AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
-    AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
-    GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, c.currency";
+/// The statements of a report on links. `$which` names the one link or partner once more, in words that the index
+/// which begins with it (0012) can serve.
+macro_rules! by_hour_and_link {
+    ($which:literal) => {
+        Statements {
+            clicks: concat!(
+                "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
+                CAST(sum(CASE WHEN c.verdict <> 2 THEN c.hits ELSE 0 END) AS BIGINT) AS clicks, \
+                CAST(sum(CASE WHEN c.verdict = 1 THEN c.hits ELSE 0 END) AS BIGINT) AS flagged, \
+                CAST(sum(CASE WHEN c.verdict = 2 THEN c.hits ELSE 0 END) AS BIGINT) AS blocked \
+                FROM rollup_links c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.kind = $8",
+                $which,
+                filtered!()
+            ),
+            conversions: concat!(
+                "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
+                count(*) AS conversions, c.currency AS currency, CAST(sum(c.amount_minor) AS BIGINT) AS minor \
+                FROM conversions c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 \
+                AND c.status = 'attributed'",
+                $which,
+                filtered!(),
+                ", c.currency"
+            ),
+            commissions: concat!(
+                "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
+                m.currency AS currency, CAST(sum(m.amount_minor) AS BIGINT) AS minor \
+                FROM conversions c JOIN commissions m ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id \
+                WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
+                AND m.status IN ('pending', 'approved') AND m.amount_minor <> 0",
+                $which,
+                filtered!(),
+                ", m.currency"
+            ),
+        }
+    };
+}
 
-const COMMISSIONS: &str = "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
-    m.currency AS currency, CAST(sum(m.amount_minor) AS BIGINT) AS minor \
-    FROM conversions c JOIN commissions m ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id \
-    WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.status = 'attributed' \
-    AND m.status IN ('pending', 'approved') AND m.amount_minor <> 0 \
-    AND c.link_id IS NOT NULL AND ($4 IS NULL OR c.advertiser_id = $4) AND ($5 IS NULL OR c.offer_id = $5) \
-    AND ($6 IS NULL OR c.partner_id = $6) AND ($7 IS NULL OR c.link_id = $7) \
-    GROUP BY c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, m.currency";
+struct Statements {
+    clicks: &'static str,
+    conversions: &'static str,
+    commissions: &'static str,
+}
+
+const OF_ALL: Statements = by_hour_and_link!("");
+const OF_PARTNER: Statements = by_hour_and_link!(" AND c.partner_id = $6");
+const OF_LINK: Statements = by_hour_and_link!(" AND c.link_id = $7");
+
+impl Statements {
+    const fn of(filter: &ReportFilter) -> Self {
+        match (filter.link, filter.partner) {
+            (Some(_), _) => OF_LINK,
+            (None, Some(_)) => OF_PARTNER,
+            (None, None) => OF_ALL,
+        }
+    }
+}
 
 const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id, verdict, \
     CAST(sum(CASE WHEN kind = $5 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
@@ -147,6 +188,17 @@ const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id
 /// the multiple of the one before it. So what is read follows what is shown, and not how long the period is.
 const FIRST_PART: i64 = HOUR_US;
 const LONGER: i64 = 6;
+
+/// The next part: no longer than the rows that are missing need if they lie as close as those so far, and an hour.
+fn longer(length: i64, read: i64, rows: usize, most: usize) -> i64 {
+    let longest = length.saturating_mul(LONGER);
+    let (rows, missing) = (i64::try_from(rows).unwrap_or(i64::MAX), most.saturating_sub(rows));
+    if rows == 0 {
+        return longest;
+    }
+    let needed = (read / rows).saturating_mul(i64::try_from(missing).unwrap_or(i64::MAX));
+    longest.min(needed.saturating_add(FIRST_PART))
+}
 
 fn bind_filter<'q>(sql: &'static str, tenant: TenantId, filter: &ReportFilter) -> Query<'q> {
     query(sql)
@@ -170,7 +222,8 @@ async fn read_part(
     part: &ReportFilter,
     report: &mut BTreeMap<Key, LinkHour>,
 ) -> Result<(), StoreError> {
-    let clicks = bind_filter(CLICKS, tenant, part).bind(HitKind::Click.code());
+    let statements = Statements::of(part);
+    let clicks = bind_filter(statements.clicks, tenant, part).bind(HitKind::Click.code());
     for row in &clicks.fetch_all(&mut *conn).await? {
         let key = Key::read(row)?;
         let line = report.entry(key).or_insert_with(|| key.empty());
@@ -178,7 +231,7 @@ async fn read_part(
         line.flagged = row.number("flagged")?;
         line.blocked = row.number("blocked")?;
     }
-    for row in &bind_filter(CONVERSIONS, tenant, part).fetch_all(&mut *conn).await? {
+    for row in &bind_filter(statements.conversions, tenant, part).fetch_all(&mut *conn).await? {
         let key = Key::read(row)?;
         let line = report.entry(key).or_insert_with(|| key.empty());
         line.conversions += row.number::<u64>("conversions")?;
@@ -186,7 +239,7 @@ async fn read_part(
             line.sales.push(row.amount("minor", "currency")?);
         }
     }
-    for row in &bind_filter(COMMISSIONS, tenant, part).fetch_all(conn).await? {
+    for row in &bind_filter(statements.commissions, tenant, part).fetch_all(conn).await? {
         let key = Key::read(row)?;
         let line = report.entry(key).or_insert_with(|| key.empty());
         line.commissions.push(row.amount("minor", "currency")?);
@@ -213,7 +266,7 @@ impl Store {
             // On the hour, so that none is split.
             part.from = if from > filter.from { from.hour_start().max(filter.from) } else { filter.from };
             read_part(&mut conn, tenant, &part, &mut report).await?;
-            length = length.saturating_mul(LONGER);
+            length = longer(length, filter.until.0.saturating_sub(part.from.0), report.len(), most);
         }
         Ok(report.into_values().take(most).collect())
     }

@@ -192,9 +192,11 @@ impl Store {
 
     /// What else belonged to the dropped batches: on SQLite also their rows.
     async fn forget_dropped(&self) -> Result<(i64, u64), StoreError> {
-        let sql = "SELECT dropped_through, forgotten_through FROM journal_head";
+        // A version that knows nothing of blobs moves but the one.
+        let sql = "SELECT dropped_through, CASE WHEN packed_forgotten_through < forgotten_through \
+            THEN packed_forgotten_through ELSE forgotten_through END AS forgotten FROM journal_head";
         let row = query(sql).fetch_one(&mut self.read(Scope::Deployment).await?).await?;
-        let (through, forgotten): (i64, i64) = (row.col("dropped_through")?, row.col("forgotten_through")?);
+        let (through, forgotten): (i64, i64) = (row.col("dropped_through")?, row.col("forgotten")?);
         if forgotten >= through {
             return Ok((through, 0));
         }
@@ -209,15 +211,41 @@ impl Store {
         for (stream, last) in self.anchors().await? {
             let sidecar = personal!("sidecar", "tenant_id, stream, ordinal, class");
             values += self.delete_all(|| query(sidecar).bind(stream).bind(last).bind(ROWS)).await?;
+            values += self.forget_packed(stream, last).await?;
             let erased = personal!("erased_events", "tenant_id, stream, ordinal");
             self.delete_all(|| query(erased).bind(stream).bind(last).bind(ROWS)).await?;
         }
         if values > 0 {
             self.database().forget_log().await?;
         }
-        let sql = "UPDATE journal_head SET forgotten_through = $1 WHERE forgotten_through < $1";
+        let sql = "UPDATE journal_head SET forgotten_through = $1, packed_forgotten_through = $1 \
+            WHERE forgotten_through <= $1";
         retrying!(self.run(query(sql).bind(through)))?;
         Ok((through, values))
+    }
+
+    /// The blobs of a stream's batches up to this ordinal; says how many values they held.
+    async fn forget_packed(&self, stream: i64, last: i64) -> Result<u64, StoreError> {
+        let mut values = 0;
+        loop {
+            let (blobs, held) = retrying!(self.forget_some_packed(stream, last))?;
+            if blobs == 0 {
+                return Ok(values);
+            }
+            values += held;
+        }
+    }
+
+    async fn forget_some_packed(&self, stream: i64, last: i64) -> Result<(usize, u64), StoreError> {
+        let sql = "DELETE FROM sidecar_batches WHERE (tenant_id, stream, first_ordinal) IN \
+            (SELECT tenant_id, stream, first_ordinal FROM sidecar_batches \
+            WHERE tenant_id IN (SELECT id FROM tenants) AND stream = $1 AND first_ordinal <= $2 LIMIT $3) \
+            RETURNING held";
+        let mut tx = self.write(Scope::Deployment).await?;
+        let gone = query(sql).bind(stream).bind(last).bind(BATCHES).fetch_all(&mut tx).await?;
+        let held = gone.iter().map(|row| row.number::<u64>("held")).sum::<Result<u64, _>>()?;
+        tx.commit().await?;
+        Ok((gone.len(), held))
     }
 
     async fn anchors(&self) -> Result<Vec<(i64, i64)>, StoreError> {

@@ -2,31 +2,52 @@
 
 use crate::dialect::Scope;
 use crate::journal::{JournalRow, read_journal, select_journal};
-use crate::projection::{SidecarRow, read_sidecar};
+use crate::projection::{SidecarRow, erased_within, read_sidecar, read_values, select_packed};
 use crate::row::{Columns, big};
 use crate::sql::{Query, Row, Sql, query};
 use crate::{Store, StoreError};
 use proto_model::{Address, EdgeId, Lane, StreamNo, UnixMicros};
+use serde_json::json;
 
 /// Batches per statement.
 const COUNTED: i64 = 2_000;
 
-/// By tenant, in the key: the table is far too large to be read from one end to the other in one statement.
+/// A single value, or a blob by its first ordinal. By tenant, in the key: the tables are far too large to be read from
+/// one end to the other in one statement.
 const VALUES_BETWEEN: Sql = Sql {
     sqlite: "SELECT stream, ordinal FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) \
-        AND stream = $1 AND ordinal > $2 AND ordinal < $3 LIMIT $4",
-    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (SELECT s.stream, s.ordinal \
-        FROM sidecar s WHERE s.tenant_id = t.id AND s.stream = $1 AND s.ordinal > $2 AND s.ordinal < $3 \
-        ORDER BY s.stream, s.ordinal LIMIT $4) v LIMIT $4",
+        AND stream = $1 AND ordinal > $2 AND ordinal < $3 \
+        UNION ALL SELECT stream, first_ordinal FROM sidecar_batches WHERE tenant_id IN (SELECT id FROM tenants) \
+        AND stream = $1 AND first_ordinal > $2 AND first_ordinal < $3 LIMIT $4",
+    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (\
+        (SELECT s.stream, s.ordinal FROM sidecar s WHERE s.tenant_id = t.id AND s.stream = $1 \
+            AND s.ordinal > $2 AND s.ordinal < $3 ORDER BY s.stream, s.ordinal LIMIT $4) \
+        UNION ALL (SELECT b.stream, b.first_ordinal FROM sidecar_batches b WHERE b.tenant_id = t.id \
+            AND b.stream = $1 AND b.first_ordinal > $2 AND b.first_ordinal < $3 \
+            ORDER BY b.stream, b.first_ordinal LIMIT $4)) v LIMIT $4",
 };
 const VALUES_OF_NO_STREAM: Sql = Sql {
     sqlite: "SELECT stream, ordinal FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) \
+        AND stream > $1 AND stream < $2 AND stream NOT IN (SELECT stream FROM streams) \
+        UNION ALL SELECT stream, first_ordinal FROM sidecar_batches WHERE tenant_id IN (SELECT id FROM tenants) \
         AND stream > $1 AND stream < $2 AND stream NOT IN (SELECT stream FROM streams) LIMIT $3",
-    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (SELECT s.stream, s.ordinal \
-        FROM sidecar s WHERE s.tenant_id = t.id AND s.stream > $1 AND s.stream < $2 \
-        AND NOT EXISTS (SELECT 1 FROM streams k WHERE k.stream = s.stream) \
-        ORDER BY s.stream, s.ordinal LIMIT $3) v LIMIT $3",
+    postgres: "SELECT v.stream, v.ordinal FROM tenants t CROSS JOIN LATERAL (\
+        (SELECT s.stream, s.ordinal FROM sidecar s WHERE s.tenant_id = t.id AND s.stream > $1 AND s.stream < $2 \
+            AND NOT EXISTS (SELECT 1 FROM streams k WHERE k.stream = s.stream) \
+            ORDER BY s.stream, s.ordinal LIMIT $3) \
+        UNION ALL (SELECT b.stream, b.first_ordinal FROM sidecar_batches b WHERE b.tenant_id = t.id \
+            AND b.stream > $1 AND b.stream < $2 \
+            AND NOT EXISTS (SELECT 1 FROM streams k WHERE k.stream = b.stream) \
+            ORDER BY b.stream, b.first_ordinal LIMIT $3)) v LIMIT $3",
 };
+
+/// The personal values that are left of a batch.
+#[derive(Debug, Default)]
+pub struct BatchValues {
+    pub values: Vec<SidecarRow>,
+    /// Why some of them cannot be read.
+    pub unreadable: Vec<StoreError>,
+}
 
 /// A stream and the key that its batches must be signed with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,12 +118,31 @@ impl Store {
     }
 
     /// The personal values that are left of a batch, whichever tenant they are filed under.
-    pub async fn sidecar_of_batch(&self, row: &JournalRow) -> Result<Vec<SidecarRow>, StoreError> {
+    pub async fn sidecar_of_batch(&self, row: &JournalRow) -> Result<BatchValues, StoreError> {
+        let (stream, first, last) = (i64::from(row.stream.0), big(row.first_ordinal), big(row.last_ordinal));
+        let mut conn = self.read_snapshot(Scope::Deployment).await?;
         let sql = "SELECT * FROM sidecar WHERE tenant_id IN (SELECT id FROM tenants) AND stream = $1 \
             AND ordinal BETWEEN $2 AND $3";
-        let query =
-            query(sql).bind(i64::from(row.stream.0)).bind(big(row.first_ordinal)).bind(big(row.last_ordinal));
-        query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_sidecar).collect()
+        let single = query(sql).bind(stream).bind(first).bind(last).fetch_all(&mut conn).await?;
+        let sql = select_packed!(
+            "WHERE tenant_id IN (SELECT id FROM tenants) AND stream = $1 AND first_ordinal BETWEEN $2 AND $3"
+        );
+        let packed = query(sql).bind(stream).bind(first).bind(last).fetch_all(&mut conn).await?;
+        let range = |row: &Row| Ok(json!([row.col::<i64>("tenant_id")?, stream, first, last]));
+        let ranges = packed.iter().map(range).collect::<Result<_, StoreError>>()?;
+        let erased = erased_within(&mut conn, ranges).await?;
+        let mut found = BatchValues::default();
+        for row in &packed {
+            match read_values(row) {
+                Ok(values) => found.values.extend(values),
+                Err(error) => found.unreadable.push(error),
+            }
+        }
+        found.values.retain(|value| !erased.contains(&(value.tenant, value.address)));
+        for row in &single {
+            found.values.push(read_sidecar(row)?);
+        }
+        Ok(found)
     }
 
     /// Personal values of a stream's events after one ordinal and before another, where no batch is.

@@ -93,7 +93,8 @@ impl Folded {
 struct Projected {
     seq: i64,
     folded: Folded,
-    sidecar: Rows,
+    /// Of no customer, since these are clicks.
+    values: Rows,
 }
 
 pub struct Projecting<'a> {
@@ -139,8 +140,8 @@ impl Projecting<'_> {
     ) -> Result<Sample, BenchError> {
         const NEXT: &str = "SELECT seq, stream, first_ordinal, last_ordinal FROM journal \
             WHERE seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') ORDER BY seq LIMIT $1";
-        const VALUES: &str = "SELECT * FROM sidecar WHERE stream = $1 AND ordinal >= $2 AND ordinal <= $3 \
-            ORDER BY ordinal, class";
+        const VALUES: &str = "SELECT * FROM sidecar_batches WHERE stream = $1 AND first_ordinal >= $2 \
+            AND first_ordinal <= $3 ORDER BY first_ordinal";
         let next = self.measured.fetch(NEXT, &[number(self.plan.batches).into()]).await?;
         let (app, lease, clicks) = (self.world.app(), &self.world.project, self.plan.clicks);
         let limit = u32::try_from(self.plan.batches).unwrap_or(1);
@@ -154,8 +155,8 @@ impl Projecting<'_> {
             let key = (u32::try_from(stream.int()).unwrap_or_default(), first.int().unsigned_abs());
             let folded = known.remove(&key).unwrap_or_default();
             let range = [stream.clone(), first.clone(), last.clone()];
-            let sidecar = self.measured.rows("sidecar", VALUES, &range).await?;
-            projected.push(Projected { seq: seq.int(), folded, sidecar });
+            let values = self.measured.rows("sidecar_batches", VALUES, &range).await?;
+            projected.push(Projected { seq: seq.int(), folded, values });
         }
         done.push_back(projected);
         Ok(sample)
@@ -168,7 +169,7 @@ async fn repeat(conn: &mut Bare, batches: Vec<Projected>, clicks: usize) -> Resu
     for batch in batches {
         conn.begin().await?;
         batch.folded.upsert(conn, batch.seq).await?;
-        conn.insert(&batch.sidecar).await?;
+        conn.insert(&batch.values).await?;
         conn.execute(CHECKPOINT, &[batch.seq.into()]).await?;
         conn.commit().await?;
     }

@@ -3,6 +3,7 @@
 use super::App;
 use super::orders::checked_text;
 use crate::error::AppError;
+use control_plane_store::StoreError;
 use control_plane_store::erase::ErasedCounts;
 use proto_model::TenantId;
 use std::time::Duration;
@@ -22,6 +23,15 @@ pub async fn erase_customer(
     app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
     projected(app, WAIT).await?;
     Ok(app.store.erase_customer(tenant, customer_id).await?)
+}
+
+/// Ends what an older version has erased while it was at work beside this one.
+pub async fn scrub(app: &App) -> Result<(), StoreError> {
+    let values = app.store.scrub_erased().await?;
+    if values > 0 {
+        tracing::info!(values, "personal values that an older version erased are gone from their blobs, too");
+    }
+    Ok(())
 }
 
 /// Waits until everything that was taken before now is projected: what a batch says about a customer is only

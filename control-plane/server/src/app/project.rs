@@ -7,7 +7,7 @@ mod open;
 
 use super::health::Status;
 use super::lease::{Held, unless_lost};
-use super::{App, clock};
+use super::{App, clock, erase};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
 use claims::RecentBatches;
@@ -84,6 +84,9 @@ pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
 async fn while_held(app: &App, held: &mut Held, stop: &mut Stop) -> Result<(), AppError> {
     let mut journal = app.store.signals().journal.subscribe();
     let mut memory = Memory::default();
+    if let Err(error) = erase::scrub(app).await {
+        tracing::warn!("erased values are not all gone yet, trying again later: {}", chain(&error));
+    }
     while !stop.requested() {
         held.keep(app).await?;
         journal.mark_unchanged();

@@ -1,7 +1,7 @@
 //! What is not kept for ever goes when its days are over, and days to come are made ready.
 
 use super::health::Status;
-use super::{App, clock};
+use super::{App, clock, erase};
 use crate::config::Config;
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
@@ -75,7 +75,10 @@ pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppErr
             Err(error) => {
                 in_vain += 1;
                 let why = chain(&error);
-                tracing::warn!(in_vain, "days could not be made ahead or dropped, trying again later: {why}");
+                tracing::warn!(
+                    in_vain,
+                    "days could not be made ahead or dropped, or erased values not all, trying again later: {why}"
+                );
                 // Everything else works; and a backup that reads for long is no trouble.
                 let waits = matches!(error, StoreError::Busy(_)) && in_vain < PATIENCE;
                 if waits { Status::Ok } else { Status::Degraded(why) }
@@ -88,11 +91,12 @@ pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppErr
     }
 }
 
-/// Makes what is to come and drops what is over; none of it waits for the other.
+/// Makes what is to come and drops what is over or erased; none of it waits for the other.
 async fn turn_days(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
     let ahead = app.store.make_days_ahead(now).await;
+    let scrubbed = erase::scrub(app).await;
     let journal = drop_journal(app, keep, now).await;
-    drop_rollups(app, keep, now).await.and(journal).and(ahead)
+    drop_rollups(app, keep, now).await.and(journal).and(ahead).and(scrubbed)
 }
 
 async fn drop_journal(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use control_plane_store::Store;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::SidecarRow;
 use control_plane_store::retention::Anchor;
-use control_plane_store::verify::SignedStream;
+use control_plane_store::verify::{BatchValues, SignedStream};
 use proto_model::{Address, EdgeId, StreamNo, UnixMicros};
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::{Header, SealedBatch};
@@ -187,7 +187,7 @@ async fn batch(
     before: Walk,
     report: &mut Verification,
 ) -> Result<Walk, AppError> {
-    let values = store.sidecar_of_batch(&row).await?;
+    let BatchValues { values, unreadable } = store.sidecar_of_batch(&row).await?;
     let at = Some(Address { stream: stream.stream, ordinal: row.first_ordinal });
     let after =
         Walk { first_ordinal: row.first_ordinal, last_ordinal: row.last_ordinal, head_hash: row.head_hash };
@@ -200,7 +200,8 @@ async fn batch(
     report.events += checked.events;
     report.values += checked.values;
     report.set_aside += u64::from(checked.unreadable);
-    for what in checked.problems {
+    let unreadable = unreadable.iter().map(|error| format!("personal values of the batch: {}", chain(error)));
+    for what in checked.problems.into_iter().chain(unreadable) {
         report.problem(edge, at, what);
     }
     Ok(after)

@@ -4,7 +4,7 @@ use crate::plane::{Catalog, Plane};
 use control_plane_server::app::{clock, fleet};
 use control_plane_server::ca::SERVER_NAME;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, Personal, RecordedFacts, RecordedVerdict, TrackingEvent,
+    Authority, Body, Click, ConversionHit, Network, Personal, RecordedFacts, RecordedVerdict, TrackingEvent,
 };
 use proto_model::{
     Address, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane, StreamNo,
@@ -248,7 +248,14 @@ pub fn click(catalog: &Catalog, verdict: VerdictKind) -> (TrackingEvent, Persona
         advertiser: catalog.advertiser,
         flags: ClickFlags::default(),
     };
-    (event(catalog, verdict, Body::Click(click)), Personal::default())
+    let network = Network {
+        ip_prefix: "203.0.113.0/24".into(),
+        ip_hash: [7; 16],
+        user_agent: "Mozilla/5.0 (Linux; Android 14)".into(),
+        referrer: "https://blog.example/".into(),
+    };
+    let personal = Personal { network: Some(network), ..Personal::default() };
+    (event(catalog, verdict, Body::Click(click)), personal)
 }
 
 /// What the click id of the click at `address` carries.

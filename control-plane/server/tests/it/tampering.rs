@@ -157,14 +157,28 @@ async fn whatever_changes_in_the_journal_is_found() {
         ),
         (format!("UPDATE sidecar SET value = {}", raw.flipped("value", 4)), "not the one committed to"),
         (format!("UPDATE sidecar SET salt = {}", raw.flipped("salt", 4)), "not the one committed to"),
+        (format!("UPDATE sidecar_batches SET packed = {}", raw.flipped("packed", 1)), "cannot be read"),
+        (format!("UPDATE sidecar_batches SET packed = {}", raw.flipped("packed", 5)), "cannot be read"),
+        (
+            format!("UPDATE sidecar_batches SET packed = {}", raw.flipped("packed", 12)),
+            "not the one committed to",
+        ),
+        (
+            format!("UPDATE sidecar_batches SET packed = {}", raw.flipped("packed", 60)),
+            "not the one committed to",
+        ),
+        ("UPDATE sidecar_batches SET held = 2".into(), "cannot be read"),
+        ("UPDATE sidecar_batches SET first_ordinal = 8, last_ordinal = 8".into(), "no batch holds"),
+        ("UPDATE sidecar_batches SET stream = 4000000000".into(), "no batch holds"),
         ("UPDATE sidecar SET ordinal = 8".into(), "no batch holds"),
         ("UPDATE sidecar SET stream = 4000000000".into(), "no batch holds"),
         ("DELETE FROM journal WHERE lane = 1".into(), "no batch holds"),
+        ("DELETE FROM journal WHERE lane = 2".into(), "no batch holds"),
     ];
     let clean = world.verify().await;
     assert!(clean.ok(), "{clean:?}");
-    assert_eq!((clean.streams, clean.batches, clean.events, clean.values), (2, 2, 2, 1));
-    let tables = ["journal", "streams", "edges", "sidecar"];
+    assert_eq!((clean.streams, clean.batches, clean.events, clean.values), (2, 2, 2, 2));
+    let tables = ["journal", "streams", "edges", "sidecar", "sidecar_batches"];
     for table in tables {
         raw.run(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
     }

@@ -20,74 +20,66 @@ pub(crate) const INSERT_INTAKE: Sql = Sql {
     FROM jsonb_array_elements($1::text::jsonb) v",
 };
 
-/// Rows: tenant, hour, kind, link, offer, partner, advertiser, country, device, verdict, rule set version,
-/// rule, hits. What names an unknown tenant is left out.
-pub(crate) const FOLD_ROLLUPS: [Sql; 3] = [
-    Sql {
-        sqlite: "
-    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id,
-        verdict, hits)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-        value ->> 9, sum(value ->> 12)
-    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+/// Rows: tenant, hour, kind, link, offer, partner, advertiser, verdict, hits. Here and in the other roll-ups, what names
+/// an unknown tenant is left out.
+pub(crate) const FOLD_LINKS: Sql = Sql {
+    sqlite: "
+    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+        value ->> 8
+    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)
     ON CONFLICT DO UPDATE SET hits = rollup_links.hits + excluded.hits",
-        postgres: "
-    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id,
-        verdict, hits)
+    postgres: "
+    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits)
     SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, (v ->> 4)::bigint,
-        (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 9)::bigint, sum((v ->> 12)::bigint)::bigint
-    FROM jsonb_array_elements($1::text::jsonb) v
-    WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+        (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint, (v ->> 8)::bigint
+    FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)
     ON CONFLICT (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict)
     DO UPDATE SET hits = rollup_links.hits + excluded.hits",
-    },
-    Sql {
-        sqlite: "
+};
+
+/// Rows: tenant, hour, kind, country, device, verdict, hits.
+pub(crate) const FOLD_FACTS: Sql = Sql {
+    sqlite: "
     INSERT INTO rollup_facts (tenant_id, hour, kind, country, device, verdict, hits)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 7, value ->> 8, value ->> 9, sum(value ->> 12)
-    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)
     ON CONFLICT DO UPDATE SET hits = rollup_facts.hits + excluded.hits",
-        postgres: "
+    postgres: "
     INSERT INTO rollup_facts (tenant_id, hour, kind, country, device, verdict, hits)
-    SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, v ->> 7, (v ->> 8)::bigint,
-        (v ->> 9)::bigint, sum((v ->> 12)::bigint)::bigint
-    FROM jsonb_array_elements($1::text::jsonb) v
-    WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, v ->> 3, (v ->> 4)::bigint,
+        (v ->> 5)::bigint, (v ->> 6)::bigint
+    FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)
     ON CONFLICT (tenant_id, hour, kind, country, device, verdict)
     DO UPDATE SET hits = rollup_facts.hits + excluded.hits",
-    },
-    Sql {
-        sqlite: "
+};
+
+/// Rows: tenant, hour, kind, rule set version, rule, verdict, hits.
+pub(crate) const FOLD_RULES: Sql = Sql {
+    sqlite: "
     INSERT INTO rollup_rules (tenant_id, hour, kind, rule_set_version, rule_id, verdict, hits)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 10, value ->> 11, value ->> 9, sum(value ->> 12)
-    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)
     ON CONFLICT DO UPDATE SET hits = rollup_rules.hits + excluded.hits",
-        postgres: "
+    postgres: "
     INSERT INTO rollup_rules (tenant_id, hour, kind, rule_set_version, rule_id, verdict, hits)
-    SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 10)::bigint, v ->> 11,
-        (v ->> 9)::bigint, sum((v ->> 12)::bigint)::bigint
-    FROM jsonb_array_elements($1::text::jsonb) v
-    WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants) GROUP BY 1, 2, 3, 4, 5, 6
+    SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, v ->> 4,
+        (v ->> 5)::bigint, (v ->> 6)::bigint
+    FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)
     ON CONFLICT (tenant_id, hour, kind, rule_set_version, rule_id, verdict)
     DO UPDATE SET hits = rollup_rules.hits + excluded.hits",
-    },
-];
+};
 
-/// Rows as in [`FOLD_ROLLUPS`]; $2 the batch.
+/// Rows: tenant, clicks that were allowed, flagged, blocked; $2 the batch.
 pub(crate) const INSERT_CLICK_BATCHES: Sql = Sql {
     sqlite: "
     INSERT INTO click_batches (tenant_id, journal_seq, allowed, flagged, blocked)
-    SELECT value ->> 0, $2, sum(CASE value ->> 9 WHEN 0 THEN value ->> 12 ELSE 0 END),
-        sum(CASE value ->> 9 WHEN 1 THEN value ->> 12 ELSE 0 END),
-        sum(CASE value ->> 9 WHEN 2 THEN value ->> 12 ELSE 0 END)
-    FROM json_each($1) WHERE value ->> 2 = 1 AND value ->> 0 IN (SELECT id FROM tenants) GROUP BY 1",
+    SELECT value ->> 0, $2, value ->> 1, value ->> 2, value ->> 3
+    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)",
     postgres: "
     INSERT INTO click_batches (tenant_id, journal_seq, allowed, flagged, blocked)
-    SELECT (v ->> 0)::bigint, $2, coalesce(sum((v ->> 12)::bigint) FILTER (WHERE v ->> 9 = '0'), 0)::bigint,
-        coalesce(sum((v ->> 12)::bigint) FILTER (WHERE v ->> 9 = '1'), 0)::bigint,
-        coalesce(sum((v ->> 12)::bigint) FILTER (WHERE v ->> 9 = '2'), 0)::bigint
-    FROM jsonb_array_elements($1::text::jsonb) v
-    WHERE v ->> 2 = '1' AND (v ->> 0)::bigint IN (SELECT id FROM tenants) GROUP BY 1",
+    SELECT (v ->> 0)::bigint, $2, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint
+    FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)",
 };
 
 /// Rows: tenant, hour, advertiser, reason, hits.
@@ -129,6 +121,62 @@ pub(crate) const INSERT_SIDECAR: Sql = Sql {
         AND (v ->> 6 IS NULL OR EXISTS (SELECT 1 FROM customers c
             WHERE c.tenant_id = (v ->> 0)::bigint AND c.customer = decode(v ->> 6, 'hex')))
     ON CONFLICT DO NOTHING",
+};
+
+/// Rows: tenant, stream, first ordinal, last ordinal, how many values, where their bytes begin in $2 (from 1), and how
+/// many bytes. In one piece, since hex would double them.
+pub(crate) const INSERT_PACKED: Sql = Sql {
+    sqlite: "
+    INSERT INTO sidecar_batches (tenant_id, stream, first_ordinal, last_ordinal, held, packed)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, substr($2, value ->> 5, value ->> 6)
+    FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)
+    ON CONFLICT DO NOTHING",
+    postgres: "
+    INSERT INTO sidecar_batches (tenant_id, stream, first_ordinal, last_ordinal, held, packed)
+    SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, (v ->> 4)::bigint,
+        substr($2, (v ->> 5)::int, (v ->> 6)::int)
+    FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)
+    ON CONFLICT DO NOTHING",
+};
+
+/// Rows: tenant, stream, first ordinal, last ordinal.
+pub(crate) const ERASED_WITHIN: Sql = Sql {
+    sqlite: "
+    SELECT e.tenant_id, e.stream, e.ordinal FROM json_each($1)
+    JOIN erased_events e ON e.tenant_id = value ->> 0 AND e.stream = value ->> 1
+        AND e.ordinal BETWEEN value ->> 2 AND value ->> 3",
+    postgres: "
+    SELECT e.tenant_id, e.stream, e.ordinal FROM jsonb_array_elements($1::text::jsonb) v
+    JOIN erased_events e ON e.tenant_id = (v ->> 0)::bigint AND e.stream = (v ->> 1)::bigint
+        AND e.ordinal BETWEEN (v ->> 2)::bigint AND (v ->> 3)::bigint",
+};
+
+/// $1 tenant; rows: stream, ordinal. The blobs that may hold their values.
+pub(crate) const COVERING: Sql = Sql {
+    sqlite: "
+    SELECT DISTINCT b.stream, b.first_ordinal FROM json_each($2)
+    JOIN sidecar_batches b ON b.tenant_id = $1 AND b.stream = value ->> 0 AND b.first_ordinal = (
+        SELECT c.first_ordinal FROM sidecar_batches c
+        WHERE c.tenant_id = $1 AND c.stream = value ->> 0 AND c.first_ordinal <= value ->> 1
+        ORDER BY c.first_ordinal DESC LIMIT 1)
+    WHERE b.last_ordinal >= value ->> 1",
+    postgres: "
+    SELECT DISTINCT b.stream, b.first_ordinal FROM jsonb_array_elements($2::text::jsonb) v
+    CROSS JOIN LATERAL (
+        SELECT b.stream, b.first_ordinal, b.last_ordinal FROM sidecar_batches b
+        WHERE b.tenant_id = $1 AND b.stream = (v ->> 0)::bigint AND b.first_ordinal <= (v ->> 1)::bigint
+        ORDER BY b.first_ordinal DESC LIMIT 1) b
+    WHERE b.last_ordinal >= (v ->> 1)::bigint",
+};
+
+/// $1 tenant; rows: stream, ordinal.
+pub(crate) const MARK_SCRUBBED: Sql = Sql {
+    sqlite: "
+    UPDATE erased_events SET scrubbed = true WHERE tenant_id = $1 AND NOT scrubbed
+        AND (stream, ordinal) IN (SELECT value ->> 0, value ->> 1 FROM json_each($2))",
+    postgres: "
+    UPDATE erased_events SET scrubbed = true WHERE tenant_id = $1 AND NOT scrubbed AND (stream, ordinal) IN (
+        SELECT (v ->> 0)::bigint, (v ->> 1)::bigint FROM jsonb_array_elements($2::text::jsonb) v)",
 };
 
 /// Rows: tenant, pseudonym. Which of them nobody has any more.
@@ -230,11 +278,11 @@ pub(crate) const TAKE_CREDITS: Sql = Sql {
 /// $1 tenant; rows: stream, ordinal.
 pub(crate) const INSERT_ERASED: Sql = Sql {
     sqlite: "
-    INSERT INTO erased_events (tenant_id, stream, ordinal)
-    SELECT $1, value ->> 0, value ->> 1 FROM json_each($2) WHERE true ON CONFLICT DO NOTHING",
+    INSERT INTO erased_events (tenant_id, stream, ordinal, scrubbed)
+    SELECT $1, value ->> 0, value ->> 1, true FROM json_each($2) WHERE true ON CONFLICT DO NOTHING",
     postgres: "
-    INSERT INTO erased_events (tenant_id, stream, ordinal)
-    SELECT $1, (v ->> 0)::bigint, (v ->> 1)::bigint FROM jsonb_array_elements($2::text::jsonb) v
+    INSERT INTO erased_events (tenant_id, stream, ordinal, scrubbed)
+    SELECT $1, (v ->> 0)::bigint, (v ->> 1)::bigint, true FROM jsonb_array_elements($2::text::jsonb) v
     ON CONFLICT DO NOTHING",
 };
 

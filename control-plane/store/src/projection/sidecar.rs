@@ -1,5 +1,7 @@
-//! Personal values of events, kept apart from the books so that they can go.
+//! Personal values of events, kept apart from the books so that they can go. Those of a known customer have a row
+//! each, by which they are found again; all others of a batch lie together ([`super::batches`]).
 
+use super::batches::{erased_within, insert_packed, read_values, select_packed};
 use crate::codec::hex;
 use crate::dialect;
 use crate::erase::erase_events;
@@ -54,12 +56,14 @@ pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
 /// between the look for their pseudonym and this transaction is known by these events alone, and is erased of them
 /// as if they had been here before. Says how many values that took away.
 pub(crate) async fn insert_values(conn: &mut Connection, values: &[SidecarRow]) -> Result<u64, StoreError> {
-    if values.is_empty() {
+    let (single, packed): (Vec<_>, Vec<_>) = values.iter().partition(|row| row.customer.is_some());
+    insert_packed(conn, packed).await?;
+    if single.is_empty() {
         return Ok(0);
     }
-    let rows = Value::Array(values.iter().map(in_order).collect());
+    let rows = Value::Array(single.iter().copied().map(in_order).collect());
     query(dialect::INSERT_SIDECAR).bind(rows.to_string()).execute(&mut *conn).await?;
-    let named: BTreeSet<_> = values.iter().filter_map(|row| Some((row.tenant, row.customer?))).collect();
+    let named: BTreeSet<_> = single.iter().filter_map(|row| Some((row.tenant, row.customer?))).collect();
     let mut erased = 0;
     for (tenant, customer) in forgotten(conn, &named).await? {
         let theirs = values.iter().filter(|row| (row.tenant, row.customer) == (tenant, Some(customer)));
@@ -90,14 +94,23 @@ impl Store {
         tenant: TenantId,
         address: Address,
     ) -> Result<Vec<SidecarRow>, StoreError> {
-        let sql =
-            "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3 ORDER BY class";
-        let rows = query(sql)
-            .bind(tenant.column())
-            .bind(i64::from(address.stream.0))
-            .bind(big(address.ordinal))
-            .fetch_all(&mut self.read(tenant).await?)
-            .await?;
-        rows.iter().map(read_sidecar).collect()
+        let (owner, stream, ordinal) = (tenant.column(), i64::from(address.stream.0), big(address.ordinal));
+        let mut conn = self.read_snapshot(tenant).await?;
+        let sql = "SELECT * FROM sidecar WHERE tenant_id = $1 AND stream = $2 AND ordinal = $3";
+        let single = query(sql).bind(owner).bind(stream).bind(ordinal).fetch_all(&mut conn).await?;
+        let sql = select_packed!(
+            "WHERE tenant_id = $1 AND stream = $2 AND first_ordinal <= $3 ORDER BY first_ordinal DESC LIMIT 1"
+        );
+        let packed = query(sql).bind(owner).bind(stream).bind(ordinal).fetch_optional(&mut conn).await?;
+        let erased = erased_within(&mut conn, vec![json!([owner, stream, ordinal, ordinal])]).await?;
+        if !erased.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values: Vec<SidecarRow> = single.iter().map(read_sidecar).collect::<Result<_, _>>()?;
+        if let Some(packed) = packed {
+            values.extend(read_values(&packed)?.into_iter().filter(|row| row.address == address));
+        }
+        values.sort_by_key(|row| row.class);
+        Ok(values)
     }
 }

@@ -7,7 +7,7 @@ use crate::world::{NOW, World, edge, lease, new_edge};
 use control_plane_domain::intake::CustomerRef;
 use control_plane_store::fleet::JoinToken;
 use control_plane_store::journal::{AppendOutcome, NewBatch};
-use control_plane_store::projection::{CustomerKey, Projection};
+use control_plane_store::projection::{CustomerKey, Projection, SidecarRow};
 use control_plane_store::{Store, StoreError};
 use proto_model::event::PersonalClass;
 use proto_model::{Lane, UnixMicros};
@@ -209,7 +209,8 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
         stores[0].append_intake(world.shard(), &sale, NOW).await.unwrap();
         let mut row = value(&world, at.into(), PersonalClass::Subject, Some(customer));
         row.address = address;
-        let projection = Projection { sidecar: vec![row], ..Projection::default() };
+        let packed = SidecarRow { class: PersonalClass::Network, customer: None, ..row.clone() };
+        let projection = Projection { sidecar: vec![row, packed], ..Projection::default() };
         let (tenant, lease) = (world.tenant, &lease);
         at_once(&stores[..2], |n, store| {
             let (lease, projection) = (lease.clone(), projection.clone());
@@ -224,7 +225,9 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
         .await;
         assert_eq!(stores[1].sidecar_at(tenant, address).await.unwrap(), []);
     }
-    assert_eq!(Raw::open(&place.url).await.count("sidecar").await, 0);
+    for table in ["sidecar", "sidecar_batches"] {
+        assert_eq!(Raw::open(&place.url).await.count(table).await, 0, "{table}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,11 +1,13 @@
 //! A person can be forgotten, and the books still verify.
 
 use crate::projection::{batches, value};
+use crate::raw::{Place, Raw};
 use crate::world::{NOW, World, append, lease, run_money, store};
 use control_plane_domain::intake::{ConversionReport, CustomerRef, Input, Source};
 use control_plane_domain::replay::replay;
 use control_plane_store::Store;
 use control_plane_store::erase::ErasedCounts;
+use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::{CustomerKey, Projection};
 use proto_model::event::PersonalClass;
 use proto_model::{Address, StreamNo};
@@ -142,4 +144,36 @@ async fn an_erasure_between_the_pseudonym_and_the_projection_holds() {
     let projection = Projection { sidecar: late.into(), ..Projection::default() };
     assert!(store.commit_projection(&lease, 2, &projection, NOW).await.unwrap());
     assert_eq!(values_left(&store, &world).await, [4, 5], "what comes later of these events is not kept");
+}
+
+#[tokio::test]
+async fn what_an_older_version_has_erased_is_not_read_and_goes() {
+    let place = Place::new().await;
+    let store = place.open().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 2).await;
+    two_customers(&store, &world).await;
+    let mut raw = Raw::open(&place.url).await;
+    let held = "SELECT CAST(coalesce(sum(held), 0) AS BIGINT) FROM sidecar_batches";
+    assert_eq!((raw.number(held).await, store.scrub_erased().await.unwrap()), (6, 0));
+    let tenant = world.tenant.get();
+    // It deletes rows, and leaves blobs as they are.
+    for (events, left, count) in [(vec![1, 3], vec![2, 4, 5, 6], 2), (vec![2, 4, 5, 6, 9], vec![], 4)] {
+        for ordinal in &events {
+            raw.script(&format!("DELETE FROM sidecar WHERE ordinal = {ordinal}")).await;
+            let insert = "INSERT INTO erased_events (tenant_id, stream, ordinal) VALUES";
+            raw.script(&format!("{insert} ({tenant}, 2, {ordinal})")).await;
+        }
+        assert_eq!(values_left(&store, &world).await, left);
+        let batch = store.journal_batch(1).await.unwrap();
+        let batch = JournalRow { first_ordinal: 1, last_ordinal: 9, ..batch };
+        let of_batch = store.sidecar_of_batch(&batch).await.unwrap();
+        assert_eq!((of_batch.values.len(), of_batch.unreadable.len()), (left.len(), 0));
+        let before = raw.number(held).await;
+        assert_eq!(store.scrub_erased().await.unwrap(), count);
+        assert_eq!(raw.number(held).await, before - i64::try_from(count).unwrap());
+        assert_eq!(store.scrub_erased().await.unwrap(), 0);
+        assert_eq!(values_left(&store, &world).await, left);
+    }
+    assert_eq!(raw.count("sidecar_batches").await, 0, "an empty blob goes");
 }

@@ -21,8 +21,9 @@ pub struct Owned {
     pub commission: DerivedId,
     pub statement: DerivedId,
     pub payout: DerivedId,
-    /// Where personal values are.
+    /// Where personal values of a customer are, and where nobody's.
     pub address: Address,
+    pub packed: Address,
 }
 
 pub const EVER: ReportFilter = ReportFilter {
@@ -42,7 +43,7 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
     let key = NewApiKey { tenant: Some(tenant), name: "key".into(), secret_sha256: secret, created_at: NOW };
     let api_key = store.create_api_key(&key).await.unwrap().id;
     store.publish_rule_set(tenant, "{}", None, NOW).await.unwrap();
-    let address = project(store, &world, n).await;
+    let [address, packed] = project(store, &world, n).await;
     let lease = lease(store).await;
     append(store, world.shard(), &world.sale("A-1", 10_000)).await;
     let customer = CustomerRef([u8::try_from(n).unwrap(); 16]);
@@ -64,12 +65,13 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
         statement: store.list_statements(tenant, None, None, 1).await.unwrap().items[0].statement.id,
         payout: store.list_payouts(tenant, None, None, 1).await.unwrap().items[0].payout.id,
         address,
+        packed,
     }
 }
 
 /// A batch of an edge of its own, with hits today and hits of a clock that is far off, a fraud signal, a
 /// customer who stays and one who was erased.
-async fn project(store: &Store, world: &World, n: u64) -> Address {
+async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     let mark = u8::try_from(n).unwrap();
     let edge = edge(store, mark).await;
     store.append_batch(&edge.batch(1, 3, [0; 32], mark)).await.unwrap();
@@ -89,9 +91,9 @@ async fn project(store: &Store, world: &World, n: u64) -> Address {
     };
     let today = clicks(world, VerdictKind::Allow);
     let long_ago = UnixMicros(0);
-    let sidecar = [(1, "ann"), (2, "gone")].map(|(ordinal, id)| {
-        let customer = refs[&(world.tenant, id.to_owned())];
-        let row = value(world, ordinal, PersonalClass::Network, Some(customer));
+    let sidecar = [(1, Some("ann")), (2, Some("gone")), (3, None)].map(|(ordinal, id)| {
+        let customer = id.map(|id| refs[&(world.tenant, id.to_owned())]);
+        let row = value(world, ordinal, PersonalClass::Network, customer);
         control_plane_store::projection::SidecarRow { address: at(ordinal), ..row }
     });
     let signal = FraudSignal {
@@ -103,7 +105,7 @@ async fn project(store: &Store, world: &World, n: u64) -> Address {
         at: NOW,
     };
     let projection = Projection {
-        rollups: [(RollupKey { hour: long_ago, ..today.clone() }, 1), (today, 1)].into(),
+        rollups: [(RollupKey { hour: long_ago, ..today }, 1), (today, 1)].into(),
         refused: [(refused(NOW.hour_start()), 1), (refused(long_ago), 1)].into(),
         intake: Vec::new(),
         sidecar: sidecar.into(),
@@ -115,7 +117,7 @@ async fn project(store: &Store, world: &World, n: u64) -> Address {
     // One that is not taken up yet, so that its personal values still wait.
     store.append_batch(&edge.batch(4, 4, [mark; 32], mark + 50)).await.unwrap();
     assert_eq!(store.erase_customer(world.tenant, "gone").await.unwrap().values, 1);
-    at(1)
+    [at(1), at(3)]
 }
 
 /// Everything of a tenant that its own calls give, to see that nobody has touched it.
@@ -155,6 +157,8 @@ pub async fn everything(store: &Store, owned: &Owned) -> Vec<String> {
     see(&store.report_rules(tenant, &RULES, 0, 10).await.unwrap());
     see(&store.report_refused(tenant, EVER.from, EVER.until).await.unwrap());
     see(&store.click_batches(tenant, None, u64::MAX, 10).await.unwrap());
-    see(&store.sidecar_at(tenant, owned.address).await.unwrap());
+    for address in [owned.address, owned.packed] {
+        see(&store.sidecar_at(tenant, address).await.unwrap());
+    }
     seen
 }

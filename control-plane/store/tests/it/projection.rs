@@ -15,7 +15,7 @@ use proto_model::{
     VerdictKind,
 };
 
-pub fn clicks(world: &World, verdict: VerdictKind) -> RollupKey {
+pub fn clicks(world: &World, verdict: VerdictKind) -> RollupKey<'static> {
     RollupKey {
         tenant: world.tenant,
         hour: NOW.hour_start(),
@@ -27,7 +27,7 @@ pub fn clicks(world: &World, verdict: VerdictKind) -> RollupKey {
         country: Country::parse("CN"),
         device: DeviceClass::Mobile,
         verdict,
-        rule_id: (verdict != VerdictKind::Allow).then(|| "no-bots".to_owned()),
+        rule_id: (verdict != VerdictKind::Allow).then_some("no-bots"),
         rule_set_version: 3,
     }
 }
@@ -158,7 +158,7 @@ async fn what_names_nobody_is_left_out_and_stops_nothing() {
     let lease = lease(&store).await;
     batches(&store, 1).await;
     let mut mixed = projection(&ghost);
-    mixed.rollups.insert(clicks(&world, VerdictKind::Allow), 1);
+    mixed.rollups.add(&clicks(&world, VerdictKind::Allow), 1);
     // An advertiser of another tenant is nobody, too.
     let crossed = ShardKey::advertiser(world.tenant, other.advertiser);
     mixed.intake.extend([(crossed, world.sale("A-1", 1)), (world.shard(), world.sale("A-1", 1))]);
@@ -213,7 +213,7 @@ async fn reports_by_rule() {
     let lease = lease(&store).await;
     batches(&store, 1).await;
     let blocked = clicks(&world, VerdictKind::Block);
-    let earlier = RollupKey { hour: blocked.hour.plus_secs(-3_600), ..blocked.clone() };
+    let earlier = RollupKey { hour: blocked.hour.plus_secs(-3_600), ..blocked };
     let sale = RollupKey { kind: HitKind::Conversion, link: None, ..blocked };
     let mut projection = projection(&world);
     projection.rollups.extend([(earlier, 9), (sale, 6)]);

@@ -14,7 +14,7 @@ async fn clicks_conversions_and_money_meet_in_one_line() {
     let lease = lease(&store).await;
     batches(&store, 1).await;
     let click = clicks(&world, VerdictKind::Allow);
-    let earlier = RollupKey { hour: click.hour.plus_secs(-3_600), ..click.clone() };
+    let earlier = RollupKey { hour: click.hour.plus_secs(-3_600), ..click };
     let projection = Projection { rollups: [(click, 3), (earlier, 1)].into(), ..Projection::default() };
     store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
     for (order, minor) in [("A-1", 10_000), ("A-2", 5_000)] {
@@ -51,7 +51,7 @@ async fn a_report_goes_back_as_far_as_its_rows_need() {
     batches(&store, 1).await;
     let hours_ago = [0, 1, 2, 6, 7, 43, 44, 300, 2_100];
     let one = clicks(&world, VerdictKind::Allow);
-    let at = |hours: i64| RollupKey { hour: one.hour.plus_secs(-3_600 * hours), ..one.clone() };
+    let at = |hours: i64| RollupKey { hour: one.hour.plus_secs(-3_600 * hours), ..one };
     let rollups = hours_ago.into_iter().map(|hours| (at(hours), 1)).collect();
     let projection = Projection { rollups, ..Projection::default() };
     store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();

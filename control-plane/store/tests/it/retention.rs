@@ -232,14 +232,17 @@ async fn what_a_crash_left_behind_goes_the_next_time() {
     journal.project(6).await;
     journal.drop_before(day(1)).await;
     // As if the process had died right after the day was dropped.
-    let copy = "INSERT INTO sidecar SELECT tenant_id, stream, 2, class, salt, value, customer FROM sidecar \
-        WHERE ordinal = 3";
-    journal.ask(copy).await.unwrap();
-    assert_eq!(journal.traces().await.0, [2, 3, 4, 5, 6]);
-    assert_eq!(journal.drop_before(day(1)).await.values, 0, "nothing new was dropped, nobody looks");
-    journal.ask("UPDATE journal_head SET forgotten_through = 0").await.unwrap();
-    assert_eq!(journal.drop_before(day(1)).await.values, 1);
-    assert_eq!(journal.traces().await.0, [3, 4, 5, 6]);
+    let copy = "INSERT INTO sidecar_batches SELECT tenant_id, stream, 2, 2, held, packed FROM sidecar_batches \
+        WHERE first_ordinal = 3";
+    // A version that knows nothing of blobs moves but the first.
+    for forgotten in ["forgotten_through", "packed_forgotten_through"] {
+        journal.ask(copy).await.unwrap();
+        assert_eq!(journal.traces().await.0, [2, 3, 4, 5, 6]);
+        assert_eq!(journal.drop_before(day(1)).await.values, 0, "nothing new was dropped, nobody looks");
+        journal.ask(&format!("UPDATE journal_head SET {forgotten} = 0")).await.unwrap();
+        assert_eq!(journal.drop_before(day(1)).await.values, 1, "{forgotten}");
+        assert_eq!(journal.traces().await.0, [3, 4, 5, 6]);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use control_plane_store::catalog::{
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::ledger::LedgerFilter;
-use control_plane_store::projection::{CustomerKey, Projection};
+use control_plane_store::projection::{CustomerKey, Projection, SidecarRow};
 use control_plane_store::reports::ReportFilter;
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::event::PersonalClass;
@@ -99,7 +99,9 @@ async fn ids_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned
     hidden(cross!(crossing.get_payout(me, theirs.payout)));
     hidden(cross!(crossing.get_order(me, advertiser, "A-1")));
     none(cross!(crossing.offer_terms(me, advertiser, offer)));
-    none(cross!(crossing.sidecar_at(me, theirs.address)));
+    for address in [theirs.address, theirs.packed] {
+        none(cross!(crossing.sidecar_at(me, address)));
+    }
     assert_eq!(cross!(crossing.links_by_id(&[(me, link)])).unwrap().len(), 0);
     assert_eq!(cross!(crossing.get_tenant(me)).unwrap().id, me);
 }
@@ -195,7 +197,9 @@ async fn lists_are_empty(crossing: &mut Crossing, nobody: &World, theirs: &Owned
     none(cross!(crossing.report_refused(me, EVER.from, EVER.until)));
     none(cross!(crossing.click_batches(me, None, u64::MAX, 10)));
     none(cross!(crossing.list_order_events(me, "A-1", None, 0, 10)));
-    none(cross!(crossing.sidecar_at(me, theirs.address)));
+    for address in [theirs.address, theirs.packed] {
+        none(cross!(crossing.sidecar_at(me, address)));
+    }
     assert_eq!(cross!(crossing.erase_customer(me, "ann")).unwrap().customers, 0);
 }
 
@@ -279,12 +283,13 @@ async fn projections_stay_inside(crossing: &mut Crossing, mine: &Owned, theirs: 
     let confused = World { tenant: me, ..theirs.world.clone() };
     let key = CustomerKey { tenant: me, customer_id: "eve".into(), candidate: CustomerRef([78; 16]) };
     let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[&(me, "eve".to_owned())];
-    let mut value = value(&confused, 1, PersonalClass::Network, Some(customer));
-    value.address = theirs.address;
+    let values = [(theirs.address, Some(customer)), (theirs.packed, None)].map(|(address, customer)| {
+        SidecarRow { address, ..value(&confused, 1, PersonalClass::Tags, customer) }
+    });
     let projection = Projection {
         rollups: [(clicks(&confused, VerdictKind::Block), 1)].into(),
         intake: vec![(confused.shard(), confused.sale("A-1", 1))],
-        sidecar: vec![value],
+        sidecar: values.into(),
         ..Projection::default()
     };
     let seq = crossing.store.projected_through().await.unwrap() + 1;

@@ -239,12 +239,25 @@ async fn an_erased_value_is_overwritten() {
     let key =
         CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([1; 16]) };
     let customer = store.resolve_customers(&[key]).await.unwrap()[&(world.tenant, "ann".to_owned())];
-    let row =
-        SidecarRow { value: secret.to_vec(), ..value(&world, 1, PersonalClass::Subject, Some(customer)) };
+    // One by itself, one among others: so little is not compressed.
+    let packed = b"another-personal-value-2001:db8::7";
+    let row = |value: &[u8], class, customer| SidecarRow {
+        value: value.to_vec(),
+        ..crate::projection::value(&world, 1, class, customer)
+    };
+    let sidecar = vec![
+        row(secret, PersonalClass::Subject, Some(customer)),
+        row(packed, PersonalClass::Network, None),
+        value(&world, 2, PersonalClass::Network, None),
+    ];
     let lease = lease(&store).await;
-    let projection = Projection { sidecar: vec![row], ..Projection::default() };
+    let projection = Projection { sidecar, ..Projection::default() };
     store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
-    assert_eq!(holders(&mut raw, &place, secret).await.len(), 1, "it was there");
-    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().values, 1);
-    assert_eq!(holders(&mut raw, &place, secret).await, [""; 0], "and is not any more");
+    for value in [&secret[..], packed] {
+        assert_eq!(holders(&mut raw, &place, value).await.len(), 1, "it was there");
+    }
+    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().values, 2);
+    for value in [&secret[..], packed] {
+        assert_eq!(holders(&mut raw, &place, value).await, [""; 0], "and is not any more");
+    }
 }

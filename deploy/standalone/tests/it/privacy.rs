@@ -70,6 +70,7 @@ fn holds(dir: &Path, needle: &str) -> bool {
     let sql = format!(
         "SELECT EXISTS (SELECT FROM customers WHERE customer_id = '{needle}')
             OR EXISTS (SELECT FROM sidecar WHERE position('{needle}'::bytea IN value) > 0)
+            OR EXISTS (SELECT FROM sidecar_batches WHERE position('{needle}'::bytea IN packed) > 0)
             OR EXISTS (SELECT FROM intake WHERE position('{needle}' IN input) > 0)
             OR EXISTS (SELECT FROM journal_sidecars)"
     );

@@ -78,7 +78,7 @@ pub fn fold(batch: &OpenBatch, stream: StreamNo, links: &Links, customers: &Cust
     out
 }
 
-fn rollup(event: &OpenEvent, kind: HitKind, advertiser: AdvertiserId) -> RollupKey {
+fn rollup(event: &OpenEvent, kind: HitKind, advertiser: AdvertiserId) -> RollupKey<'_> {
     let tracked = &event.event;
     RollupKey {
         tenant: tracked.tenant,
@@ -91,7 +91,7 @@ fn rollup(event: &OpenEvent, kind: HitKind, advertiser: AdvertiserId) -> RollupK
         country: tracked.facts.country,
         device: tracked.facts.device,
         verdict: tracked.verdict.kind,
-        rule_id: tracked.verdict.rule_id.clone(),
+        rule_id: tracked.verdict.rule_id.as_deref(),
         rule_set_version: tracked.verdict.rule_set_version,
     }
 }
@@ -103,7 +103,7 @@ fn count_click(out: &mut Projection, event: &OpenEvent, click: &Click) {
         link: Some(click.link),
         ..rollup(event, HitKind::Click, click.advertiser)
     };
-    *out.rollups.entry(key).or_default() += 1;
+    out.rollups.add(&key, 1);
 }
 
 fn conversion(
@@ -126,7 +126,7 @@ fn conversion(
         link: credit.map(|credit| credit.click.link),
         ..rollup(event, HitKind::Conversion, hit.advertiser)
     };
-    *out.rollups.entry(key).or_default() += 1;
+    out.rollups.add(&key, 1);
     // A hit that the tenant's own rules block stays visible in the roll-ups and moves no money.
     if event.event.verdict.kind == VerdictKind::Block {
         return;

@@ -7,7 +7,7 @@ use proto_wire::convert::{ConvertError, JournalEvent, SkipReason, event_from_wir
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::{EnvelopeError, Header, SealedBatch};
 use proto_wire::personal;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// A personal value whose commitment stands in its event.
 #[derive(Debug, Clone)]
@@ -63,23 +63,20 @@ pub fn open(row: &JournalRow) -> Result<OpenBatch, EnvelopeError> {
     Ok(assemble(&wire, entries, row.stream))
 }
 
-fn assemble(wire: &[Event], entries: Vec<SidecarEntry>, stream: StreamNo) -> OpenBatch {
-    let mut by_ordinal: HashMap<u64, Vec<SidecarEntry>> = HashMap::new();
-    for entry in entries {
-        by_ordinal.entry(entry.ordinal).or_default().push(entry);
-    }
-    let mut batch = OpenBatch::default();
+/// Both come in the order of their ordinals, but for entries that nobody honest has sent.
+fn assemble(wire: &[Event], mut entries: Vec<SidecarEntry>, stream: StreamNo) -> OpenBatch {
+    entries.sort_by_key(|entry| entry.ordinal);
+    let mut entries = entries.into_iter().peekable();
+    let mut batch = OpenBatch { events: Vec::with_capacity(wire.len()), ..OpenBatch::default() };
     for event in wire {
-        let entries = by_ordinal.remove(&event.ordinal).unwrap_or_default();
+        while entries.next_if(|entry| entry.ordinal < event.ordinal).is_some() {}
+        let entries = std::iter::from_fn(|| entries.next_if(|entry| entry.ordinal == event.ordinal));
         match event_from_wire(event) {
             Ok(JournalEvent::Tracking { ordinal, event: tracked }) => {
-                let claimed = entries.len();
-                let (values, personal) = bind(event, entries, stream);
-                if values.len() < claimed {
-                    let counted = batch.mismatched.entry(tracked.tenant).or_insert((0, ordinal));
-                    counted.0 += u64::try_from(claimed - values.len()).unwrap_or_default();
+                let Bound { values, customer_id, refused } = bind(event, entries, stream);
+                if refused > 0 {
+                    batch.mismatched.entry(tracked.tenant).or_insert((0, ordinal)).0 += refused;
                 }
-                let customer_id = personal.customer_id;
                 batch.events.push(OpenEvent { ordinal, event: tracked, values, customer_id });
             }
             Ok(JournalEvent::Skipped { from, through, reason: SkipReason::Lost }) => {
@@ -95,25 +92,39 @@ fn assemble(wire: &[Event], entries: Vec<SidecarEntry>, stream: StreamNo) -> Ope
     batch
 }
 
+#[derive(Default)]
+struct Bound {
+    values: Vec<BoundValue>,
+    customer_id: Option<String>,
+    refused: u64,
+}
+
 /// Keeps one entry per class, and only what the event commits to and what can be read.
-fn bind(event: &Event, entries: Vec<SidecarEntry>, stream: StreamNo) -> (Vec<BoundValue>, Personal) {
-    let mut values: Vec<BoundValue> = Vec::new();
-    let mut all = Personal::default();
+fn bind(event: &Event, entries: impl Iterator<Item = SidecarEntry>, stream: StreamNo) -> Bound {
+    let mut bound = Bound::default();
     for entry in entries {
-        let (Ok(class), Ok(salt)) =
-            (personal::class_from_wire(entry.personal_class), entry.salt.as_slice().try_into())
-        else {
-            continue;
-        };
-        let repeated = values.iter().any(|value| value.class == class);
-        if repeated || !personal::verify_entry(event, stream, &entry) {
-            continue;
+        match read(event, &entry, stream) {
+            Some((class, salt, personal)) if bound.values.iter().all(|value| value.class != class) => {
+                bound.customer_id = bound.customer_id.or(personal.customer_id);
+                bound.values.push(BoundValue { class, salt, value: entry.value });
+            }
+            _ => bound.refused += 1,
         }
-        let Ok(read) = personal::decode([(class, entry.value.as_slice())]) else { continue };
-        all.customer_id = all.customer_id.or(read.customer_id);
-        values.push(BoundValue { class, salt, value: entry.value });
     }
-    (values, all)
+    bound
+}
+
+fn read(
+    event: &Event,
+    entry: &SidecarEntry,
+    stream: StreamNo,
+) -> Option<(PersonalClass, [u8; personal::SALT_LEN], Personal)> {
+    let class = personal::class_from_wire(entry.personal_class).ok()?;
+    let salt = entry.salt.as_slice().try_into().ok()?;
+    if !personal::verify_entry(event, stream, entry) {
+        return None;
+    }
+    Some((class, salt, personal::decode([(class, entry.value.as_slice())]).ok()?))
 }
 
 #[cfg(test)]
