@@ -134,11 +134,13 @@ impl Template {
     }
 }
 
-/// What a browser may be sent to.
+/// What a browser may be sent to. The parser takes braces and their like for letters of a host; we do not.
 pub fn page(text: &str) -> Result<Url, TemplateError> {
     let url = Url::parse(text).map_err(|_| TemplateError::NotAPage)?;
     let plain = url.username().is_empty() && url.password().is_none();
-    let web = matches!(url.scheme(), "http" | "https") && url.has_host() && plain;
+    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let host = url.host_str().is_some_and(|host| host.starts_with('[') || host.bytes().all(letter));
+    let web = matches!(url.scheme(), "http" | "https") && host && plain;
     if web { Ok(url) } else { Err(TemplateError::NotAPage) }
 }
 

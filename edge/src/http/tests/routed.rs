@@ -10,7 +10,7 @@ use proto_wire::click_id::ClickKey;
 use proto_wire::deep_link::DeepLinkKeys;
 use proto_wire::edge_v1::{
     self, Chunk, Compare, Domain, Link, LinkChunk, LinkSettings, Offer, OfferRouting, Preview, Route,
-    RouteNode, RouteTable, TenantChunk, Vanity, chunk::Content, route::To, rule_node,
+    RouteTable, RuleNode, TenantChunk, Vanity, chunk::Content, route::To, rule_node,
 };
 
 const KEY: [u8; 32] = [7; 32];
@@ -24,7 +24,7 @@ fn route(id: &str, device: Option<&str>, to: To) -> Route {
     let compare = |device: &str| {
         let (field, operator) = (Field::Device.code().into(), Operator::Eq.code().into());
         let compare = Compare { field, operator, text: device.into(), number: 0 };
-        RouteNode { node: Some(rule_node::Node::Compare(compare)) }
+        RuleNode { node: Some(rule_node::Node::Compare(compare)) }
     };
     Route {
         id: id.into(),
