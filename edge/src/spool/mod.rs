@@ -4,6 +4,7 @@
 //! thread of its own writes what has queued up and calls `fdatasync` once for all of it. Both lanes share
 //! the log and the `fdatasync`, so conversions never wait behind clicks.
 
+mod ahead;
 mod group;
 mod log;
 mod open;
@@ -31,7 +32,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpoolConfig {
-    /// A segment is closed when it has grown to this.
+    /// A segment is closed when it has grown to this. The next one is prepared meanwhile: one or two segments
+    /// more are on disk than hold events.
     pub segment_bytes: u64,
     /// Disk space for hits the control plane has not acknowledged. Clicks may fill 80 % of it, the rest
     /// is kept for conversions.
@@ -45,7 +47,7 @@ pub struct SpoolConfig {
 
 impl Default for SpoolConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: 4 << 30, retain_secs: 24 * 3600, retain_bytes: 1 << 30 }
+        Self { segment_bytes: 16 << 20, max_bytes: 4 << 30, retain_secs: 24 * 3600, retain_bytes: 1 << 30 }
     }
 }
 

@@ -60,7 +60,7 @@ impl Spool {
         let (end, _) = watch::channel(started.end);
         let segments = Mutex::new(started.segments);
         let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
-        let writer = Writer { log: Arc::clone(&log), file: started.file, end: started.end };
+        let writer = Writer::new(Arc::clone(&log), started.file, started.end);
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
         Ok(Self { log, thread: Some(thread) })
     }

@@ -124,10 +124,16 @@ fn read_headers(
 ) -> Result<Headers, OpenError> {
     let mut headers = Headers::new();
     for sequence in names.iter().filter_map(|name| parse_segment_name(name)) {
-        let bytes = disk.read_at(&dir.join(segment_name(sequence)), 0, HEADER_LEN)?;
+        let path = dir.join(segment_name(sequence));
+        let bytes = disk.read_at(&path, 0, HEADER_LEN)?;
+        if is_zeros(&bytes) {
+            // Prepared, but never begun: its header is durable before a record is.
+            disk.remove(&path)?;
+            continue;
+        }
         let header = SegmentHeader::parse(&bytes).filter(|header| header.sequence == sequence);
         if header.is_some_and(|header| header.streams != streams) {
-            return Err(OpenError::Foreign { path: dir.join(segment_name(sequence)) });
+            return Err(OpenError::Foreign { path });
         }
         headers.insert(sequence, header);
     }
@@ -159,6 +165,10 @@ fn list_segments(disk: &dyn Disk, dir: &Path, headers: &Headers, found: &mut Fou
     Ok(())
 }
 
+fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 /// Visits each intact record of a segment, also behind damage; returns how many bytes are no records.
 pub(super) fn scan(sequence: u64, bytes: &[u8], mut visit: impl FnMut(&Frame<'_>)) -> usize {
     let mut damaged = 0;
@@ -169,6 +179,8 @@ pub(super) fn scan(sequence: u64, bytes: &[u8], mut visit: impl FnMut(&Frame<'_>
                 visit(&frame);
                 at += frame.len;
             }
+            // What was prepared for records that never came.
+            Parsed::Short | Parsed::Damaged if is_zeros(&bytes[at..]) => break,
             Parsed::Short | Parsed::Damaged => {
                 let step = segment::resume(&bytes[at..]).unwrap_or(bytes.len() - at);
                 damaged += step;

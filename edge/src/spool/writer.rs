@@ -1,6 +1,7 @@
 //! The thread that writes the log: takes all that has queued up, writes it, calls `fdatasync` once.
 
 use super::SpoolError;
+use super::ahead::Ahead;
 use super::group::Group;
 use super::log::{Log, LogEnd, Segment};
 use super::queue::QueueState;
@@ -15,9 +16,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 pub(super) struct Writer {
-    pub log: Arc<Log>,
-    pub file: Box<dyn DiskFile>,
-    pub end: LogEnd,
+    log: Arc<Log>,
+    file: Box<dyn DiskFile>,
+    end: LogEnd,
+    /// There are zeros behind the end of the log: see [`Ahead`]. Not in the segment that a start begins.
+    filled: bool,
+    ahead: Ahead,
 }
 
 /// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
@@ -40,7 +44,20 @@ enum Failure {
 }
 
 impl Writer {
+    pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd) -> Self {
+        Self { log, file, end, filled: false, ahead: Ahead::default() }
+    }
+
     pub fn run(mut self) {
+        let last = self.serve();
+        self.ahead.end(&self.log);
+        if last == QueueState::Closing {
+            self.mark_clean();
+        }
+    }
+
+    /// Until the spool ends in one way or another.
+    fn serve(&mut self) -> QueueState {
         // There are two buffers: requests fill one while the other is written.
         let mut spare = Vec::new();
         let mut taken_before = self.end.next;
@@ -48,10 +65,7 @@ impl Writer {
             let mut taken = self.take(spare);
             if taken.records.is_empty() {
                 taken.group.finish(Err(SpoolError::Closed));
-                if taken.state == QueueState::Closing {
-                    self.mark_clean();
-                }
-                return;
+                return taken.state;
             }
             let outcome = self.commit(&mut taken, taken_before);
             self.log.shared.writing_bytes.store(0, Ordering::Relaxed);
@@ -64,7 +78,7 @@ impl Writer {
                 }
                 Err(Failure::Poison(error)) => return self.poison(&taken.group, &error),
             }
-            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_full() {
+            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_due() {
                 return self.poison(&taken.group, &error);
             }
             taken_before = taken.next;
@@ -115,7 +129,10 @@ impl Writer {
             // A part may be in the file: cut it off, so that what comes next stands at the same place.
             // The ordinals stay taken; what is written next declares them skipped first.
             return match self.file.set_len(self.end.offset) {
-                Ok(()) => Err(Failure::NotWritten(error)),
+                Ok(()) => {
+                    self.filled = false;
+                    Err(Failure::NotWritten(error))
+                }
                 Err(_) => Err(Failure::Poison(error)),
             };
         }
@@ -128,30 +145,32 @@ impl Writer {
         Ok(())
     }
 
-    /// A full segment is closed only now, when all of it is durable: of several segments, only the last
-    /// can hold records that are not.
-    fn rotate_if_full(&mut self) -> Result<(), Failure> {
-        if self.end.offset < self.log.shared.config.segment_bytes {
+    /// A segment is closed only now, when all of it is durable: of several segments, only the last can hold
+    /// records that are not. A segment that was not prepared is left as soon as one is.
+    fn rotate_if_due(&mut self) -> Result<(), Failure> {
+        let full = self.end.offset >= self.log.shared.config.segment_bytes;
+        if self.filled && !full {
             return Ok(());
         }
+        match self.ahead.next(&self.log, self.end.sequence + 1, full) {
+            Some(file) => self.rotate(file),
+            // The old segment still works, it just grows on.
+            None => Ok(()),
+        }
+    }
+
+    fn rotate(&mut self, mut file: Box<dyn DiskFile>) -> Result<(), Failure> {
         let sequence = self.end.sequence + 1;
         let streams = self.log.shared.streams;
         let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0 };
-        let path = self.log.path(sequence);
-        let mut file = match self.log.disk.create(&path) {
-            Ok(file) => file,
-            Err(error) => {
-                // The old segment still works, it just grows on.
-                tracing::warn!(%error, "the spool could not start a new segment");
-                return Ok(());
-            }
-        };
         if let Err(error) = file.write_all_at(0, &header.to_bytes()) {
             tracing::warn!(%error, "the spool could not start a new segment");
-            let _ = self.log.disk.remove(&path);
+            let _ = self.log.disk.remove(&self.log.path(sequence));
             return Ok(());
         }
-        file.sync_data().and_then(|()| self.log.disk.sync_dir(&self.log.dir)).map_err(Failure::Poison)?;
+        // On its own: a segment with a record in it that counts has a header.
+        file.sync_data().map_err(Failure::Poison)?;
+        self.cut_off_zeros();
         let bytes = u64::try_from(HEADER_LEN).unwrap_or_default();
         {
             let mut segments = self.log.segments();
@@ -159,14 +178,24 @@ impl Writer {
             segments.insert(sequence, Segment { bytes, next: None });
         }
         self.log.shared.segment_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.file = file;
+        (self.file, self.filled) = (file, true);
         self.end = LogEnd { sequence, offset: bytes, ..self.end };
         self.log.end.send_replace(self.end);
+        self.ahead.begin(&self.log, sequence + 1);
         Ok(())
     }
 
+    /// Gives back what the segment does not need. Not made durable: zeros at the end are harmless.
+    fn cut_off_zeros(&mut self) {
+        if self.filled
+            && let Err(error) = self.file.set_len(self.end.offset)
+        {
+            tracing::warn!(%error, "a closed segment could not be cut to its length");
+        }
+    }
+
     /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, group: &Group, error: &io::Error) {
+    fn poison(&self, group: &Group, error: &io::Error) -> QueueState {
         tracing::error!(%error, "the spool's disk failed; clicks go out unspooled until a restart");
         let waiting = {
             let mut queue = self.log.shared.lock();
@@ -176,6 +205,7 @@ impl Writer {
         };
         group.finish(Err(SpoolError::Poisoned));
         waiting.finish(Err(SpoolError::Poisoned));
+        QueueState::Poisoned
     }
 
     fn mark_clean(&mut self) {
@@ -190,6 +220,7 @@ impl Writer {
                 return;
             }
         }
+        self.cut_off_zeros();
         let marker = CleanMarker { streams: self.log.shared.streams, next };
         if let Err(error) = marker.write(self.log.disk.as_ref(), &self.log.dir) {
             tracing::warn!(%error, "the spool was closed, but could not be marked as closed");
