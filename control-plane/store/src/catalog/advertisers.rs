@@ -13,6 +13,8 @@ pub(super) fn read_advertiser(row: &Row) -> Result<Advertiser, StoreError> {
         id: row.id("id")?,
         name: row.col("name")?,
         postback_token_sha256: row.bytes_opt("postback_token_sha256")?,
+        test_token_sha256: row.bytes_opt("test_token_sha256")?,
+        postback_json: row.col("postback_json")?,
         created_at: row.time("created_at")?,
     })
 }
@@ -33,14 +35,16 @@ impl Store {
         retrying!(async {
             let mut tx = self.write(advertiser.tenant).await?;
             let seq = take_seq(&mut tx, advertiser.tenant.column(), "advertisers", 1).await?;
-            let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, created_at) \
-                VALUES ($1, $2, $3, $4, $5, $6)";
+            let sql = "INSERT INTO advertisers (tenant_id, id, seq, name, postback_token_sha256, test_token_sha256, \
+                postback_json, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
             query(sql)
                 .bind(advertiser.tenant.column())
                 .bind(advertiser.id.column())
                 .bind(seq)
                 .bind(&advertiser.name)
                 .bind(advertiser.postback_token_sha256.as_ref().map(|hash| &hash[..]))
+                .bind(advertiser.test_token_sha256.as_ref().map(|hash| &hash[..]))
+                .bind(&advertiser.postback_json)
                 .bind(advertiser.created_at.0)
                 .execute(&mut tx)
                 .await?;

@@ -6,7 +6,7 @@ use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::terms::OfferTerms;
 use control_plane_domain::{Input, ShardKey};
-use proto_model::{AdvertiserId, OfferId, ProgramId, TenantId, UnixMicros};
+use proto_model::{AdvertiserId, OfferId, PauseReason, ProgramId, TenantId, UnixMicros};
 
 pub(super) fn read_offer(row: &Row) -> Result<Offer, StoreError> {
     Ok(Offer {
@@ -18,15 +18,25 @@ pub(super) fn read_offer(row: &Row) -> Result<Offer, StoreError> {
         destination: row.col("destination")?,
         click_id_parameter: row.col("click_id_parameter")?,
         active: row.col("active")?,
+        pause_reason: pause_reason(row)?,
+        routing_json: row.col("routing_json")?,
         terms_version: row.number("terms_version")?,
         created_at: row.time("created_at")?,
     })
 }
 
+/// An active offer has none, whatever an earlier version left behind.
+fn pause_reason(row: &Row) -> Result<Option<PauseReason>, StoreError> {
+    match row.col::<Option<&str>>("pause_reason")? {
+        Some(_) if !row.col("active")? => row.word("pause_reason", PauseReason::parse).map(Some),
+        _ => Ok(None),
+    }
+}
+
 async fn insert(conn: &mut Connection, offer: &Offer, seq: i64) -> Result<(), StoreError> {
     let sql = "INSERT INTO offers (tenant_id, id, seq, program_id, advertiser_id, name, destination, \
-        click_id_parameter, active, terms_version, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        click_id_parameter, active, pause_reason, routing_json, terms_version, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     query(sql)
         .bind(offer.tenant.column())
         .bind(offer.id.column())
@@ -37,6 +47,8 @@ async fn insert(conn: &mut Connection, offer: &Offer, seq: i64) -> Result<(), St
         .bind(&offer.destination)
         .bind(&offer.click_id_parameter)
         .bind(offer.active)
+        .bind(offer.pause_reason.map(PauseReason::as_str))
+        .bind(&offer.routing_json)
         .bind(i64::from(offer.terms_version))
         .bind(offer.created_at.0)
         .execute(conn)
@@ -97,7 +109,8 @@ impl Store {
         retrying!(async {
             let mut tx = self.write(tenant).await?;
             let sql = "UPDATE offers SET name = coalesce($3, name), destination = coalesce($4, destination), \
-                click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active) \
+                click_id_parameter = coalesce($5, click_id_parameter), active = coalesce($6, active), \
+                pause_reason = coalesce($7, pause_reason), routing_json = coalesce($8, routing_json) \
                 WHERE tenant_id = $1 AND id = $2 RETURNING *";
             let row = query(sql)
                 .bind(tenant.column())
@@ -106,6 +119,9 @@ impl Store {
                 .bind(change.destination.as_deref())
                 .bind(change.click_id_parameter.as_deref())
                 .bind(change.active)
+                // Beside an active offer it says nothing.
+                .bind(change.active.map(|_| PauseReason::ByHand.as_str()))
+                .bind(change.routing_json.as_deref())
                 .fetch_one(&mut tx)
                 .await?;
             let offer = read_offer(&row)?;

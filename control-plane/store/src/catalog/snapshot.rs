@@ -1,9 +1,11 @@
 use super::advertisers::read_advertiser;
-use super::links::read_link;
+use super::domains::read_domain;
+use super::links::{links, read_link};
 use super::offers::read_offer;
+use super::postbacks::read_postback_key;
 use super::rules::read_rule_set;
 use super::tenants::{read_click_key, read_tenant};
-use super::{Advertiser, ClickKeyRecord, Link, Offer, RuleSetRecord, Tenant};
+use super::{Advertiser, ClickKeyRecord, Domain, Link, Offer, PostbackKeyRecord, RuleSetRecord, Tenant};
 use crate::dialect::Scope;
 use crate::row::Columns;
 use crate::sql::{Connection, Row, query};
@@ -16,6 +18,8 @@ pub struct CatalogSnapshot {
     pub tenants: Vec<Tenant>,
     pub click_keys: Vec<ClickKeyRecord>,
     pub advertisers: Vec<Advertiser>,
+    pub postback_keys: Vec<PostbackKeyRecord>,
+    pub domains: Vec<Domain>,
     pub offers: Vec<Offer>,
     pub links: Vec<Link>,
     /// The current one of each tenant that has one.
@@ -23,6 +27,7 @@ pub struct CatalogSnapshot {
 }
 
 const VERSION: &str = "SELECT version FROM catalog_version";
+const POSTBACK_KEYS: &str = "SELECT * FROM postback_keys ORDER BY tenant_id, advertiser_id, key_id";
 const CURRENT_RULE_SETS: &str = "SELECT * FROM rule_sets r WHERE version = \
     (SELECT max(version) FROM rule_sets WHERE tenant_id = r.tenant_id) ORDER BY tenant_id";
 
@@ -50,7 +55,9 @@ impl Store {
             advertisers: all(&mut tx, "SELECT * FROM advertisers ORDER BY tenant_id, id", read_advertiser)
                 .await?,
             offers: all(&mut tx, "SELECT * FROM offers ORDER BY tenant_id, id", read_offer).await?,
-            links: all(&mut tx, "SELECT * FROM links ORDER BY tenant_id, id", read_link).await?,
+            postback_keys: all(&mut tx, POSTBACK_KEYS, read_postback_key).await?,
+            domains: all(&mut tx, "SELECT * FROM domains ORDER BY tenant_id, host", read_domain).await?,
+            links: all(&mut tx, links!("ORDER BY l.tenant_id, l.id"), read_link).await?,
             rule_sets: all(&mut tx, CURRENT_RULE_SETS, read_rule_set).await?,
         };
         Ok(snapshot)

@@ -1,7 +1,7 @@
 //! What operators and tenants set up.
 
 use crate::world::{NOW, World, store};
-use control_plane_store::catalog::{ApiKey, Link, LinkFilter, NewApiKey, OfferChange, Partner};
+use control_plane_store::catalog::{ApiKey, Link, LinkChange, LinkFilter, NewApiKey, OfferChange, Partner};
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::{LinkId, OfferId, PartnerId};
 
@@ -19,8 +19,7 @@ async fn what_was_created_is_read_back() {
     assert_eq!(store.get_advertiser(tenant, advertiser).await.unwrap().postback_token_sha256, Some([7; 32]));
     assert_eq!(store.get_program(tenant, program).await.unwrap().advertiser, advertiser);
     assert_eq!(store.get_partner(tenant, partner).await.unwrap().name, "Blog");
-    let expected = Link { tenant, id: link, offer, partner, active: true, created_at: NOW };
-    assert_eq!(store.get_link(tenant, link).await.unwrap(), expected);
+    assert_eq!(store.get_link(tenant, link).await.unwrap(), world.link_row());
     assert_eq!(store.offer_terms(tenant, advertiser, offer).await.unwrap(), [world.terms(1)]);
     assert_eq!(store.click_keys(tenant).await.unwrap(), [world.click_key(1)]);
 }
@@ -96,8 +95,13 @@ async fn every_write_raises_the_version_once_and_signals() {
     let changed = store.update_offer(tenant, offer, &change).await.unwrap();
     assert_eq!((changed.destination.as_str(), changed.active), ("https://shop.example/new", true));
     expect("offer").await;
-    assert!(!store.set_link_active(tenant, link, false).await.unwrap().active);
+    let change = LinkChange { active: Some(false), ..LinkChange::default() };
+    assert!(!store.update_link(tenant, link, &change).await.unwrap().active);
     expect("link").await;
+    store.create_domain(&world.domain()).await.unwrap();
+    expect("domain").await;
+    store.rotate_postback_key(tenant, advertiser, [1; 32], NOW).await.unwrap();
+    expect("postback key").await;
     assert_eq!(store.set_postback_token(tenant, advertiser, None).await.unwrap().postback_token_sha256, None);
     expect("token").await;
     assert_eq!(store.publish_rule_set(tenant, "{}", Some(0), NOW).await.unwrap(), 1);
@@ -163,14 +167,7 @@ async fn what_contradicts_is_refused_and_leaves_nothing() {
     let world = World::create(&store, 1).await;
     let twice = store.create_tenant(&world.tenant_row(), &world.click_key(1)).await;
     assert!(matches!(twice, Err(StoreError::Conflict("already_exists"))));
-    let link = Link {
-        tenant: world.tenant,
-        id: LinkId::from_random(7),
-        offer: OfferId::from_random(7),
-        partner: world.partner,
-        active: true,
-        created_at: NOW,
-    };
+    let link = Link { id: LinkId::from_random(7), offer: OfferId::from_random(7), ..world.link_row() };
     assert!(matches!(store.create_link(&link).await, Err(StoreError::MissingReference)));
     let stranger = World::new(5);
     assert!(matches!(store.get_tenant(stranger.tenant).await, Err(StoreError::NotFound)));

@@ -26,6 +26,7 @@ mod raw;
 mod reports;
 mod restore;
 mod retention;
+mod settings;
 mod sharing;
 mod signatures;
 mod tenants;

@@ -4,7 +4,7 @@ use crate::projection::{clicks, value};
 use crate::world::{NOW, World, append, edge, lease, run_money};
 use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch};
 use control_plane_store::Store;
-use control_plane_store::catalog::{LinkFilter, NewApiKey};
+use control_plane_store::catalog::{LinkChange, LinkFilter, NewApiKey};
 use control_plane_store::projection::{CustomerKey, FraudSignal, Projection, RefusedKey, RollupKey};
 use control_plane_store::reports::{ReportFilter, RuleFilter};
 use proto_model::event::PersonalClass;
@@ -43,6 +43,10 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
     let key = NewApiKey { tenant: Some(tenant), name: "key".into(), secret_sha256: secret, created_at: NOW };
     let api_key = store.create_api_key(&key).await.unwrap().id;
     store.publish_rule_set(tenant, "{}", None, NOW).await.unwrap();
+    store.create_domain(&world.domain()).await.unwrap();
+    let named = LinkChange { vanity: Some(Some(world.vanity())), ..LinkChange::default() };
+    store.update_link(tenant, world.link, &named).await.unwrap();
+    store.rotate_postback_key(tenant, world.advertiser, secret, NOW).await.unwrap();
     let [address, packed] = project(store, &world, n).await;
     let lease = lease(store).await;
     append(store, world.shard(), &world.sale("A-1", 10_000)).await;
@@ -132,6 +136,8 @@ pub async fn everything(store: &Store, owned: &Owned) -> Vec<String> {
     see(&store.list_offers(tenant, None, None, 10).await.unwrap());
     see(&store.list_partners(tenant, None, 10).await.unwrap());
     see(&store.list_links(tenant, &LinkFilter::default(), None, 10).await.unwrap());
+    see(&store.list_domains(tenant, None, 10).await.unwrap());
+    see(&store.postback_keys(tenant, advertiser).await.unwrap());
     see(&store.list_rule_sets(tenant, None, 10).await.unwrap());
     see(&store.list_api_keys(Some(tenant), None, 10).await.unwrap());
     see(&store.find_api_key(&owned.secret).await.unwrap());

@@ -8,7 +8,8 @@ use control_plane_domain::intake::{ConversionKey, CustomerRef, ShardKey};
 use control_plane_domain::ledger::Account;
 use control_plane_domain::terms::OfferTerms;
 use control_plane_store::catalog::{
-    Advertiser, ClickKeyRecord, Link, LinkFilter, NewApiKey, Offer, OfferChange, Partner, Program, Tenant,
+    Advertiser, ClickKeyRecord, Domain, Link, LinkChange, LinkFilter, NewApiKey, Offer, OfferChange, Partner,
+    Program, Tenant,
 };
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
@@ -93,6 +94,8 @@ async fn ids_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned
     hidden(cross!(crossing.get_offer(me, offer)));
     hidden(cross!(crossing.get_partner(me, partner)));
     hidden(cross!(crossing.get_link(me, link)));
+    hidden(cross!(crossing.get_domain(me, &theirs.world.domain().host)));
+    assert_eq!(cross!(crossing.postback_keys(me, advertiser)).unwrap(), []);
     hidden(cross!(crossing.get_conversion(me, theirs.conversion)));
     hidden(cross!(crossing.get_commission(me, theirs.commission)));
     hidden(cross!(crossing.get_statement(me, theirs.statement)));
@@ -174,6 +177,7 @@ async fn lists_are_empty(crossing: &mut Crossing, nobody: &World, theirs: &Owned
     empty(cross!(crossing.list_partners(me, None, 10)));
     empty(cross!(crossing.list_links(me, &LinkFilter::default(), None, 10)));
     empty(cross!(crossing.list_rule_sets(me, None, 10)));
+    empty(cross!(crossing.list_domains(me, None, 10)));
     empty(cross!(crossing.list_api_keys(Some(me), None, 10)));
     empty(cross!(crossing.list_orders(me, None, None, 10)));
     empty(cross!(crossing.list_conversions(me, &ConversionFilter::default(), None, 10)));
@@ -208,7 +212,14 @@ async fn rows_are_not_changed(crossing: &mut Crossing, mine: &Owned, theirs: &Ow
     let World { advertiser, offer, link, .. } = theirs.world;
     let change = OfferChange { active: Some(false), ..OfferChange::default() };
     hidden(cross!(crossing.update_offer(me, offer, &change)));
-    hidden(cross!(crossing.set_link_active(me, link, false)));
+    let unnamed = LinkChange { vanity: Some(None), ..LinkChange::default() };
+    hidden(cross!(crossing.update_link(me, link, &unnamed)));
+    hidden(cross!(crossing.set_postback(me, advertiser, "{}")));
+    hidden(cross!(crossing.set_test_token(me, advertiser, None)));
+    hidden(cross!(crossing.rotate_postback_key(me, advertiser, [9; 32], NOW)));
+    let row = Domain { tenant: me, ..theirs.world.domain() };
+    hidden(cross!(crossing.update_domain(&row)));
+    hidden(cross!(crossing.delete_domain(me, &row.host)));
     hidden(cross!(crossing.set_postback_token(me, advertiser, None)));
     hidden(cross!(crossing.revoke_api_key(Some(me), theirs.api_key)));
     hidden(cross!(crossing.revoke_api_key(None, theirs.api_key)));
@@ -232,11 +243,13 @@ async fn ids_are_not_taken_over(crossing: &mut Crossing, mine: &Owned, theirs: &
         id: advertiser,
         name: "Theirs".into(),
         postback_token_sha256: None,
+        test_token_sha256: None,
+        postback_json: "{}".into(),
         created_at: NOW,
     };
     taken(cross!(crossing.create_advertiser(&row)));
-    let World { offer, partner: own_partner, .. } = mine.world;
-    let row = Link { tenant: me, id: link, offer, partner: own_partner, active: true, created_at: NOW };
+    taken(cross!(crossing.create_domain(&Domain { tenant: me, ..theirs.world.domain() })));
+    let row = Link { id: link, ..mine.world.link_row() };
     taken(cross!(crossing.create_link(&row)));
     let key =
         NewApiKey { tenant: Some(me), name: "key".into(), secret_sha256: theirs.secret, created_at: NOW };
@@ -265,14 +278,9 @@ async fn rows_do_not_point_across(crossing: &mut Crossing, mine: &Owned, theirs:
     let row = Offer { id, program, ..mine.offer_row() };
     let terms = OfferTerms { offer: id, program, ..mine.terms(1) };
     refused(cross!(crossing.create_offer(&row, &terms)));
-    let row = Link {
-        tenant: mine.tenant,
-        id: LinkId::from_random(7),
-        offer: mine.offer,
-        partner: theirs.partner,
-        active: true,
-        created_at: NOW,
-    };
+    let named = LinkChange { vanity: Some(Some(theirs.vanity())), ..LinkChange::default() };
+    refused(cross!(crossing.update_link(mine.tenant, mine.link, &named)));
+    let row = Link { id: LinkId::from_random(7), partner: theirs.partner, ..mine.link_row() };
     // Their partner's id is by now also that of a namesake of ours; its offer is not.
     refused(cross!(crossing.create_link(&Link { offer: theirs.offer, partner: mine.partner, ..row })));
 }

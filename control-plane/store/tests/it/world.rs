@@ -5,7 +5,9 @@ use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, Input, OrderEvent, OrderEventKind, ShardKey, Source,
 };
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
-use control_plane_store::catalog::{Advertiser, ClickKeyRecord, Link, Offer, Partner, Program, Tenant};
+use control_plane_store::catalog::{
+    Advertiser, ClickKeyRecord, Domain, Link, Offer, Partner, Program, Tenant, Vanity,
+};
 use control_plane_store::fleet::{EdgeEpoch, JoinToken, NewEdge};
 use control_plane_store::journal::{BatchHeader, NewBatch};
 use control_plane_store::leases::Lease;
@@ -49,13 +51,15 @@ impl World {
 
     pub async fn create(store: &Store, n: u64) -> Self {
         let world = Self::new(n);
-        let Self { tenant, advertiser, program, offer, partner, link } = world;
+        let Self { tenant, advertiser, program, partner, .. } = world;
         store.create_tenant(&world.tenant_row(), &world.click_key(1)).await.unwrap();
         let row = Advertiser {
             tenant,
             id: advertiser,
             name: "Robots".into(),
             postback_token_sha256: Some([7; 32]),
+            test_token_sha256: None,
+            postback_json: "{}".into(),
             created_at: NOW,
         };
         store.create_advertiser(&row).await.unwrap();
@@ -64,8 +68,7 @@ impl World {
         store.create_offer(&world.offer_row(), &world.terms(1)).await.unwrap();
         let row = Partner { tenant, id: partner, name: "Blog".into(), created_at: NOW };
         store.create_partner(&row).await.unwrap();
-        let row = Link { tenant, id: link, offer, partner, active: true, created_at: NOW };
-        store.create_link(&row).await.unwrap();
+        store.create_link(&world.link_row()).await.unwrap();
         world
     }
 
@@ -87,7 +90,37 @@ impl World {
             destination: "https://shop.example/robot".into(),
             click_id_parameter: "click_id".into(),
             active: true,
+            pause_reason: None,
+            routing_json: "{}".into(),
             terms_version: 1,
+            created_at: NOW,
+        }
+    }
+
+    pub fn domain(&self) -> Domain {
+        Domain {
+            tenant: self.tenant,
+            host: format!("go-{}.example", self.tenant.get()),
+            home_url: Some("https://network.example/".into()),
+            not_found_url: None,
+            expired_url: None,
+            created_at: NOW,
+        }
+    }
+
+    pub fn vanity(&self) -> Vanity {
+        Vanity { host: self.domain().host, slug: "robots".into() }
+    }
+
+    pub fn link_row(&self) -> Link {
+        Link {
+            tenant: self.tenant,
+            id: self.link,
+            offer: self.offer,
+            partner: self.partner,
+            active: true,
+            settings_json: "{}".into(),
+            vanity: None,
             created_at: NOW,
         }
     }
