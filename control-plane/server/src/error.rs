@@ -7,6 +7,9 @@ pub enum AppError {
     /// A field of the request; the message tells what to send instead.
     #[error("{field}: {message}")]
     Invalid { field: &'static str, message: String },
+    /// The same, for a place deep in the request.
+    #[error("{pointer}: {message}")]
+    InvalidAt { pointer: String, message: String },
     #[error("no such {0}")]
     NotFound(&'static str),
     /// The request contradicts what stands; `code` is stable.

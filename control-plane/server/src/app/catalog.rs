@@ -1,14 +1,17 @@
-//! Tenants, advertisers, programs, offers, partners, links: validated here, stored by the store.
+//! Tenants, advertisers, programs, offers, partners: validated here, stored by the store.
 
+pub use super::links::set_link_active;
+
+use super::settings::{self, RoutingBody};
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_store::StoreError;
 use control_plane_store::catalog::{
     Advertiser, ClickKeyRecord, Link, Offer, OfferChange, Partner, Program, Tenant,
 };
-use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, ProgramId, Rate, TenantId, UnixMicros};
+use proto_model::{AdvertiserId, OfferId, PartnerId, ProgramId, Rate, TenantId, UnixMicros};
 use proto_wire::keys::sha256;
-use url::Url;
 
 /// Ten years: longer than any window that is sold, and far from overflowing a click's seconds.
 const MAX_WINDOW_SECS: i64 = 10 * 366 * 86_400;
@@ -50,21 +53,7 @@ pub fn checked_name(name: &str) -> Result<&str, AppError> {
 
 /// An absolute http(s) URL with a host and no credentials; browsers are sent there.
 pub fn checked_url(field: &'static str, text: &str) -> Result<String, AppError> {
-    let refused = |why: &str| AppError::invalid(field, why);
-    if text.len() > 2_000 {
-        return Err(refused("use at most 2000 characters"));
-    }
-    let url = Url::parse(text).map_err(|_| refused("use an absolute URL such as https://shop.example/"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refused("use a URL that starts with https:// (or http://)"));
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(refused("the URL needs a host"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("the URL must not carry a user name or password"));
-    }
-    Ok(url.to_string())
+    settings::checked_page("", text).map_err(|error| AppError::invalid(field, error.message))
 }
 
 fn checked_click_id_parameter(text: Option<&str>) -> Result<String, AppError> {
@@ -143,6 +132,8 @@ pub async fn create_advertiser(
         id: AdvertiserId::from_random(clock::random_u64()),
         name: checked_name(name)?.to_owned(),
         postback_token_sha256: Some(sha256(token.as_bytes())),
+        test_token_sha256: None,
+        postback_json: "{}".to_owned(),
         created_at: clock::now(),
     };
     app.store.create_advertiser(&advertiser).await.map_err(AppError::of("tenant"))?;
@@ -195,6 +186,8 @@ pub async fn create_offer(app: &App, tenant: TenantId, new: NewOffer) -> Result<
         destination: checked_url("destination", &new.destination)?,
         click_id_parameter: checked_click_id_parameter(new.click_id_parameter.as_deref())?,
         active: true,
+        pause_reason: None,
+        routing_json: "{}".to_owned(),
         terms_version: 1,
         created_at: clock::now(),
     };
@@ -203,21 +196,55 @@ pub async fn create_offer(app: &App, tenant: TenantId, new: NewOffer) -> Result<
     Ok(offer)
 }
 
+/// What changes on an offer; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct OfferPatch {
+    pub destination: Option<String>,
+    pub active: Option<bool>,
+    /// As a whole.
+    pub routing: Option<RoutingBody>,
+}
+
 pub async fn change_offer(
     app: &App,
     tenant: TenantId,
     id: OfferId,
-    change: OfferChange,
+    patch: OfferPatch,
 ) -> Result<Offer, AppError> {
     let destination =
-        change.destination.as_deref().map(|text| checked_url("destination", text)).transpose()?;
-    let name = change.name.as_deref().map(checked_name).transpose()?.map(str::to_owned);
-    let click_id_parameter = match &change.click_id_parameter {
-        Some(text) => Some(checked_click_id_parameter(Some(text))?),
+        patch.destination.as_deref().map(|text| checked_url("destination", text)).transpose()?;
+    let routing_json = match &patch.routing {
+        Some(routing) => {
+            let offer = app.store.get_offer(tenant, id).await.map_err(AppError::of("offer"))?;
+            let destination = destination.as_ref().unwrap_or(&offer.destination);
+            check_routing(app, &offer, routing, destination).await?;
+            Some(settings::written(routing)?)
+        }
         None => None,
     };
-    let change = OfferChange { name, destination, click_id_parameter, active: change.active };
+    let change = OfferChange { destination, active: patch.active, routing_json, ..OfferChange::default() };
     app.store.update_offer(tenant, id, &change).await.map_err(AppError::of("offer"))
+}
+
+async fn check_routing(
+    app: &App,
+    offer: &Offer,
+    routing: &RoutingBody,
+    destination: &str,
+) -> Result<(), AppError> {
+    routing.check(destination, clock::now()).map_err(settings::within("/routing"))?;
+    let lowered = routing.lower(offer.id).map_err(settings::within("/routing"))?;
+    if !super::snapshot::routing_fits(&lowered) {
+        let message = "the sets are too large to be carried to the edges".to_owned();
+        return Err(AppError::InvalidAt { pointer: "/routing/sets".to_owned(), message });
+    }
+    for (pointer, other) in routing.offers() {
+        if let Err(StoreError::NotFound) = app.store.get_offer(offer.tenant, other).await {
+            let message = format!("there is no offer {other}");
+            return Err(AppError::InvalidAt { pointer: format!("/routing{pointer}"), message });
+        }
+    }
+    Ok(())
 }
 
 /// New terms of an offer, in force for clicks from `valid_from` on. The version rises by one.
@@ -249,31 +276,12 @@ pub async fn create_partner(app: &App, tenant: TenantId, name: &str) -> Result<P
     Ok(partner)
 }
 
+/// A link without a name.
 pub async fn create_link(
     app: &App,
     tenant: TenantId,
     offer: OfferId,
     partner: PartnerId,
 ) -> Result<Link, AppError> {
-    app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;
-    app.store.get_partner(tenant, partner).await.map_err(AppError::of("partner"))?;
-    let link = Link {
-        tenant,
-        id: LinkId::from_random(clock::random_u64()),
-        offer,
-        partner,
-        active: true,
-        created_at: clock::now(),
-    };
-    app.store.create_link(&link).await.map_err(AppError::of("offer"))?;
-    Ok(link)
-}
-
-pub async fn set_link_active(
-    app: &App,
-    tenant: TenantId,
-    link: LinkId,
-    active: bool,
-) -> Result<Link, AppError> {
-    app.store.set_link_active(tenant, link, active).await.map_err(AppError::of("link"))
+    super::links::create_link(app, tenant, offer, partner, None).await
 }

@@ -1,4 +1,5 @@
 use super::*;
+use proto_rules::{Field, Node, Operator, Value};
 
 fn lower(json: &str) -> Result<RuleSet, String> {
     let body: RuleSetBody = serde_json::from_str(json).map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@
 //! over a restart. A catalog write that changes nothing an edge sees publishes nothing.
 
 mod build;
+mod wire;
 
 use super::health::Status;
 use super::{App, clock};
@@ -18,7 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
-pub use build::rule_set_fits;
+pub use build::{routing_fits, rule_set_fits};
 
 pub const PART: &str = "snapshot";
 /// A burst of catalog writes becomes one snapshot; far below the second in which a rule must be obeyed.

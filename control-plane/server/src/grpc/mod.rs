@@ -104,7 +104,7 @@ impl Edges {
 /// The one place where a failed use case becomes a gRPC status. Causes stay in our log.
 fn status(error: AppError) -> Status {
     match &error {
-        AppError::Invalid { .. } => Status::invalid_argument(error.to_string()),
+        AppError::Invalid { .. } | AppError::InvalidAt { .. } => Status::invalid_argument(error.to_string()),
         AppError::NotFound(_) => Status::not_found(error.to_string()),
         AppError::Conflict { .. } => Status::failed_precondition(error.to_string()),
         AppError::Unauthenticated => Status::unauthenticated(error.to_string()),

@@ -10,6 +10,7 @@ mod commissions;
 mod conversions;
 mod customers;
 mod deployment;
+mod domains;
 mod edges;
 mod envelope;
 mod explain;
@@ -25,6 +26,7 @@ mod order_events;
 mod page;
 mod partners;
 pub mod policy;
+mod postbacks;
 pub(crate) mod problem;
 mod programs;
 mod reports;
@@ -94,6 +96,15 @@ pub struct PageQuery {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+/// Tells `null` (`Some(None)`) from absent (`None`).
+fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
 /// 201, where the new thing stands, and what it is.

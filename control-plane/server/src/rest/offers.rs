@@ -5,13 +5,15 @@ use super::body::{Body, Params};
 use super::ids::{AdvertiserRef, Id, OfferRef, PathId, ProgramRef, Time};
 use super::links::Switch;
 use super::page::List;
+use super::problem::{Problem, stored};
 use super::terms::{NewTerms, TermsView, draft};
 use super::{Api, Created, Reply};
 use crate::app::catalog;
+use crate::app::settings::RoutingBody;
 use axum::Json;
 use axum::extract::State;
-use control_plane_store::catalog::{Offer, OfferChange};
-use proto_model::OfferId;
+use control_plane_store::catalog::Offer;
+use proto_model::{OfferId, PauseReason};
 use utoipa::{IntoParams, ToSchema};
 
 /// Destination, goals, commission plan.
@@ -29,14 +31,21 @@ pub struct OfferView {
     /// `active` or `paused`.
     #[schema(example = "active")]
     pub status: &'static str,
+    /// Why it is paused, as far as anybody has said: `by_hand`, `conversion_cap` or `spend_cap`.
+    pub pause_reason: Option<&'static str>,
+    /// How its clicks go on.
+    pub routing: RoutingBody,
     /// The newest version of the offer's terms.
     pub terms_version: u32,
     pub created_at: Time,
 }
 
-impl From<Offer> for OfferView {
-    fn from(offer: Offer) -> Self {
-        Self {
+impl TryFrom<Offer> for OfferView {
+    type Error = Problem;
+
+    fn try_from(offer: Offer) -> Result<Self, Problem> {
+        let routing = stored(&offer.routing_json)?;
+        Ok(Self {
             id: Id(offer.id),
             program_id: Id(offer.program),
             advertiser_id: Id(offer.advertiser),
@@ -44,9 +53,11 @@ impl From<Offer> for OfferView {
             destination: offer.destination,
             click_id_parameter: offer.click_id_parameter,
             status: if offer.active { "active" } else { "paused" },
+            pause_reason: offer.pause_reason.map(PauseReason::as_str),
+            routing,
             terms_version: offer.terms_version,
             created_at: Time(offer.created_at),
-        }
+        })
     }
 }
 
@@ -69,6 +80,8 @@ pub struct NewOffer {
 pub struct OfferPatch {
     destination: Option<String>,
     status: Option<Switch>,
+    /// Takes the place of the whole routing.
+    routing: Option<RoutingBody>,
 }
 
 #[derive(serde::Deserialize, IntoParams)]
@@ -93,8 +106,9 @@ pub async fn list_offers(
 ) -> Reply<Json<List<OfferView>>> {
     let program = query.program_id.map(|id| id.0);
     let slice = api.slice(format!("{tenant} offers {program:?}"), query.limit, query.cursor.as_deref())?;
-    let page = api.store().list_offers(tenant, program, slice.after, slice.limit).await?.map(OfferView::from);
-    Ok(Json(slice.list(page.items, page.next)))
+    let page = api.store().list_offers(tenant, program, slice.after, slice.limit).await?;
+    let views = page.items.into_iter().map(OfferView::try_from).collect::<Result<_, _>>()?;
+    Ok(Json(slice.list(views, page.next)))
 }
 
 /// Create an offer with its first terms
@@ -113,7 +127,7 @@ pub async fn create_offer(
         click_id_parameter: new.click_id_parameter,
     };
     let offer = catalog::create_offer(api.app(), tenant, new).await?;
-    Ok(Created(format!("/v1/offers/{}", offer.id), offer.into()))
+    Ok(Created(format!("/v1/offers/{}", offer.id), offer.try_into()?))
 }
 
 /// Get an offer
@@ -125,10 +139,10 @@ pub async fn get_offer(
     PathId(id): PathId<OfferId>,
 ) -> Reply<Json<OfferView>> {
     let offer = api.store().get_offer(tenant, id).await.map_err(crate::AppError::of("offer"))?;
-    Ok(Json(offer.into()))
+    Ok(Json(offer.try_into()?))
 }
 
-/// Change an offer's destination, or pause it
+/// Change an offer's destination or routing, or pause it
 #[utoipa::path(patch, path = "/v1/offers/{offer_id}", tag = "catalog", params(("offer_id" = OfferRef, Path)),
     request_body = OfferPatch,
     responses((status = 200, description = "The offer as it is now", body = OfferView)))]
@@ -138,13 +152,13 @@ pub async fn patch_offer(
     PathId(id): PathId<OfferId>,
     Body(patch): Body<OfferPatch>,
 ) -> Reply<Json<OfferView>> {
-    let change = OfferChange {
+    let patch = catalog::OfferPatch {
         destination: patch.destination,
         active: patch.status.map(|status| status == Switch::Active),
-        ..OfferChange::default()
+        routing: patch.routing,
     };
-    let offer = catalog::change_offer(api.app(), tenant, id, change).await?;
-    Ok(Json(offer.into()))
+    let offer = catalog::change_offer(api.app(), tenant, id, patch).await?;
+    Ok(Json(offer.try_into()?))
 }
 
 /// List the versions of an offer's terms

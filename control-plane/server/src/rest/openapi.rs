@@ -3,9 +3,9 @@
 use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
-    Api, advertisers, api_keys, clicks, commissions, conversions, customers, deployment, edges, health,
-    journal, ledger, links, offers, order_events, partners, programs, reports, rule_report, rule_sets,
-    settlements, signals, statements, tenants, touches,
+    Api, advertisers, api_keys, clicks, commissions, conversions, customers, deployment, domains, edges,
+    health, journal, ledger, links, offers, order_events, partners, postbacks, programs, reports,
+    rule_report, rule_sets, settlements, signals, statements, tenants, touches,
 };
 use axum::response::IntoResponse;
 use http::{Method, header};
@@ -66,6 +66,12 @@ fn catalog_routes() -> OpenApiRouter<Api> {
         .routes(routes!(partners::get_partner))
         .routes(routes!(links::list_links, links::create_link))
         .routes(routes!(links::get_link, links::patch_link))
+        .routes(routes!(links::sign_deep_link))
+        .routes(routes!(domains::list_domains, domains::create_domain))
+        .routes(routes!(domains::get_domain, domains::patch_domain, domains::delete_domain))
+        .routes(routes!(postbacks::get_postback, postbacks::put_postback))
+        .routes(routes!(postbacks::rotate_key))
+        .routes(routes!(postbacks::rotate_test_token))
         .routes(routes!(rule_sets::list_rule_sets, rule_sets::publish_rule_set))
         .routes(routes!(rule_sets::get_current_rule_set))
         .routes(routes!(rule_sets::get_rule_set))

@@ -34,6 +34,7 @@ const fn route(method: Method, path: &'static str, policy: Policy) -> Route {
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
@@ -66,6 +67,10 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/v1/advertisers", Policy::Tenant),
     route(GET, "/v1/advertisers/{advertiser_id}", Policy::Tenant),
     route(POST, "/v1/advertisers/{advertiser_id}/postback-token", Policy::Tenant),
+    route(GET, "/v1/advertisers/{advertiser_id}/postback", Policy::Tenant),
+    route(PUT, "/v1/advertisers/{advertiser_id}/postback", Policy::Tenant),
+    route(POST, "/v1/advertisers/{advertiser_id}/postback/keys", Policy::Tenant),
+    route(POST, "/v1/advertisers/{advertiser_id}/postback/test-token", Policy::Tenant),
     route(GET, "/v1/programs", Policy::Tenant),
     route(POST, "/v1/programs", Policy::Tenant),
     route(GET, "/v1/programs/{program_id}", Policy::Tenant),
@@ -82,6 +87,12 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/v1/links", Policy::Tenant),
     route(GET, "/v1/links/{link_id}", Policy::Tenant),
     route(PATCH, "/v1/links/{link_id}", Policy::Tenant),
+    route(POST, "/v1/links/{link_id}/deep-links", Policy::Tenant),
+    route(GET, "/v1/domains", Policy::Tenant),
+    route(POST, "/v1/domains", Policy::Tenant),
+    route(GET, "/v1/domains/{host}", Policy::Tenant),
+    route(PATCH, "/v1/domains/{host}", Policy::Tenant),
+    route(DELETE, "/v1/domains/{host}", Policy::Tenant),
     route(GET, "/v1/rule-sets", Policy::Tenant),
     route(POST, "/v1/rule-sets", Policy::Tenant),
     route(GET, "/v1/rule-sets/current", Policy::Tenant),

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problems. A handler returns a [`Problem`]; the outermost layer writes its body, since
 //! only that knows the request id, and turns every other error response into one.
 
+use crate::app::settings;
 use crate::error::{AppError, chain};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -183,6 +184,9 @@ impl IntoResponse for Problem {
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
         match error {
+            AppError::InvalidAt { pointer, message } => {
+                Self::invalid_field(&pointer, "invalid_value", message)
+            }
             AppError::Invalid { field, message } => {
                 Self::invalid_field(&pointer_of(field), "invalid_value", message)
             }
@@ -234,6 +238,14 @@ impl From<StoreError> for Problem {
             }
         }
     }
+}
+
+/// Settings that the database has kept.
+pub fn stored<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Problem> {
+    settings::read(json).map_err(|error| {
+        tracing::error!(%error, "stored settings cannot be read");
+        Problem::internal()
+    })
 }
 
 /// `goals` and `goals[0].plan` as JSON pointers.

@@ -4,7 +4,7 @@ use super::auth::Tenant;
 use super::body::{Body, Params};
 use super::ids::{Id, PathId, TenantRef, Time};
 use super::page::List;
-use super::{Api, Created, PageQuery, Reply};
+use super::{Api, Created, PageQuery, Reply, present};
 use crate::app::catalog;
 use axum::Json;
 use axum::extract::State;
@@ -49,11 +49,6 @@ pub struct TenantPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     fallback_url: Option<Option<String>>,
-}
-
-/// Tells `null` (`Some(None)`) from absent (`None`).
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
 /// List tenants

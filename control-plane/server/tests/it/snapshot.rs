@@ -4,7 +4,7 @@ use crate::edge::Edge;
 use crate::plane::{Plane, seed};
 use control_plane_server::app::{catalog, fleet, rules};
 use proto_wire::edge_v1::chunk::Content;
-use proto_wire::edge_v1::{Chunk, FetchChunksRequest, Manifest, WatchRequest, WatchResponse};
+use proto_wire::edge_v1::{Chunk, FetchChunksRequest, Manifest, TenantChunk, WatchRequest, WatchResponse};
 use proto_wire::manifest;
 use tonic::{Code, Streaming};
 
@@ -127,4 +127,22 @@ async fn chunks_are_for_edges_and_must_exist() {
     fleet::revoke_edge(plane.app(), edge.id).await.unwrap();
     assert_eq!(client.fetch_chunks(ask(vec![0; 32])).await.unwrap_err().code(), Code::PermissionDenied);
     plane.stop().await;
+}
+
+/// The settings of the only tenant, as an edge is sent them: once everything that was set has been published.
+pub async fn settings_of(plane: &Plane) -> TenantChunk {
+    let edge = Edge::join(plane, "settings").await;
+    let version = plane.app().store.catalog_version().await.unwrap();
+    crate::plane::eventually("the newest catalog", async || {
+        (plane.app().snapshots.version() > version).then_some(())
+    })
+    .await;
+    let mut watcher = Watcher::new(edge, 0).await;
+    let manifest = watcher.next().await;
+    let chunks = watcher.fetch(&manifest).await;
+    let settings = chunks.into_iter().find_map(|chunk| match chunk.content {
+        Some(Content::Settings(settings)) => Some(settings),
+        _ => None,
+    });
+    settings.unwrap()
 }

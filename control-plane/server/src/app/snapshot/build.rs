@@ -1,9 +1,11 @@
 //! From catalog rows to encoded chunks. Pure: the same rows always give the same bytes.
 
 use super::TenantChunks;
-use crate::app::rules_json::{RuleBodyError, RuleSetBody};
+use super::wire::{advertiser, domain, link, offer, time_zones};
+use crate::app::rules_json::{BodyError, RuleSetBody};
 use control_plane_store::catalog::{
-    Advertiser, CatalogSnapshot, ClickKeyRecord, Link, Offer, RuleSetRecord, Tenant,
+    Advertiser, CatalogSnapshot, ClickKeyRecord, Domain, Link, Offer, PostbackKeyRecord, RuleSetRecord,
+    Tenant,
 };
 use prost::Message as _;
 use proto_model::TenantId;
@@ -25,6 +27,13 @@ pub enum BuildError {
     Chunk(#[from] ManifestError),
     #[error("the published rule set cannot be read")]
     RuleSet(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Of an offer, a link or an advertiser.
+    #[error("the settings of {of} cannot be read")]
+    Settings {
+        of: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// Whether a rule set has room in a tenant's settings chunk.
@@ -32,10 +41,20 @@ pub fn rule_set_fits(rules: &RuleSet) -> bool {
     rule_set_to_wire(rules).encoded_len() <= MAX_RULES_BYTES
 }
 
+/// Of one offer: two hundred of them fit beside the rules.
+const MAX_ROUTING_BYTES: usize = 16 * 1024;
+
+/// Whether an offer's routing has room beside the others'.
+pub fn routing_fits(routing: &edge_v1::OfferRouting) -> bool {
+    routing.encoded_len() <= MAX_ROUTING_BYTES
+}
+
 #[derive(Default)]
 struct Rows<'a> {
     keys: Vec<&'a ClickKeyRecord>,
     advertisers: Vec<&'a Advertiser>,
+    postback_keys: Vec<&'a PostbackKeyRecord>,
+    domains: Vec<&'a Domain>,
     offers: Vec<&'a Offer>,
     links: Vec<&'a Link>,
     rules: Option<&'a RuleSetRecord>,
@@ -51,6 +70,12 @@ pub fn tenants(
     }
     for advertiser in &catalog.advertisers {
         rows.entry(advertiser.tenant).or_default().advertisers.push(advertiser);
+    }
+    for key in &catalog.postback_keys {
+        rows.entry(key.tenant).or_default().postback_keys.push(key);
+    }
+    for domain in &catalog.domains {
+        rows.entry(domain.tenant).or_default().domains.push(domain);
     }
     for offer in &catalog.offers {
         rows.entry(offer.tenant).or_default().offers.push(offer);
@@ -72,7 +97,7 @@ fn tenant_chunks(tenant: &Tenant, mut rows: Rows<'_>) -> Result<TenantChunks, Bu
     let mut out = TenantChunks { refs: Vec::new(), chunks: Vec::new() };
     push(&mut out, tenant.id, Content::Settings(settings(tenant, rows)?))?;
     for bucket in buckets(&links) {
-        let links = bucket.into_iter().map(link_to_wire).collect();
+        let links = bucket.into_iter().map(link).collect::<Result<_, _>>()?;
         push(&mut out, tenant.id, Content::Links(LinkChunk { links }))?;
     }
     Ok(out)
@@ -89,19 +114,24 @@ fn push(out: &mut TenantChunks, tenant: TenantId, content: Content) -> Result<()
 
 fn settings(tenant: &Tenant, rows: Rows<'_>) -> Result<TenantChunk, BuildError> {
     let rule_set = rows.rules.map(lowered).transpose()?;
+    let offers = rows.offers.into_iter().map(offer).collect::<Result<Vec<_>, _>>()?;
+    let keys = &rows.postback_keys;
+    let advertisers = rows.advertisers.into_iter().map(|row| advertiser(row, keys));
     Ok(TenantChunk {
         fallback_url: tenant.fallback_url.clone().unwrap_or_default(),
         click_keys: rows.keys.into_iter().map(key_to_wire).collect(),
-        advertisers: rows.advertisers.into_iter().map(advertiser_to_wire).collect(),
-        offers: rows.offers.into_iter().map(offer_to_wire).collect(),
+        advertisers: advertisers.collect::<Result<_, _>>()?,
+        time_zones: time_zones(&offers),
+        offers,
         rule_set: rule_set.as_ref().map(rule_set_to_wire),
+        domains: rows.domains.into_iter().map(domain).collect(),
     })
 }
 
 fn lowered(record: &RuleSetRecord) -> Result<RuleSet, BuildError> {
     let body: RuleSetBody =
         serde_json::from_str(&record.body_json).map_err(|error| BuildError::RuleSet(error.into()))?;
-    body.lower(record.version).map_err(|error: RuleBodyError| BuildError::RuleSet(error.into()))
+    body.lower(record.version).map_err(|error: BodyError| BuildError::RuleSet(error.into()))
 }
 
 /// Ids are random, so their low bits spread links evenly. A bucket stays the same while links are few
@@ -123,33 +153,6 @@ fn buckets<'a>(links: &[&'a Link]) -> Vec<Vec<&'a Link>> {
 
 fn key_to_wire(key: &ClickKeyRecord) -> edge_v1::ClickKey {
     edge_v1::ClickKey { key_id: u32::from(key.key_id), key: key.key.to_vec(), active: key.active }
-}
-
-fn advertiser_to_wire(advertiser: &Advertiser) -> edge_v1::Advertiser {
-    edge_v1::Advertiser {
-        id: advertiser.id.get(),
-        postback_token_sha256: advertiser.postback_token_sha256.map(Vec::from).unwrap_or_default(),
-    }
-}
-
-fn offer_to_wire(offer: &Offer) -> edge_v1::Offer {
-    edge_v1::Offer {
-        id: offer.id.get(),
-        advertiser: offer.advertiser.get(),
-        program: offer.program.get(),
-        destination: offer.destination.clone(),
-        click_id_parameter: offer.click_id_parameter.clone(),
-        active: offer.active,
-    }
-}
-
-fn link_to_wire(link: &Link) -> edge_v1::Link {
-    edge_v1::Link {
-        id: link.id.get(),
-        offer: link.offer.get(),
-        partner: link.partner.get(),
-        active: link.active,
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod openapi;
 mod problems;
 mod resources;
 mod rules;
+mod settings;
 mod tenancy;
 
 use crate::plane::{Plane, eventually};
@@ -160,6 +161,9 @@ impl Api {
         let body = json!({ "offer_id": offer["id"], "partner_id": partner["id"] });
         let link = self.post("/v1/links", &key, body).await;
         network.set("link_id", &link["id"]);
+        let host = format!("{}-domain.example", name.to_lowercase());
+        let domain = self.post("/v1/domains", &key, json!({ "host": host })).await;
+        network.set("host", &domain["host"]);
         network
     }
 

@@ -17,6 +17,8 @@ fn link(tenant: u32, number: u64) -> Link {
         offer: OfferId::new(1).unwrap(),
         partner: PartnerId::new(1).unwrap(),
         active: true,
+        settings_json: "{}".into(),
+        vanity: None,
         created_at: UnixMicros(0),
     }
 }
@@ -27,6 +29,8 @@ fn catalog(links: impl Iterator<Item = Link>) -> CatalogSnapshot {
         tenants: vec![tenant(1), tenant(2)],
         click_keys: Vec::new(),
         advertisers: Vec::new(),
+        postback_keys: Vec::new(),
+        domains: Vec::new(),
         offers: Vec::new(),
         links: links.collect(),
         rule_sets: Vec::new(),
