@@ -161,7 +161,8 @@ impl Api {
         let body = json!({ "offer_id": offer["id"], "partner_id": partner["id"] });
         let link = self.post("/v1/links", &key, body).await;
         network.set("link_id", &link["id"]);
-        let host = format!("{}-domain.example", name.to_lowercase());
+        let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        let host = format!("{plain}-domain.example");
         let domain = self.post("/v1/domains", &key, json!({ "host": host })).await;
         network.set("host", &domain["host"]);
         network

@@ -62,7 +62,10 @@ async fn an_offers_routing_is_set_as_a_whole_and_read_back() {
         let body = json!({ "routing": routing });
         assert_eq!(mistake(&api, &network, Method::PATCH, &offer, body).await, pointer);
     }
-    let huge = json!({ "routing": { "sets": [{ "name": "s", "values": vec!["x".repeat(500); 40] }] } });
+    let huge = json!({ "routing": {
+        "routes": [{ "id": "a", "when": { "field": "city", "in_set": "s" }, "destination": "https://a.example/" }],
+        "sets": [{ "name": "s", "values": vec!["x".repeat(500); 40] }],
+    } });
     assert_eq!(mistake(&api, &network, Method::PATCH, &offer, huge).await, "/routing/sets");
     api.plane.stop().await;
 }
