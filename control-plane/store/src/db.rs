@@ -49,7 +49,7 @@ impl Store {
         &self.inner.signals
     }
 
-    /// Waits for what is under way and closes the connections; clones fail from then on.
+    /// Waits a little for what is under way and closes the connections; clones fail from then on.
     pub async fn close(self) {
         self.inner.database.close().await;
     }
@@ -74,6 +74,14 @@ impl Store {
 
     pub(crate) async fn read(&self, scope: impl Into<Scope>) -> Result<Connection, StoreError> {
         Ok(self.inner.database.read(scope.into()).await?)
+    }
+
+    /// For who cannot wait until reports let go of a connection.
+    pub(crate) async fn read_beside_reports(
+        &self,
+        scope: impl Into<Scope>,
+    ) -> Result<Connection, StoreError> {
+        Ok(self.inner.database.read_beside_reports(scope.into()).await?)
     }
 
     /// Reads that must see one state.

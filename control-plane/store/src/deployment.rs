@@ -99,9 +99,10 @@ impl Store {
         rows.iter().map(read_node).collect()
     }
 
-    /// What the database's own clock says. `ClocksApart` when this machine's is watched, and far from it.
+    /// What the database's own clock says. `ClocksApart` when this machine's is watched, and far from it. Leases are
+    /// renewed by it, before they end.
     pub async fn database_time(&self) -> Result<UnixMicros, StoreError> {
-        let mut conn = self.read(Scope::Deployment).await?;
+        let mut conn = self.read_beside_reports(Scope::Deployment).await?;
         let now = query(DATABASE_TIME).fetch_one(&mut conn).await?.time("now")?;
         self.clock().seen(now);
         self.clock().check()?;

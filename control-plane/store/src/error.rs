@@ -57,6 +57,7 @@ pub enum StoreError {
 fn unavailable(error: &sqlx::Error) -> String {
     match Trouble::of(error) {
         trouble @ Trouble::TooManyLocks => trouble.to_string(),
+        trouble if trouble.is_refusal() => format!("the database does not let this process in: {trouble}"),
         _ => "the database cannot be reached; check that it is up and takes connections".to_owned(),
     }
 }

@@ -13,6 +13,7 @@ pub enum Trouble {
     NoAnswer,
     WrongPassword,
     NotAllowedIn,
+    NoLogin,
     NoSuchDatabase,
     NoRightToConnect,
     TlsRefused,
@@ -62,6 +63,21 @@ impl Trouble {
         }
     }
 
+    /// Not let in: the server is there, and another attempt ends like this one until somebody changes something.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::WrongPassword
+                | Self::NotAllowedIn
+                | Self::NoLogin
+                | Self::NoSuchDatabase
+                | Self::NoRightToConnect
+                | Self::TlsRefused
+                | Self::TlsRequired
+                | Self::UntrustedCertificate
+        )
+    }
+
     pub fn cause(self) -> &'static str {
         self.words().0
     }
@@ -93,6 +109,7 @@ impl Trouble {
                 "the server does not let this user in from here",
                 "add a line for the user, the database and this address to pg_hba.conf and reload it",
             ),
+            Self::NoLogin => ("the user may not log in", "as a superuser: ALTER ROLE user LOGIN"),
             Self::NoSuchDatabase => {
                 ("there is no such database", "as a superuser: CREATE DATABASE name OWNER user")
             }
@@ -198,6 +215,7 @@ fn of_postgres(code: &str, message: &str) -> Trouble {
         "28P01" => Trouble::WrongPassword,
         "28000" if message.contains("no encryption") => Trouble::TlsRequired,
         "28000" if message.contains("does not exist") => Trouble::WrongPassword,
+        "28000" if message.contains("not permitted to log in") => Trouble::NoLogin,
         "28000" => Trouble::NotAllowedIn,
         "3D000" => Trouble::NoSuchDatabase,
         "42501" if message.contains("for database") => Trouble::NoRightToConnect,

@@ -2,14 +2,17 @@
 //!
 //! [`server`] is one server for all tests of a process; each takes databases of its own from it. Tests that
 //! stop it, or want TLS, start a private [`Server`]. Either dies with the process, also when that is killed.
+//! A [`Proxy`] before it is a network that fails.
 //! Everything here blocks.
 
 mod keeper;
 mod programs;
+mod proxy;
 mod server;
 
 pub use keeper::KeeperError;
 pub use programs::{NoAccount, NotInstalled, PsqlError};
+pub use proxy::Proxy;
 pub use server::{Database, Options, Server, StartError, Stop, StopError, Tls};
 
 use std::error::Error;

@@ -65,6 +65,8 @@ fn of_postgres(code: &str, message: &str) -> Failure {
         "TB001" => Failure::Refused(message.to_owned()),
         // The wall between tenants (migrations/postgres/0001).
         "42501" if message.contains("row-level security") => Failure::Refused(message.to_owned()),
+        // No right to connect to it any more.
+        "42501" if message.contains("for database") => Failure::Unavailable,
         // A text with a NUL, which PostgreSQL cannot hold.
         "22021" | "22P05" => Failure::InvalidText,
         // The day's partition was made or dropped meanwhile.
@@ -73,7 +75,8 @@ fn of_postgres(code: &str, message: &str) -> Failure {
         "40001" | "40P01" | "55P03" | "57014" => Failure::Busy,
         // Disk full, read-only, no right.
         "53100" | "25006" | "42501" => Failure::CannotWrite,
-        // Too many connections or locks, shutting down or starting up, idle in a transaction for too long.
+        // Not let in, no such database, too many connections or locks, shutting down or starting up, idle in a
+        // transaction for too long.
         "28000" | "28P01" | "3D000" | "53300" | "53200" | "57P01" | "57P02" | "57P03" | "25P03" => {
             Failure::Unavailable
         }
@@ -109,6 +112,10 @@ mod tests {
         let cases = [
             ("42501", wall, Failure::Refused(wall.into())),
             ("42501", "permission denied for table offers", Failure::CannotWrite),
+            ("42501", "permission denied for database \"books\"", Failure::Unavailable),
+            ("28P01", "password authentication failed for user \"t\"", Failure::Unavailable),
+            ("28000", "role \"t\" is not permitted to log in", Failure::Unavailable),
+            ("3D000", "database \"books\" does not exist", Failure::Unavailable),
             ("53200", "out of shared memory", Failure::Unavailable),
             ("53100", "could not extend file", Failure::CannotWrite),
             ("40P01", "deadlock detected", Failure::Busy),

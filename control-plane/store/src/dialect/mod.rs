@@ -91,6 +91,14 @@ impl Database {
         }
     }
 
+    /// The same for who cannot wait until reports let go of a connection.
+    pub async fn read_beside_reports(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
+        match self {
+            Self::Sqlite(pools) => pools.read().await,
+            Self::Postgres(pools) => pools.read_beside_reports(scope).await,
+        }
+    }
+
     /// All statements see the same state.
     pub async fn read_snapshot(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
         match self {

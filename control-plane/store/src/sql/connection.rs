@@ -1,7 +1,6 @@
-use super::Sessions;
-use super::deadline::{STATEMENT, within};
+use super::loan::Loan;
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 /// A connection on loan; a transaction that is dropped is rolled back.
 pub(crate) enum Connection {
@@ -9,7 +8,7 @@ pub(crate) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
     SqliteTx(Transaction<'static, Sqlite>),
     /// On PostgreSQL there is always a transaction: it carries whose rows may be seen.
-    PostgresTx(Transaction<'static, Postgres>, Sessions),
+    PostgresTx(Loan),
 }
 
 impl Connection {
@@ -17,7 +16,7 @@ impl Connection {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::SqliteTx(transaction) => transaction.commit().await,
-            Self::PostgresTx(transaction, _) => within(STATEMENT, transaction.commit()).await,
+            Self::PostgresTx(loan) => loan.commit().await,
         }
     }
 }

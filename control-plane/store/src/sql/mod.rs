@@ -6,11 +6,13 @@
 mod arg;
 mod connection;
 pub(crate) mod deadline;
+mod loan;
 mod row;
 mod sessions;
 
 pub(crate) use arg::Arg;
 pub(crate) use connection::Connection;
+pub(crate) use loan::{Lender, Loan};
 pub(crate) use row::{Readable, Row};
 pub(crate) use sessions::Sessions;
 
@@ -60,11 +62,11 @@ macro_rules! on {
         match $conn {
             Connection::Sqlite(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
             Connection::SqliteTx(conn) => $query.for_sqlite().$run(&mut **conn).await.map($common),
-            Connection::PostgresTx(conn, sessions) => {
-                let work = $query.for_postgres().$run(&mut **conn);
-                let done = deadline::within(deadline::STATEMENT, work).await;
-                sessions.look_at(&done);
-                done.map($common)
+            Connection::PostgresTx(loan) => {
+                let longest = loan.longest();
+                let work = $query.for_postgres().$run(loan.ask()?);
+                let answer = deadline::within(longest, work).await;
+                loan.answered(answer).map($common)
             }
         }
     };

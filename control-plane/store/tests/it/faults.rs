@@ -35,7 +35,7 @@ pub async fn recovers<T>(mut act: impl AsyncFnMut() -> Result<T, StoreError>) ->
 }
 
 #[track_caller]
-fn unavailable<T>(result: Result<T, StoreError>) {
+pub fn unavailable<T>(result: Result<T, StoreError>) {
     let error = result.err().expect("the server is gone");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }

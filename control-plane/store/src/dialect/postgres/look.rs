@@ -1,7 +1,8 @@
 //! For who only looks at the database, and for who wants to know why there is no way into it.
 
 use super::{CONNECTIONS, Pools, options};
-use crate::sql::Sessions;
+use crate::sql::deadline::LOOK;
+use crate::sql::{Lender, Sessions};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::time::Duration;
@@ -13,7 +14,8 @@ pub(in super::super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
     let options = options(url)?.options([("statement_timeout", "0")]);
     try_once(&options).await?;
     let readers = PgPoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(options.clone());
-    Ok(Pools { writers: readers.clone(), readers, options, sessions: Sessions::default() })
+    let readers = Lender { pool: readers, longest: LOOK, sessions: Sessions::default() };
+    Ok(Pools { writers: readers.clone(), readers, options })
 }
 
 /// A pool tries until its time is over and does not say why.

@@ -5,13 +5,14 @@ pub(crate) use bus::Bus;
 pub(super) use look::look;
 
 use super::{Failure, Scope, failure};
+use crate::Trouble;
 use crate::row::Id;
 use crate::signals::Signals;
-use crate::sql::deadline::{BEGIN, within};
-use crate::sql::{Connection, Sessions};
+use crate::sql::deadline::{ANSWER, BEGIN, STATEMENT, within};
+use crate::sql::{Connection, Lender, Loan, Sessions};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Postgres, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection as _};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub(crate) const PER_PROCESS: u32 = 2 * CONNECTIONS + bus::CONNECTIONS;
 const ACQUIRE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(300);
 const LIFETIME: Duration = Duration::from_secs(3_600);
+/// Connections that are still busy after this are left to themselves.
+const CLOSE: Duration = Duration::from_secs(5);
+
+const READ_ONLY: &str = "ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The setting that the policies of row security look at (migrations/postgres/0001).
 const DEPLOYMENT: i64 = -1;
@@ -42,11 +47,9 @@ const LIMITS: [(&str, &str); 5] = [
 ];
 
 pub(crate) struct Pools {
-    pub readers: PgPool,
-    pub writers: PgPool,
+    pub readers: Lender,
+    pub writers: Lender,
     pub options: PgConnectOptions,
-    /// Of the writers.
-    pub sessions: Sessions,
 }
 
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
@@ -97,31 +100,27 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
         Err(error) => return Err(look::why(&options, error).await),
     };
     let readers = base.max_connections(CONNECTIONS).connect_lazy_with(options.clone());
-    Ok(Pools { readers, writers, options, sessions })
+    let lender = |pool, sessions| Lender { pool, longest: STATEMENT, sessions };
+    Ok(Pools { readers: lender(readers, Sessions::default()), writers: lender(writers, sessions), options })
 }
 
-async fn begin(
-    pool: &PgPool,
-    scope: Scope,
-    mode: &str,
-) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+async fn begin(lender: &Lender, scope: Scope, mode: &str) -> Result<Connection, sqlx::Error> {
     let tenant = match scope {
         Scope::Tenant(tenant) => tenant.column(),
         Scope::Deployment => DEPLOYMENT,
     };
     // One round trip. What is formatted is a number.
     let text = format!("BEGIN {mode}; SET LOCAL tributary.tenant = '{tenant}'");
-    within(BEGIN, begin_on_any(pool, text)).await
+    within(BEGIN, begin_on_any(lender, &text)).await.map(Connection::PostgresTx)
 }
 
-async fn begin_on_any(pool: &PgPool, text: String) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+async fn begin_on_any(lender: &Lender, text: &str) -> Result<Loan, sqlx::Error> {
     let mut stale = 0;
     loop {
-        match pool.begin_with(AssertSqlSafe(text.clone())).await {
-            Ok(transaction) => return Ok(transaction),
+        match lender.begin(text).await {
             // Lost while it lay in the pool. Nothing has begun, so another one is as good.
             Err(error) if stale < CONNECTIONS && is_lost(&error) => stale += 1,
-            Err(error) => return Err(error),
+            begun => return begun,
         }
     }
 }
@@ -129,8 +128,7 @@ async fn begin_on_any(pool: &PgPool, text: String) -> Result<Transaction<'static
 fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => false,
-        // Not let in: another attempt ends like this one.
-        sqlx::Error::Database(refused) if refused.code().is_some_and(|code| code.starts_with("28")) => false,
+        other if Trouble::of(other).is_refusal() => false,
         other => failure(other) == Failure::Unavailable,
     }
 }
@@ -138,18 +136,24 @@ fn is_lost(error: &sqlx::Error) -> bool {
 impl Pools {
     /// Several statements in it see one state.
     pub async fn read(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        let transaction = begin(&self.readers, scope, "ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        Ok(Connection::PostgresTx(transaction, self.sessions.clone()))
+        begin(&self.readers, scope, READ_ONLY).await
+    }
+
+    /// By the connections of those who write.
+    pub async fn read_beside_reports(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
+        begin(&self.writers, scope, READ_ONLY).await
     }
 
     /// Who reads in order to write locks what it has read.
     pub async fn write(&self, scope: Scope) -> Result<Connection, sqlx::Error> {
-        let transaction = begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await?;
-        Ok(Connection::PostgresTx(transaction, self.sessions.clone()))
+        begin(&self.writers, scope, "ISOLATION LEVEL READ COMMITTED").await
     }
 
     pub async fn encoding(&self) -> Result<String, sqlx::Error> {
-        sqlx::query_scalar("SHOW server_encoding").fetch_one(&self.writers).await
+        let mut loan = self.writers.lend().await?;
+        let asking = sqlx::query_scalar("SHOW server_encoding").fetch_one(loan.ask()?);
+        let answer = within(ANSWER, asking).await;
+        loan.answered(answer)
     }
 
     pub fn bus(&self, signals: &Arc<Signals>) -> Bus {
@@ -166,15 +170,17 @@ impl Pools {
     }
 
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writers.close().await;
+        let closing = async { tokio::join!(self.readers.pool.close(), self.writers.pool.close()) };
+        if tokio::time::timeout(CLOSE, closing).await.is_err() {
+            tracing::warn!("connections to the database that are still busy are left to themselves");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::Row as _;
+    use sqlx::{AssertSqlSafe, Row as _};
 
     #[test]
     fn strangers_are_believed_by_their_certificate_alone_unless_the_url_says_otherwise() {
@@ -201,10 +207,10 @@ mod tests {
 
     #[tokio::test]
     async fn every_session_has_its_limits() {
-        // SQLite has no sessions.
-        let Some(server) = control_plane_testing::chosen() else { return };
-        let pools = connect(&server.create_database().url).await.unwrap();
-        for pool in [&pools.readers, &pools.writers] {
+        // SQLite has no sessions, so this one has the other database always.
+        let database = control_plane_testing::server().create_database();
+        let pools = connect(&database.url).await.unwrap();
+        for pool in [&pools.readers.pool, &pools.writers.pool] {
             for (name, limit) in LIMITS {
                 // A keepalive has no meaning on every kind of connection, and is then shown as 0.
                 let sql = format!("SELECT reset_val, source FROM pg_settings WHERE name = '{name}'");
@@ -216,5 +222,26 @@ mod tests {
             }
         }
         pools.close().await;
+    }
+    /// It checks a whole installation, say, which takes minutes where there is much.
+    #[tokio::test]
+    async fn who_only_looks_has_no_limit_for_a_statement() {
+        let database = control_plane_testing::server().create_database();
+        let pools = look(&database.url).await.unwrap();
+        let sql = "SELECT current_setting('statement_timeout')";
+        let timeout: String = sqlx::query_scalar(sql).fetch_one(&pools.readers.pool).await.unwrap();
+        assert_eq!(timeout, "0");
+        let longest = pools.readers.longest;
+        assert!(longest > Duration::from_secs(6 * 3_600), "{longest:?}");
+        pools.close().await;
+    }
+
+    #[test]
+    fn what_was_lost_is_asked_again_at_once_and_a_full_pool_is_not() {
+        let of = sqlx::Error::Io;
+        assert!(is_lost(&of(std::io::ErrorKind::UnexpectedEof.into())));
+        assert!(is_lost(&of(std::io::ErrorKind::TimedOut.into())));
+        assert!(!is_lost(&sqlx::Error::PoolTimedOut));
+        assert!(!is_lost(&sqlx::Error::PoolClosed));
     }
 }
