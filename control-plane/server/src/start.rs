@@ -2,13 +2,13 @@
 
 use crate::app::retention::{Keep, UnfitDays};
 use crate::app::{App, clock, health, job, keys, money, project, restore, retention, snapshot};
-use crate::ca::{Authority, CaError};
+use crate::ca::{Authority, CA_CERTIFICATE, CaError};
 use crate::config::Config;
 use crate::error::AppError;
 use crate::listen::{self, Bounded};
 use crate::supervise::{self, Stop};
 use crate::{grpc, jobs, rest};
-use control_plane_store::{CLOCKS_APART, DatabaseUrl, Store, StoreError};
+use control_plane_store::{CLOCKS_APART, DatabaseUrl, Store, StoreError, backup};
 use proto_model::time::SECOND_US;
 use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
@@ -39,6 +39,13 @@ pub enum StartError {
          node that is at work on it, or restore it from a backup"
     )]
     OtherKeys { path: String },
+    #[error(
+        "{database} is gone, and {keys} belong to it: put it back (`tributary ctl restore`), or name it by --database; \
+         for a new installation use another data directory, or move the keys away"
+    )]
+    Gone { database: String, keys: String },
+    #[error("a restore of {database} was interrupted: run `tributary ctl restore --replace` again")]
+    HalfRestored { database: String },
     #[error(
         "the clocks of this machine and of the database are {seconds} s apart: set both by NTP; leases and \
          certificates depend on them"
@@ -158,12 +165,12 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
 /// schema would reach.
 async fn check_database(config: &Config) -> Result<(), StartError> {
     let url = config.database_url();
-    let is_new = match &url {
-        DatabaseUrl::Sqlite(_) => url.file().is_none_or(|file| !file.exists()),
-        DatabaseUrl::Postgres(_) => false,
-    };
-    if is_new {
-        return Ok(());
+    if let DatabaseUrl::Sqlite(_) = &url {
+        match url.file() {
+            Some(file) if !file.exists() => return check_is_new(config, &file),
+            Some(_) => {}
+            None => return Ok(()),
+        }
     }
     let store = Store::look(&url).await?;
     let checked = async {
@@ -174,6 +181,20 @@ async fn check_database(config: &Config) -> Result<(), StartError> {
     let checked = checked.await;
     store.close().await;
     checked
+}
+
+/// A database that is gone is not begun anew: edges, tenants and money of the old one would be, too.
+fn check_is_new(config: &Config, file: &Path) -> Result<(), StartError> {
+    let database = file.display().to_string();
+    if backup::restoring(file).exists() {
+        return Err(StartError::HalfRestored { database });
+    }
+    let keys = config.keys_dir();
+    // Without it they were never in use.
+    if keys.join(CA_CERTIFICATE).exists() {
+        return Err(StartError::Gone { database, keys: keys.display().to_string() });
+    }
+    Ok(())
 }
 
 fn other_keys(config: &Config) -> StartError {

@@ -3,7 +3,15 @@
 use crate::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection as _, Row as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where a restore makes what will be this database. While it is there and the database is not, a restore was
+/// interrupted.
+pub fn restoring(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".restoring");
+    PathBuf::from(name)
+}
 
 async fn connect(file: &Path) -> Result<SqliteConnection, StoreError> {
     // No schema is brought up to date here: the copy is what the running version works with.

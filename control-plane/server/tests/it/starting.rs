@@ -6,7 +6,7 @@ use control_plane_server::app::health::Status;
 use control_plane_server::app::{catalog, clock};
 use control_plane_server::error::AppError;
 use control_plane_server::{Config, DatabaseUrl, start};
-use control_plane_store::{Store, StoreError};
+use control_plane_store::{Store, StoreError, backup};
 use proto_model::UnixMicros;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
@@ -44,6 +44,37 @@ async fn somebody_elses_database_is_not_brought_up_to_date() {
         std::fs::create_dir_all(ours.path().join("keys")).unwrap();
     }
     drop(theirs_dir);
+}
+
+/// Whatever the tests were started for: a server loses no file.
+#[tokio::test]
+async fn a_database_that_is_gone_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = || Config::local(dir.path());
+    start(config()).await.unwrap().shutdown().await;
+    let file = config().database_url().file().unwrap();
+    let aside = dir.path().join("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    let refused = start(config()).await.err();
+    assert!(matches!(&refused, Some(StartError::Gone { .. })), "{refused:?}");
+    assert!(!file.exists(), "nothing was made");
+    std::fs::rename(&aside, &file).unwrap();
+    start(config()).await.unwrap().shutdown().await;
+
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_dir_all(config().keys_dir()).unwrap();
+    start(config()).await.unwrap().shutdown().await;
+}
+
+/// What a restore has made when it is cut off after it has moved away what was there before.
+#[tokio::test]
+async fn nothing_starts_on_what_an_interrupted_restore_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = Config::local(dir.path()).database_url().file().unwrap();
+    std::fs::write(backup::restoring(&file), b"not yet").unwrap();
+    let refused = start(Config::local(dir.path())).await.err();
+    assert!(matches!(&refused, Some(StartError::HalfRestored { .. })), "{refused:?}");
+    assert!(!file.exists(), "nothing was made");
 }
 
 fn ahead() -> UnixMicros {

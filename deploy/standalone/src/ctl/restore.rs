@@ -137,9 +137,9 @@ async fn into_a_file(
     if !options.replace {
         refuse_to_replace(&old)?;
     }
-    // Under another name, until it is what must be started: a restore that is interrupted leaves no database that
-    // a control plane could start on.
-    let draft = beside(file, ".restoring");
+    // Under another name, until it is what must be started: no control plane starts beside a restore that was
+    // interrupted (`check_is_new` in control-plane/server/src/start.rs).
+    let draft = backup::restoring(file);
     for leftover in [draft.clone(), beside(&draft, "-wal"), beside(&draft, "-shm")] {
         if leftover.exists() {
             fs::remove_file(&leftover).map_err(files::failed("remove", &leftover))?;
