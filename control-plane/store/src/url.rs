@@ -54,6 +54,47 @@ impl DatabaseUrl {
     }
 }
 
+/// Parameters that the server's own tools know, too, under the names they have there. What a session is to be set to is
+/// theirs to say.
+const OF_TOOLS: [(&str, &str); 14] = [
+    ("host", "host"),
+    ("hostaddr", "hostaddr"),
+    ("port", "port"),
+    ("user", "user"),
+    ("dbname", "dbname"),
+    ("sslmode", "sslmode"),
+    ("ssl-mode", "sslmode"),
+    ("sslrootcert", "sslrootcert"),
+    ("ssl-root-cert", "sslrootcert"),
+    ("ssl-ca", "sslrootcert"),
+    ("sslcert", "sslcert"),
+    ("ssl-cert", "sslcert"),
+    ("sslkey", "sslkey"),
+    ("ssl-key", "sslkey"),
+];
+
+impl DatabaseUrl {
+    /// For the command lines of the server's own tools: without the password, which does not belong there.
+    pub fn for_tools(&self) -> String {
+        let Self::Postgres(url) = self else { return self.to_string() };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let place = match place.rsplit_once('@') {
+            Some((user, place)) => format!("{}@{place}", user.split(':').next().unwrap_or_default()),
+            None => place.to_owned(),
+        };
+        let known = parameters.split('&').filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let (_, name) = OF_TOOLS.iter().find(|(ours, _)| *ours == name)?;
+            Some(format!("{name}={value}"))
+        });
+        let known: Vec<String> = known.collect();
+        let question = if known.is_empty() { "" } else { "?" };
+        format!("{scheme}://{place}{question}{}", known.join("&"))
+    }
+}
+
 /// For people and logs: without user, password and parameters.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,6 +133,22 @@ mod tests {
         for (url, file) in cases {
             let url: DatabaseUrl = url.parse().unwrap();
             assert_eq!(url.file(), file.map(PathBuf::from), "{url}");
+        }
+    }
+
+    #[test]
+    fn tools_are_told_what_they_know_and_no_password() {
+        let cases = [
+            ("postgres://a:secret@db.example:5433/t", "postgres://a@db.example:5433/t"),
+            ("postgres://a@db.example/t?sslmode=require", "postgres://a@db.example/t?sslmode=require"),
+            (
+                "postgresql://db.example/t?password=secret&ssl-ca=/a.pem&statement-cache-capacity=3&host=/run",
+                "postgresql://db.example/t?sslrootcert=/a.pem&host=/run",
+            ),
+            ("postgres://a:secret@localhost/t?options=-c%20a=b#x", "postgres://a@localhost/t"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(url.parse::<DatabaseUrl>().unwrap().for_tools(), expected, "{url}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The commands for a system that spans machines: one control plane, edges that join it.
 
+use crate::ctl::is_a_control_planes;
 use crate::database::UrlParser;
 use crate::error::{BoxError, Failure};
 use crate::geo;
@@ -192,8 +193,11 @@ fn edge_settings(options: &EdgeOptions) -> Result<edge::Config, BoxError> {
 }
 
 /// `up` keeps its control plane one directory further down: beside it a new, empty one would begin.
-fn check_is_a_control_planes(dir: &Path) -> Result<(), Failure> {
+fn check_is_not_ups(dir: &Path) -> Result<(), Failure> {
     let inner = dir.join("control-plane");
+    if is_a_control_planes(dir) {
+        return Ok(());
+    }
     if inner.is_dir() || dir.join("local.json").exists() {
         let (dir, inner) = (dir.display(), inner.display());
         return Err(Failure::new(format!(
@@ -203,9 +207,20 @@ fn check_is_a_control_planes(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The other way round.
+pub fn check_is_ups(dir: &Path) -> Result<(), Failure> {
+    if !is_a_control_planes(dir) {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(Failure::new(format!(
+        "{dir} is a directory of `tributary control-plane run`: run that, or give `up` another --data-dir"
+    )))
+}
+
 pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
     let ControlPlane::Run(options) = command;
-    check_is_a_control_planes(&options.data_dir)?;
+    check_is_not_ups(&options.data_dir)?;
     // Edges alone look countries up; a copy of their database here says whose it is.
     let geo_credits = geo::credits(geo::files_in(&options.data_dir).places.as_deref());
     let config = control_plane_server::Config {
@@ -271,6 +286,26 @@ mod tests {
             assert_eq!(bundle_text(pasted), "tbj1.abc", "{pasted}");
         }
         assert_eq!(bundle_text("{}"), "{}");
+    }
+
+    #[test]
+    fn neither_command_begins_anew_beside_what_the_other_has_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (of_up, of_run) = (dir.path().join("up"), dir.path().join("run"));
+        let both = |dir: &Path| (check_is_ups(dir).is_ok(), check_is_not_ups(dir).is_ok());
+        assert_eq!(both(&of_up), (true, true), "nothing is there yet");
+        std::fs::create_dir_all(of_up.join("control-plane/keys")).unwrap();
+        assert_eq!(both(&of_up), (true, false));
+        std::fs::create_dir_all(of_run.join("keys")).unwrap();
+        assert_eq!(both(&of_run), (false, true));
+        // What an earlier `up` has begun there.
+        std::fs::create_dir_all(of_run.join("control-plane/keys")).unwrap();
+        assert_eq!(both(&of_run), (false, true));
+        std::fs::remove_dir(of_run.join("keys")).unwrap();
+        std::fs::write(of_run.join("tributary.db"), b"").unwrap();
+        assert_eq!(both(&of_run), (false, true));
+        let why = check_is_ups(&of_run).unwrap_err().to_string();
+        assert!(why.contains("control-plane run"), "{why}");
     }
 
     #[test]

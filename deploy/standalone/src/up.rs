@@ -1,6 +1,6 @@
 //! `tributary up`: control plane, one edge and the demo in one process.
 
-use crate::commands::{Keep, check_geo_database};
+use crate::commands::{Keep, check_geo_database, check_is_ups};
 use crate::database::UrlParser;
 use crate::demo::{Demo, DemoSettings};
 use crate::error::{BoxError, Failure};
@@ -104,6 +104,7 @@ pub async fn run(options: Options) -> Result<(), BoxError> {
 impl Node {
     pub async fn start(options: &Options) -> Result<Self, BoxError> {
         check_geo_database(options.geo_database.as_deref())?;
+        check_is_ups(&options.data_dir)?;
         let lock = lock_directory(&options.data_dir)?;
         let addresses = Addresses::from(options.listen)?;
         let control_plane = control_plane_server::start(control_plane_config(options, &addresses)).await?;

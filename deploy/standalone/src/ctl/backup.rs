@@ -2,7 +2,7 @@
 
 use super::manifest::{Database, Manifest};
 use super::place::{DATABASE, KEYS, LOCAL, Layout, Place};
-use super::{BackupOptions, Refused, Why, files};
+use super::{BackupOptions, Refused, Why, by_tools, files};
 use crate::error::{BoxError, Failure};
 use control_plane_server::{DatabaseUrl, app::clock};
 use control_plane_store::backup;
@@ -101,7 +101,7 @@ async fn make(
         manifest.add(draft, LOCAL)?;
     }
     match &options.database {
-        Some(DatabaseUrl::Postgres(_)) => commands = by_the_servers_tools(&options.to),
+        Some(url @ DatabaseUrl::Postgres(_)) => commands = by_tools::copying(&url.for_tools(), &options.to),
         url => {
             let file = database_file(url.as_ref(), place)?;
             let to = draft.join(DATABASE);
@@ -144,24 +144,4 @@ async fn copy_database(file: &Path, to: &Path) -> Result<(), BoxError> {
             }
         }
     }
-}
-
-/// With the variable and not the URL itself, which may hold a password.
-fn by_the_servers_tools(to: &Path) -> Vec<String> {
-    eprintln!(
-        "  The keys are copied. The database is the server's to copy: continuous archiving (pg_basebackup and its\n  \
-         WAL) restores to any moment; a dump restores to the moment it began. See docs/backup.md."
-    );
-    vec![
-        format!(
-            "pg_basebackup --dbname=\"$TRIBUTARY_DATABASE\" --pgdata={}/base --wal-method=stream --checkpoint=fast \
-             (with a role that has REPLICATION)",
-            to.display()
-        ),
-        format!(
-            "PGOPTIONS='-c tributary.tenant=-1' pg_dump --enable-row-security --format=custom \
-             --file={}/tributary.dump --dbname=\"$TRIBUTARY_DATABASE\"",
-            to.display()
-        ),
-    ]
 }

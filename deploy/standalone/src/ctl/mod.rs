@@ -1,10 +1,13 @@
 //! `tributary ctl`: what an operator does beside a running system.
 
 mod backup;
+mod by_tools;
 pub(crate) mod files;
 mod manifest;
 mod place;
 mod restore;
+
+pub use place::is_a_control_planes;
 
 use crate::database::UrlParser;
 use crate::error::{BoxError, Failure};

@@ -26,12 +26,17 @@ pub const KEYS: &str = "keys";
 pub const LOCAL: &str = "local.json";
 const CONTROL_PLANE: &str = "control-plane";
 
+/// `up` keeps nothing of this one directory further up.
+pub fn is_a_control_planes(data_dir: &Path) -> bool {
+    data_dir.join(KEYS).is_dir() || data_dir.join(DATABASE).exists()
+}
+
 impl Place {
     /// `otherwise` = what to make of a directory with nothing in it.
     pub fn of(data_dir: &Path, otherwise: Layout) -> Self {
         let layout = match () {
+            () if is_a_control_planes(data_dir) => Layout::ControlPlane,
             () if data_dir.join(CONTROL_PLANE).is_dir() => Layout::Up,
-            () if data_dir.join(KEYS).is_dir() || data_dir.join(DATABASE).exists() => Layout::ControlPlane,
             () => otherwise,
         };
         Self { layout, root: data_dir.to_owned() }

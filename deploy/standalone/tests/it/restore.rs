@@ -38,11 +38,25 @@ struct Server<'a> {
     dump: &'a Path,
 }
 
+/// Runs the line that a backup has printed and that holds this word, as it stands there.
+fn run_printed(made: &Value, word: &str, password: &str) {
+    let lines = made["commands"].as_array().expect("commands").iter().filter_map(Value::as_str);
+    let line = lines.into_iter().find(|line| line.contains(word)).expect("a command");
+    assert!(!line.contains(password), "whoever lists processes sees it: {line}");
+    let output = Command::new("sh").args(["-c", line]).env("PGPASSWORD", password).output().expect("a shell");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn password_of(url: &str) -> &str {
+    url.split(['/', ':', '@']).nth(4).expect("a password")
+}
+
 impl Server<'_> {
-    fn back_up(&self) {
-        let Some(url) = &self.url else { return };
-        let file = format!("--file={}", self.dump.display());
-        pg("pg_dump", &["--enable-row-security", "--format=custom", &file, "--dbname", url]);
+    /// By what the backup says, into its directory.
+    fn back_up(&self, made: &Value) {
+        if let Some(url) = &self.url {
+            run_printed(made, "pg_dump", password_of(url));
+        }
     }
 
     /// The backup's database in its place, by hand: nobody says that it is one.
@@ -107,7 +121,7 @@ async fn before_the_crash(up: &Up, dir: &Path, server: &Server<'_>, backup: &Pat
     let args = ["backup", "--to", backup.to_str().expect("a UTF-8 path")];
     let made = said(ctl(&args, dir, server.url.as_deref()));
     assert_eq!(made["database"], if server.url.is_some() { "postgres" } else { "sqlite" });
-    server.back_up();
+    server.back_up(&made);
     let again = ctl(&args, dir, server.url.as_deref());
     assert_eq!(again.status.code(), Some(3), "a backup is never overwritten");
 
@@ -151,7 +165,8 @@ fn refused_restores(dir: &Path, server: &Server<'_>, backup: &Path) {
 #[tokio::test]
 async fn what_a_restored_control_plane_has_forgotten_comes_again() {
     let ((_guard, dir), (_backups, backups)) = (temp_dir(), temp_dir());
-    let (backup, dump) = (backups.join("nightly"), backups.join("dump"));
+    let backup = backups.join("it's nightly");
+    let dump = backup.join("tributary.dump");
     let server = Server { url: database_of(&dir), dump: &dump };
     let up = Up::start(&dir).await;
     before_the_crash(&up, &dir, &server, &backup).await;
@@ -224,14 +239,15 @@ async fn what_a_restored_control_plane_has_forgotten_comes_again() {
 #[tokio::test]
 async fn an_edge_goes_on_with_an_epoch_that_was_forgotten() {
     let ((_guard, dir), (_backups, backups)) = (temp_dir(), temp_dir());
-    let (backup, dump) = (backups.join("nightly"), backups.join("dump"));
+    let backup = backups.join("it's nightly");
+    let dump = backup.join("tributary.dump");
     let server = Server { url: database_of(&dir), dump: &dump };
     let up = Up::start(&dir).await;
     order(&up, "one").await;
     wait_for_status(&up.api(), "one", "pending").await;
     let to = backup.to_str().expect("a UTF-8 path");
-    said(ctl(&["backup", "--to", to], &dir, server.url.as_deref()));
-    server.back_up();
+    let made = said(ctl(&["backup", "--to", to], &dir, server.url.as_deref()));
+    server.back_up(&made);
     up.process.stop().await;
     std::fs::remove_dir_all(dir.join("edge/spool")).expect("the disk is replaced");
     let up = Up::start(&dir).await;
@@ -254,4 +270,30 @@ async fn an_edge_goes_on_with_an_epoch_that_was_forgotten() {
     assert!(found["reconciled"] == true && found["edges"][0]["status"] == "whole", "{found}");
     assert_balanced(&api).await;
     up.process.stop().await;
+}
+
+/// The base backup is a superuser's to allow.
+#[test]
+fn the_printed_commands_copy_a_server() {
+    if control_plane_testing::chosen().is_none() {
+        return;
+    }
+    let server =
+        control_plane_testing::Server::start(control_plane_testing::Options::default()).expect("a server");
+    let database = server.create_database();
+    let hba = server.directory().join("data/pg_hba.conf");
+    let lines = std::fs::read_to_string(&hba).expect("who may come in");
+    std::fs::write(&hba, format!("{lines}host replication all 127.0.0.1/32 scram-sha-256\n"))
+        .expect("it can be written");
+    server.superuser_psql("postgres", "ALTER ROLE tributary REPLICATION").expect("the superuser may");
+    server.superuser_psql("postgres", "SELECT pg_reload_conf()").expect("the superuser may");
+    let (_guard, dir) = temp_dir();
+    std::fs::create_dir(dir.join("keys")).expect("a directory");
+    std::fs::write(dir.join("keys/ca.der"), b"key").expect("it can be written");
+    let to = dir.join("to day");
+    let made = said(ctl(&["backup", "--to", to.to_str().expect("a UTF-8 path")], &dir, Some(&database.url)));
+    for word in ["pg_basebackup", "pg_dump"] {
+        run_printed(&made, word, password_of(&database.url));
+    }
+    assert!(to.join("base/PG_VERSION").exists() && to.join("tributary.dump").exists());
 }
