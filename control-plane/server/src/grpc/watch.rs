@@ -1,6 +1,6 @@
 //! Snapshots to edges: the manifest as it rises, and the chunks it names.
 
-use crate::app::App;
+use crate::app::{App, restore};
 use crate::supervise::Stop;
 use control_plane_store::fleet::Edge;
 use proto_wire::edge_v1::{FetchChunksResponse, WatchResponse};
@@ -26,14 +26,31 @@ pub async fn run(
                 return;
             }
         } else if current.version < have {
-            // Another control plane was faster; ours follows. (One that was restored from an old backup is noticed
-            // when the edge opens a session.)
+            // Another control plane was faster, or began later: ours follows when an edge sees a difference.
             tracing::debug!(edge = %edge.id, has = have, ours = current.version, "an edge is ahead of us");
+            tell_if_forgotten(&app, &edge, have).await;
         }
         tokio::select! {
             () = stop.wait() => return,
             () = replies.closed() => return,
             changed = published.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// A snapshot has at most the number after the catalog's. An edge with a higher one keeps it, and takes nothing from us
+/// until the catalog has caught up.
+async fn tell_if_forgotten(app: &App, edge: &Edge, have: u64) {
+    match app.store.catalog_version().await {
+        Ok(catalog) if have > catalog.saturating_add(1) => {
+            let what = format!(
+                "an edge has snapshot {have}, and the catalog stands at {catalog}: it ignores what changes until then"
+            );
+            restore::notice(app, edge.id, &what);
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::debug!(edge = %edge.id, "cannot compare its snapshot with the catalog: {error}")
         }
     }
 }

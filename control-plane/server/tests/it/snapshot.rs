@@ -1,7 +1,8 @@
 //! What edges run on: it follows the catalog, its version only rises, its bytes are signed.
 
 use crate::edge::Edge;
-use crate::plane::{Plane, seed};
+use crate::plane::{Plane, eventually, seed};
+use control_plane_server::app::health::Status;
 use control_plane_server::app::{catalog, fleet, rules};
 use proto_wire::edge_v1::chunk::Content;
 use proto_wire::edge_v1::{Chunk, FetchChunksRequest, Manifest, TenantChunk, WatchRequest, WatchResponse};
@@ -110,6 +111,32 @@ async fn versions_rise_over_a_restart_and_nothing_is_sent_twice() {
     };
     let (after, ()) = watcher.until(inactive).await;
     assert!(after.version > before.version);
+    plane.stop().await;
+}
+
+/// Somebody put the database back by hand and did not say so; no batch gives it away, as only the catalog was changed.
+#[tokio::test]
+async fn an_edge_with_a_snapshot_that_was_never_given_out_here_is_noticed() {
+    let plane = Plane::start().await;
+    let seeded = seed(plane.app()).await;
+    let watcher = Watcher::new(Edge::join(&plane, "one").await, 0).await;
+    // Versions that nobody has published, as no edge would see a difference: another control plane may have.
+    catalog::create_partner(plane.app(), seeded.tenant, "Another").await.unwrap();
+    let newest = plane.app().store.catalog_version().await.unwrap() + 1;
+    let Watcher { edge, replies } = watcher;
+    drop(replies);
+    let mut watcher = Watcher::new(edge, newest).await;
+    catalog::set_link_active(plane.app(), seeded.tenant, seeded.link, false).await.unwrap();
+    assert!(watcher.next().await.version > newest);
+    assert_eq!(plane.status("restore"), None);
+
+    let _ahead = Watcher::new(watcher.edge, newest + 1_000).await;
+    let why = eventually("it is noticed", async || match plane.status("restore") {
+        Some(Status::Degraded(why)) => Some(why),
+        _ => None,
+    })
+    .await;
+    assert!(why.contains("snapshot"), "{why}");
     plane.stop().await;
 }
 
