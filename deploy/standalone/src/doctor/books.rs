@@ -8,7 +8,7 @@ use control_plane_store::StoreError;
 use control_plane_store::doctor::Contradiction;
 
 const TOLD: u32 = 5;
-const STOP: &str = "stop paying out, keep a copy of the database as it is, compare GET /v1/ledger/replay, and restore \
+const STOP: &str = "stop paying out, keep a copy of the database as it is, compare POST /v1/ledger/replay, and restore \
     from the last backup that doctor finds sound";
 
 pub async fn check(context: &Context, store: &Store, report: &mut Report) {

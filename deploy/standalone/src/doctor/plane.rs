@@ -108,8 +108,8 @@ async fn edges(store: &Store, report: &mut Report) {
         silent.len(),
         silent.iter().take(TOLD).copied().collect::<Vec<_>>().join(", ")
     );
-    let fix = "start it, see that it reaches the control plane's address for edges, or revoke it: DELETE \
-        /v1/edges/{edge_id}";
+    let fix = "start it, see that it reaches the control plane's address for edges, or revoke it: POST \
+        /v1/edges/{edge_id}/revoke";
     report.warning(CHECK, found, fix);
 }
 
@@ -120,7 +120,9 @@ async fn payouts(store: &Store, report: &mut Report) {
         Ok(None) => report.ok(CHECK, "periods may be closed"),
         Ok(Some(freeze)) => {
             let found = format!("frozen: {}", freeze.reason);
-            report.warning(CHECK, found, "settle what it waits for, then lift it");
+            let fix =
+                "settle what it waits for, then lift it: POST /v1/deployment/reconcile (docs/backup.md)";
+            report.warning(CHECK, found, fix);
         }
     }
 }

@@ -19,15 +19,22 @@ pub async fn check(store: &Store, at_work: bool, report: &mut Report) {
     };
     let late = |since: Option<UnixMicros>| {
         let waited = since.map_or(0, |since| now.0.saturating_sub(since.0));
-        (at_work && waited > WAITED).then_some(waited / SECOND_US)
+        (waited > WAITED).then_some(waited / SECOND_US)
     };
-    projector(store, late, report).await;
-    money(store, late, report).await;
+    projector(store, at_work, late, report).await;
+    money(store, at_work, late, report).await;
 }
 
 type Seconds = i64;
 
-async fn projector(store: &Store, late: impl Fn(Option<UnixMicros>) -> Option<Seconds>, report: &mut Report) {
+const NOBODY: &str = "no control plane is at work: start one";
+
+async fn projector(
+    store: &Store,
+    at_work: bool,
+    late: impl Fn(Option<UnixMicros>) -> Option<Seconds>,
+    report: &mut Report,
+) {
     const CHECK: &str = "projector";
     match store.waiting_for_projector().await {
         Err(error) => report.failed(CHECK, &error),
@@ -37,13 +44,18 @@ async fn projector(store: &Store, late: impl Fn(Option<UnixMicros>) -> Option<Se
                 let found = format!("{items} batches wait for the projector, the oldest for {seconds} s");
                 let fix = "run doctor again: if there are fewer, it is only behind; if not, /v1/health and the log \
                     name what it stands before";
-                report.warning(CHECK, found, fix);
+                report.warning(CHECK, found, if at_work { fix } else { NOBODY });
             }
         },
     }
 }
 
-async fn money(store: &Store, late: impl Fn(Option<UnixMicros>) -> Option<Seconds>, report: &mut Report) {
+async fn money(
+    store: &Store,
+    at_work: bool,
+    late: impl Fn(Option<UnixMicros>) -> Option<Seconds>,
+    report: &mut Report,
+) {
     const CHECK: &str = "money";
     let (work, ahead) = match (store.waiting_for_engine().await, look_ahead(store).await) {
         (Ok(work), Ok(ahead)) => (work, ahead),
@@ -59,6 +71,8 @@ async fn money(store: &Store, late: impl Fn(Option<UnixMicros>) -> Option<Second
         let found = format!("{found}; {first}{others}");
         let fix = "the other shards go on, and this one is tried again by itself: do what the message says";
         report.warning(CHECK, found, fix);
+    } else if let Some(seconds) = late(since).filter(|_| !at_work) {
+        report.warning(CHECK, format!("{found}, the oldest for {seconds} s"), NOBODY);
     } else if let Some(seconds) = late(since) {
         let found = format!("{found}, the oldest for {seconds} s: nothing stands in its way, it is behind");
         let fix = "run doctor again: if there are not fewer, look at the load of the machine and of the database, \

@@ -11,6 +11,7 @@ mod failover;
 mod geo;
 mod harness;
 mod main_job;
+mod named_routes;
 mod outage;
 mod privacy;
 mod restore;
