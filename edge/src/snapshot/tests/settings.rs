@@ -80,7 +80,8 @@ fn routing_is_read_and_plain_offers_have_none() {
 #[test]
 fn what_cannot_be_read_of_routing_falls_back_and_is_counted() {
     type Change = fn(&mut OfferRouting);
-    let cases: [(&str, Change, fn(&Routing) -> bool); 6] = [
+    type Expected = fn(&Routing) -> bool;
+    let cases: [(&str, Change, Expected); 6] = [
         ("a redirect of the future", |r| r.redirect = 99, |r| r.redirect == RedirectKind::Found),
         (
             "a zone that was not sent",
