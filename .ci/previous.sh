@@ -26,5 +26,10 @@ if [ ! -x "$binary" ]; then
   mkdir -p "$(dirname "$binary")"
   cp "$target/debug/tributary" "$binary.new"
   mv "$binary.new" "$binary"
+  # Cargo takes crates of one name and one place in their workspace for the same: what was built of the old sources
+  # would pass for the new ones.
+  members=$(cargo tree --locked --workspace --depth 0 --prefix none --format '{p}' | awk 'NF { print "-p", $1 }' | sort -u)
+  # shellcheck disable=SC2086
+  CARGO_TARGET_DIR="$target" cargo clean --quiet --locked $members >&2
 fi
 echo "$binary"
