@@ -171,8 +171,7 @@ impl Message {
             event_id: take(self.event_id.map(Text::into_text), EVENT_ID_MAX),
             coupon: take(self.coupon, COUPON_MAX),
             customer_id: take(self.customer_id, CUSTOMER_ID_MAX),
-            token: None,
-            problem: None,
+            ..ConversionParams::default()
         };
         let advertiser = checked(self.advertiser.ok_or(Reason::UnknownAdvertiser)?, 64)?;
         let params = ConversionParams { problem, ..params };

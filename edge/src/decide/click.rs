@@ -117,7 +117,7 @@ impl<'s> Decision<'s> {
             advertiser: entry.advertiser,
             flags: live.flags(),
         };
-        let network = Some(client.network(origin));
+        let network = client.network(origin);
         HitRef {
             tenant: live.link.tenant,
             occurred_at: self.at,

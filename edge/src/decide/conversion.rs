@@ -2,34 +2,35 @@
 //! has seen it before. What it is worth is decided by the control plane.
 
 use super::params::ConversionParams;
+use super::privacy::Privacy;
 use super::{Subject, allowed, judge};
 use crate::enrich::{Client, Origin};
 use crate::snapshot::{AdvertiserEntry, Snapshot, TenantEntry};
 use crate::state::SeenKey;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use proto_model::event::Authority;
-use proto_model::{AdvertiserId, Amount, ClickFacts, Currency, DerivedId, Reason, TenantId, UnixMicros};
+use proto_model::postback::ConversionStatus;
+use proto_model::{
+    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, PostbackAuth, Reason, TenantId, UnixMicros,
+};
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, ConversionRef, HitRef, PersonalRef, RefusedRef};
 use proto_wire::keys::sha256;
+use proto_wire::postback::{self, PostbackKey};
+use std::net::IpAddr;
 
 /// Which way a conversion came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
     /// A shopper's browser, which anybody can imitate.
     Pixel,
-    /// The advertiser's server, which knows the token.
+    /// The advertiser's server, which knows a secret or has an address of its own.
     Postback,
 }
 
-impl Channel {
-    pub fn authority(self) -> Authority {
-        match self {
-            Self::Pixel => Authority::Pixel,
-            Self::Postback => Authority::TokenPostback,
-        }
-    }
-}
+/// What keys of nonces are marked with, where those of reports have their authority.
+const NONCE: u8 = 0;
+const NONCE_MIN: usize = 8;
 
 /// An advertiser with all that is needed to judge its conversions.
 #[derive(Clone, Copy)]
@@ -53,17 +54,34 @@ pub struct Accepted<'q> {
     pub customer_id: Option<&'q str>,
 }
 
+impl<'q> Accepted<'q> {
+    /// In good order by itself, and refused all the same.
+    pub fn refused(&self, reason: Reason) -> RefusedRef<'q> {
+        let ConversionRef { advertiser, authority, order_id, .. } = self.hit;
+        RefusedRef { advertiser, authority, reason, order_id: Some(order_id) }
+    }
+}
+
+/// Who sent a report, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender {
+    pub channel: Channel,
+    pub ip: IpAddr,
+    pub at: UnixMicros,
+}
+
 /// Checks in the order in which a sender would want to hear of it: the form, who they are, the fields.
 pub fn check<'q>(
     to: Receiver<'_>,
-    channel: Channel,
+    sender: Sender,
     params: &'q ConversionParams<'_>,
 ) -> Result<Accepted<'q>, RefusedRef<'q>> {
-    match fields(to, channel, params) {
+    let authority = authority(to, sender);
+    match fields(to, sender, params) {
         Ok((order_id, amount, click)) => Ok(Accepted {
             hit: ConversionRef {
                 advertiser: to.id,
-                authority: channel.authority(),
+                authority,
                 click,
                 order_id,
                 goal: params.goal.as_deref().unwrap_or("sale"),
@@ -73,12 +91,9 @@ pub fn check<'q>(
             },
             customer_id: params.customer_id.as_deref(),
         }),
-        Err(reason) => Err(RefusedRef {
-            advertiser: to.id,
-            authority: channel.authority(),
-            reason,
-            order_id: params.order_id.as_deref(),
-        }),
+        Err(reason) => {
+            Err(RefusedRef { advertiser: to.id, authority, reason, order_id: params.order_id.as_deref() })
+        }
     }
 }
 
@@ -86,24 +101,95 @@ type Fields<'q> = (&'q str, Option<Amount>, Option<ClickFacts>);
 
 fn fields<'q>(
     to: Receiver<'_>,
-    channel: Channel,
+    sender: Sender,
     params: &'q ConversionParams<'_>,
 ) -> Result<Fields<'q>, Reason> {
     if let Some(problem) = params.problem {
         return Err(problem);
     }
-    if channel == Channel::Postback && !token_is_right(to.advertiser, params.token.as_deref()) {
-        return Err(Reason::BadToken);
+    let is_test = sender.channel == Channel::Postback
+        && token_is(to.advertiser.test_token_sha256.as_ref(), params.token.as_deref());
+    if sender.channel == Channel::Postback && !is_test {
+        vouched_for(to.advertiser, sender, params)?;
     }
     let order_id = params.order_id.as_deref().ok_or(Reason::MissingOrderId)?;
     let amount = amount(params.amount.as_deref(), params.currency.as_deref())?;
     let click = params.click_id.as_deref().map(|text| open_click(to, text)).transpose()?;
+    // Only now: who tests hears of every other mistake first.
+    if is_test || click.is_some_and(|click| click.flags.test()) {
+        return Err(Reason::Test);
+    }
+    if sender.channel == Channel::Postback {
+        has_a_sale(to.advertiser, params.status.as_deref())?;
+    }
     Ok((order_id, amount, click))
 }
 
-/// An advertiser without a token takes no postbacks.
-fn token_is_right(advertiser: &AdvertiserEntry, token: Option<&str>) -> bool {
-    match (&advertiser.postback_token_sha256, token) {
+/// A word that nobody knows may mean that there is no sale.
+fn has_a_sale(advertiser: &AdvertiserEntry, word: Option<&str>) -> Result<(), Reason> {
+    let Some(word) = word else { return Ok(()) };
+    match advertiser.postback.statuses.status(word) {
+        None => Err(Reason::UnknownStatus),
+        Some(ConversionStatus::Rejected) => Err(Reason::RejectedByAdvertiser),
+        // Whether it is paid out is for the terms and the order's journey to say.
+        Some(ConversionStatus::Approved | ConversionStatus::Pending | ConversionStatus::Hold) => Ok(()),
+    }
+}
+
+/// How far a report in good order is believed.
+fn authority(to: Receiver<'_>, sender: Sender) -> Authority {
+    match (sender.channel, to.advertiser.postback.auth) {
+        (Channel::Pixel, _) => Authority::Pixel,
+        (Channel::Postback, PostbackAuth::Hmac) => Authority::Signed,
+        (Channel::Postback, PostbackAuth::Token | PostbackAuth::IpList) => Authority::TokenPostback,
+    }
+}
+
+/// By what the advertiser has chosen, and by nothing else.
+fn vouched_for(
+    advertiser: &AdvertiserEntry,
+    sender: Sender,
+    params: &ConversionParams<'_>,
+) -> Result<(), Reason> {
+    let postback = &advertiser.postback;
+    match postback.auth {
+        PostbackAuth::Token
+            if token_is(advertiser.postback_token_sha256.as_ref(), params.token.as_deref()) =>
+        {
+            Ok(())
+        }
+        PostbackAuth::Token => Err(Reason::BadToken),
+        PostbackAuth::IpList if postback.networks.contains(sender.ip) => Ok(()),
+        PostbackAuth::IpList => Err(Reason::ForbiddenAddress),
+        PostbackAuth::Hmac => signed(&postback.keys, sender.at, params),
+    }
+}
+
+fn signed(keys: &[PostbackKey], now: UnixMicros, params: &ConversionParams<'_>) -> Result<(), Reason> {
+    let text = postback::signed_text(|field| params.get(field)).ok_or(Reason::BadSignature)?;
+    let signature = params.signature.as_deref().ok_or(Reason::BadSignature)?;
+    let at: i64 = params.timestamp.as_deref().and_then(|at| at.parse().ok()).ok_or(Reason::BadSignature)?;
+    let has_nonce = params.nonce.as_deref().is_some_and(|nonce| nonce.len() >= NONCE_MIN);
+    if !has_nonce || !keys.iter().any(|key| key.verify(&text, signature)) {
+        return Err(Reason::BadSignature);
+    }
+    // Said only to whoever knows the key: it may be the clock.
+    let fresh = now.secs().saturating_sub(at).saturating_abs() <= postback::MAX_AGE_SECS;
+    if fresh { Ok(()) } else { Err(Reason::StaleTimestamp) }
+}
+
+/// Under which the nonce of a signed postback is remembered; `None` when nobody needs to.
+pub fn nonce_key(to: Receiver<'_>, params: &ConversionParams<'_>) -> Option<SeenKey> {
+    let nonce = params.nonce.as_deref().filter(|_| to.advertiser.postback.auth == PostbackAuth::Hmac)?;
+    let hash = sha256(&[b"tributary-nonce-v1\0", &to.id.get().to_be_bytes()[..], nonce.as_bytes()].concat());
+    let mut words = [0; SeenKey::WORDS];
+    words.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    Some(SeenKey::new(words, NONCE))
+}
+
+/// Where none is expected, none is right.
+fn token_is(expected: Option<&[u8; 32]>, token: Option<&str>) -> bool {
+    match (expected, token) {
         (Some(expected), Some(token)) => verify_slices_are_equal(expected, &sha256(token.as_bytes())).is_ok(),
         _ => false,
     }
@@ -165,8 +251,8 @@ pub fn record_accepted<'a>(
         verdict,
         body: BodyRef::Conversion(accepted.hit),
         personal: PersonalRef {
-            network: Some(client.network(origin)),
-            customer_id: accepted.customer_id,
+            network: client.network(origin),
+            customer_id: accepted.customer_id.filter(|_| client.privacy == Privacy::Full),
             ..PersonalRef::default()
         },
     }
@@ -186,7 +272,7 @@ pub fn record_refused<'a>(
         facts: client.recorded(),
         verdict: allowed(to.tenant.rules.as_ref()),
         body: BodyRef::Refused(refused),
-        personal: PersonalRef { network: Some(client.network(origin)), ..PersonalRef::default() },
+        personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Query strings and forms, read strictly: what is not well-formed is said to be so, never guessed at.
 
-use proto_model::Reason;
+use proto_model::{PostbackField, Reason};
 use proto_wire::limits::{SUB_ID_MAX, SUB_IDS, fits_or_empty};
 use std::borrow::Cow;
 
@@ -115,30 +115,40 @@ pub struct ConversionParams<'q> {
     pub event_id: Option<Cow<'q, str>>,
     pub coupon: Option<Cow<'q, str>>,
     pub customer_id: Option<Cow<'q, str>>,
+    pub status: Option<Cow<'q, str>>,
     pub token: Option<Cow<'q, str>>,
+    pub timestamp: Option<Cow<'q, str>>,
+    pub nonce: Option<Cow<'q, str>>,
+    pub signature: Option<Cow<'q, str>>,
     /// The first thing that was wrong; the rest is kept so that a refusal can be recorded with it.
     pub problem: Option<Reason>,
 }
 
 impl<'q> ConversionParams<'q> {
-    /// Reads the query, then the form; a parameter in both is repeated.
+    /// Reads the query, then the form, under our own names; a parameter in both is repeated.
     pub fn read(query: &'q str, form: &'q [u8]) -> Self {
+        Self::read_as(PostbackField::parse, query, form)
+    }
+
+    /// As [`ConversionParams::read`], under the names that an advertiser uses.
+    pub fn read_as(field: impl Fn(&str) -> Option<PostbackField>, query: &'q str, form: &'q [u8]) -> Self {
         let mut params = Self::default();
-        params.take(query);
+        params.take(&field, query);
         match std::str::from_utf8(form) {
-            Ok(form) => params.take(form),
+            Ok(form) => params.take(&field, form),
             Err(_) => params.report(Reason::MalformedQuery),
         }
         params
     }
 
-    fn take(&mut self, text: &'q str) {
+    fn take(&mut self, field: &impl Fn(&str) -> Option<PostbackField>, text: &'q str) {
         for pair in pairs(text) {
             let Ok((name, value)) = pair else {
                 self.report(Reason::MalformedQuery);
                 continue;
             };
-            let Some((slot, max)) = self.slot(&name) else { continue };
+            let Some(field) = field(&name) else { continue };
+            let (slot, max) = self.slot(field);
             if slot.is_some() {
                 self.report(Reason::ParameterRepeated);
                 continue;
@@ -155,39 +165,50 @@ impl<'q> ConversionParams<'q> {
         self.problem.get_or_insert(reason);
     }
 
-    fn slot(&mut self, name: &str) -> Option<(&mut Option<Cow<'q, str>>, usize)> {
+    fn slot(&mut self, field: PostbackField) -> (&mut Option<Cow<'q, str>>, usize) {
         use proto_wire::limits::{COUPON_MAX, CUSTOMER_ID_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX};
-        Some(match name {
-            // These four are read, not recorded; the bounds only keep work small. A click id of the wrong
-            // length is an invalid click id, so its bound is generous.
-            "click_id" => (&mut self.click_id, 4096),
-            "amount" => (&mut self.amount, 64),
-            "currency" => (&mut self.currency, 64),
-            "token" => (&mut self.token, 512),
-            "order_id" => (&mut self.order_id, ORDER_ID_MAX),
-            "goal" => (&mut self.goal, GOAL_MAX),
-            "event_id" => (&mut self.event_id, EVENT_ID_MAX),
-            "coupon" => (&mut self.coupon, COUPON_MAX),
-            "customer_id" => (&mut self.customer_id, CUSTOMER_ID_MAX),
-            _ => return None,
-        })
+        match field {
+            // These are read, not recorded; the bounds only keep work small. A click id of the wrong length is
+            // an invalid click id, so its bound is generous.
+            PostbackField::ClickId => (&mut self.click_id, 4096),
+            PostbackField::Amount => (&mut self.amount, 64),
+            PostbackField::Currency => (&mut self.currency, 64),
+            PostbackField::Status => (&mut self.status, 64),
+            PostbackField::Token => (&mut self.token, 512),
+            PostbackField::Timestamp => (&mut self.timestamp, 64),
+            PostbackField::Nonce => (&mut self.nonce, 64),
+            PostbackField::Signature => (&mut self.signature, 128),
+            PostbackField::OrderId => (&mut self.order_id, ORDER_ID_MAX),
+            PostbackField::Goal => (&mut self.goal, GOAL_MAX),
+            PostbackField::EventId => (&mut self.event_id, EVENT_ID_MAX),
+            PostbackField::Coupon => (&mut self.coupon, COUPON_MAX),
+            PostbackField::CustomerId => (&mut self.customer_id, CUSTOMER_ID_MAX),
+        }
+    }
+
+    pub fn get(&self, field: PostbackField) -> Option<&str> {
+        match field {
+            PostbackField::ClickId => self.click_id.as_deref(),
+            PostbackField::Amount => self.amount.as_deref(),
+            PostbackField::Currency => self.currency.as_deref(),
+            PostbackField::Status => self.status.as_deref(),
+            PostbackField::Token => self.token.as_deref(),
+            PostbackField::Timestamp => self.timestamp.as_deref(),
+            PostbackField::Nonce => self.nonce.as_deref(),
+            PostbackField::Signature => self.signature.as_deref(),
+            PostbackField::OrderId => self.order_id.as_deref(),
+            PostbackField::Goal => self.goal.as_deref(),
+            PostbackField::EventId => self.event_id.as_deref(),
+            PostbackField::Coupon => self.coupon.as_deref(),
+            PostbackField::CustomerId => self.customer_id.as_deref(),
+        }
     }
 
     fn drop_empty(&mut self) {
-        let fields = [
-            &mut self.click_id,
-            &mut self.order_id,
-            &mut self.amount,
-            &mut self.currency,
-            &mut self.goal,
-            &mut self.event_id,
-            &mut self.coupon,
-            &mut self.customer_id,
-            &mut self.token,
-        ];
-        for field in fields {
-            if field.as_deref() == Some("") {
-                *field = None;
+        for field in PostbackField::ALL {
+            let (slot, _) = self.slot(*field);
+            if slot.as_deref() == Some("") {
+                *slot = None;
             }
         }
     }

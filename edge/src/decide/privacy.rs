@@ -60,6 +60,22 @@ impl Signals<'_> {
     }
 }
 
+/// What a request says, in its headers and in its query.
+pub fn asked_for(gpc: Option<&[u8]>, dnt: Option<&[u8]>, query: &str) -> Privacy {
+    let mut signals = Signals { gpc, dnt, ..Signals::default() };
+    // Hardly any query says anything.
+    if !["consent", "gdpr", "us_privacy"].iter().any(|name| query.contains(name)) {
+        return signals.privacy();
+    }
+    let said: Vec<_> = super::params::pairs(query).flatten().collect();
+    let value = |wanted: &str| said.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_ref());
+    signals.consent = value("consent");
+    signals.gdpr = value("gdpr");
+    signals.gdpr_consent = value("gdpr_consent");
+    signals.us_privacy = value("us_privacy");
+    signals.privacy()
+}
+
 /// The third character: `Y` = opted out of sale.
 fn opted_out(us_privacy: &str) -> bool {
     us_privacy.as_bytes().get(2).is_some_and(|byte| byte.eq_ignore_ascii_case(&b'Y'))
@@ -122,6 +138,23 @@ mod tests {
         ];
         for (signals, expected) in cases {
             assert_eq!(signals.privacy(), expected, "{signals:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_asked_for_all_of_it() {
+        let cases = [
+            ("", None, Privacy::Full),
+            ("sub1=consent", None, Privacy::Full),
+            ("", Some(&b"1"[..]), Privacy::Reduced),
+            ("consent=denied", None, Privacy::Reduced),
+            ("gdpr=1", None, Privacy::Reduced),
+            ("gdpr=1&consent=1", None, Privacy::Full),
+            ("gdpr=%31&consent=%30", None, Privacy::Reduced),
+            ("us_privacy=1YYN&consent=1", None, Privacy::Reduced),
+        ];
+        for (query, gpc, expected) in cases {
+            assert_eq!(asked_for(gpc, None, query), expected, "{query}");
         }
     }
 

@@ -7,6 +7,7 @@ mod privacy;
 pub use agent::{Agent, AgentCache};
 pub use privacy::IpHasher;
 
+use crate::decide::privacy::Privacy;
 use crate::ip::prefix;
 use geoip::{Geo, Place};
 use proto_model::{DeviceClass, UnixMicros};
@@ -28,6 +29,8 @@ pub struct Client<'r> {
     pub language: Cow<'r, str>,
     /// `4g` and its like; may be empty.
     pub connection: &'static str,
+    /// What may be kept of it.
+    pub privacy: Privacy,
     pub user_agent: Cow<'r, str>,
     pub referrer: Cow<'r, str>,
     /// Lower case; empty when there is no referrer.
@@ -61,6 +64,7 @@ impl<'r> Client<'r> {
             device: hints::device(headers.hints, agent.device),
             language: hints::language(headers.hints.accept_language),
             connection: hints::connection(headers.hints.ect),
+            privacy: Privacy::Full,
             agent,
             referrer_host: host_of(&referrer).to_ascii_lowercase(),
             user_agent,
@@ -82,14 +86,15 @@ impl<'r> Client<'r> {
         Origin { ip_prefix: prefix(self.ip), ip_hash: hasher.hash(self.ip, now) }
     }
 
-    /// The personal part, with the address reduced to what may be stored.
-    pub fn network<'a>(&'a self, origin: &'a Origin) -> NetworkRef<'a> {
-        NetworkRef {
+    /// The personal part, with the address reduced to what may be stored; nothing of whoever asks for that.
+    pub fn network<'a>(&'a self, origin: &'a Origin) -> Option<NetworkRef<'a>> {
+        let network = NetworkRef {
             ip_prefix: &origin.ip_prefix,
             ip_hash: origin.ip_hash,
             user_agent: &self.user_agent,
             referrer: &self.referrer,
-        }
+        };
+        (self.privacy == Privacy::Full).then_some(network)
     }
 }
 

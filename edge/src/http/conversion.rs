@@ -4,11 +4,12 @@ use super::reply::{self, Reply};
 use super::request::is_form;
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
 use crate::decide::conversion::{
-    Accepted, Channel, Fingerprint, Receiver, check, conversion_id, judge_conversion, record_accepted,
-    record_refused, resolve,
+    Accepted, Channel, Fingerprint, Receiver, Sender, check, conversion_id, judge_conversion, nonce_key,
+    record_accepted, record_refused, resolve,
 };
 use crate::decide::params::ConversionParams;
 use crate::metrics::Outcome;
+use crate::state::SeenKey;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
@@ -59,9 +60,22 @@ impl Worker {
             let reply = refusal(channel, StatusCode::NOT_FOUND, Reason::UnknownAdvertiser);
             return Answer::new(reply, Outcome::Refused, Reason::UnknownAdvertiser);
         };
-        let params = ConversionParams::read(hit.query(), form);
-        match check(to, channel, &params) {
-            Ok(accepted) => self.accepted(hit, channel, to, &accepted).await,
+        let answer = self.report(hit, channel, to, form).await;
+        match channel {
+            Channel::Postback if to.advertiser.postback.legacy_always_200 => as_legacy(answer),
+            _ => answer,
+        }
+    }
+
+    async fn report(&self, hit: &Hit<'_>, channel: Channel, to: Receiver<'_>, form: &[u8]) -> Answer {
+        let names = &to.advertiser.postback.parameters;
+        let params = match channel {
+            Channel::Pixel => ConversionParams::read(hit.query(), form),
+            Channel::Postback => ConversionParams::read_as(|name| names.field(name), hit.query(), form),
+        };
+        let sender = Sender { channel, ip: hit.ip, at: hit.now };
+        match check(to, sender, &params) {
+            Ok(accepted) => self.accepted(hit, channel, to, &accepted, nonce_key(to, &params)).await,
             Err(refused) => self.refused(hit, channel, to, refused).await,
         }
     }
@@ -72,6 +86,7 @@ impl Worker {
         channel: Channel,
         to: Receiver<'_>,
         accepted: &Accepted<'_>,
+        nonce: Option<SeenKey>,
     ) -> Answer {
         let tenant = to.advertiser.tenant;
         let conversion = conversion_id(tenant, &accepted.hit);
@@ -80,6 +95,10 @@ impl Worker {
         if fingerprint.is_repetition(|key| state.seen_conversion(key)) {
             let reply = outcome(channel, StatusCode::CONFLICT, "duplicate", conversion);
             return Answer::new(reply, Outcome::Duplicate, Reason::Duplicate);
+        }
+        // What is sent again word for word was answered above: this is another report with a used nonce.
+        if nonce.is_some_and(|nonce| state.seen_conversion(nonce)) {
+            return self.refused(hit, channel, to, accepted.refused(Reason::ReplayedNonce)).await;
         }
         let client = self.client(hit);
         let verdict = judge_conversion(to, channel, accepted, &client, hit.now);
@@ -92,6 +111,7 @@ impl Worker {
         }
         // Only now: a report that was lost must not make its repetition a duplicate.
         state.remember_conversion(fingerprint.key());
+        nonce.into_iter().for_each(|nonce| state.remember_conversion(nonce));
         let reply = outcome(channel, StatusCode::ACCEPTED, "accepted", conversion);
         if blocked {
             Answer::new(reply, Outcome::Blocked, Reason::BlockedByRule)
@@ -116,17 +136,32 @@ impl Worker {
             return come_again(channel, Reason::SpoolUnavailable);
         }
         let status = match reason {
-            Reason::BadToken => StatusCode::FORBIDDEN,
+            Reason::BadToken | Reason::BadSignature | Reason::StaleTimestamp => StatusCode::FORBIDDEN,
+            Reason::ForbiddenAddress | Reason::ReplayedNonce => StatusCode::FORBIDDEN,
+            // Understood, kept, and of no effect, as the sender wanted it.
+            Reason::Test | Reason::RejectedByAdvertiser => StatusCode::ACCEPTED,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Answer::new(refusal(channel, status, reason), Outcome::Refused, reason)
     }
 }
 
+/// Some senders take any other status for a reason to call somebody at night. What could not be made durable is still
+/// said to be so: it must come again.
+fn as_legacy(mut answer: Answer) -> Answer {
+    if answer.outcome != Outcome::Failed {
+        *answer.reply.status_mut() = StatusCode::OK;
+    }
+    answer
+}
+
 /// A pixel is an image whatever happens.
 fn refusal(channel: Channel, status: StatusCode, reason: Reason) -> Reply {
     match channel {
         Channel::Pixel => reply::gif(),
+        Channel::Postback if status == StatusCode::ACCEPTED => {
+            reply::json(status, format!("{{\"status\":\"noted\",\"reason\":\"{reason}\"}}\n"))
+        }
         Channel::Postback => reply::json_refusal(status, reason),
     }
 }

@@ -3,12 +3,13 @@
 use super::Shared;
 use super::reply::{self, Page, Reply};
 use super::request::{Target, client_ip, is_prefetch, may_ask_for_health, names_one_host};
+use crate::decide::privacy;
 use crate::enrich::{AgentCache, Client, Headers, hints};
 use crate::metrics::{Counters, Outcome, Route};
 use crate::spool::{Durable, LocalSpool, SpoolError};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_LANGUAGE, ALLOW, CONNECTION, HOST, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT_LANGUAGE, ALLOW, CONNECTION, DNT, HOST, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderName, Method, Request, StatusCode, request};
 use hyper::body::Body;
@@ -23,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CH_MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
 const CH_PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 const ECT: HeaderName = HeaderName::from_static("ect");
+const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
 /// User agents a worker remembers.
 const AGENTS: usize = 4096;
@@ -182,7 +184,10 @@ impl Worker {
                 ect: header(&ECT),
             },
         };
-        Client::describe(hit.ip, &headers, &self.shared.geo, &mut self.agents.borrow_mut())
+        let said = |name: &HeaderName| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let mut client = Client::describe(hit.ip, &headers, &self.shared.geo, &mut self.agents.borrow_mut());
+        client.privacy = privacy::asked_for(said(&GPC), said(&DNT), hit.query());
+        client
     }
 
     /// Queues the hit: it will be written, whether or not anybody waits for that.

@@ -60,6 +60,10 @@ coded_enum!(
         Preview = 37 "preview",
         /// A body that is not the JSON it should be.
         MalformedBody = 38 "malformed_body",
+        /// A test, which is visible and moves no money.
+        Test = 39 "test",
+        /// The advertiser reports a sale that it does not accept.
+        RejectedByAdvertiser = 40 "rejected_by_advertiser",
     }
 );
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::decide::testing::*;
+use crate::snapshot::Snapshot;
 use proptest::prelude::*;
-use proto_model::{DeviceClass, VerdictKind};
+use proto_model::{ClickFlags, DeviceClass, ParameterProfile, VerdictKind};
+use proto_wire::edge_v1::{self, Chunk, PostbackSettings, TenantChunk, chunk};
 use std::collections::HashSet;
 
 /// What comes out of it borrows from the query, which lives as long as the tests.
@@ -9,7 +11,11 @@ fn checked(channel: Channel, to: u64, query: &str) -> Result<Accepted<'static>, 
     let snapshot = snapshot(None);
     let query: &'static str = query.to_owned().leak();
     let params = Box::leak(Box::new(ConversionParams::read(query, b"")));
-    check(resolve(&snapshot, advertiser(to)).unwrap(), channel, params)
+    check(resolve(&snapshot, advertiser(to)).unwrap(), sender(channel), params)
+}
+
+fn sender(channel: Channel) -> Sender {
+    Sender { channel, ip: "203.0.113.9".parse().unwrap(), at: NOW }
 }
 
 fn fingerprint(n: u32, accepted: &Accepted<'_>) -> Fingerprint {
@@ -173,4 +179,129 @@ proptest! {
             }
         }
     }
+}
+
+const KEY: [u8; 32] = [9; 32];
+
+/// An advertiser that reports in its own way.
+fn with_postback(postback: PostbackSettings) -> Snapshot {
+    let advertiser = edge_v1::Advertiser {
+        id: 1,
+        postback_token_sha256: sha256(TOKEN.as_bytes()).to_vec(),
+        test_token_sha256: sha256(b"trial").to_vec(),
+        postback: Some(postback),
+    };
+    let settings = TenantChunk {
+        click_keys: vec![edge_v1::ClickKey { key_id: 1, key: vec![1; 32], active: true }],
+        advertisers: vec![advertiser],
+        ..TenantChunk::default()
+    };
+    let chunk = Chunk { tenant: 1, content: Some(chunk::Content::Settings(settings)) };
+    let snapshot = Snapshot::from_chunks(1, &[chunk]).unwrap();
+    assert_eq!(snapshot.left_out, 0);
+    snapshot
+}
+
+/// The reason, or how far it is believed.
+fn told(snapshot: &Snapshot, query: &str) -> Result<Authority, Reason> {
+    let to = resolve(snapshot, advertiser(1)).unwrap();
+    let names = &to.advertiser.postback.parameters;
+    let params = ConversionParams::read_as(|name| names.field(name), query, b"");
+    check(to, sender(Channel::Postback), &params)
+        .map(|accepted| accepted.hit.authority)
+        .map_err(|refused| refused.reason)
+}
+
+fn settings(auth: PostbackAuth) -> PostbackSettings {
+    PostbackSettings { auth: auth.code().into(), ..PostbackSettings::default() }
+}
+
+#[test]
+fn an_advertiser_is_believed_by_what_it_has_chosen_alone() {
+    let networks =
+        PostbackSettings { networks: vec!["203.0.113.0/24".into()], ..settings(PostbackAuth::IpList) };
+    let elsewhere =
+        PostbackSettings { networks: vec!["198.51.100.0/24".into()], ..settings(PostbackAuth::IpList) };
+    let token = format!("order_id=A&token={TOKEN}");
+    let cases = [
+        (settings(PostbackAuth::Token), token.as_str(), Ok(Authority::TokenPostback)),
+        (settings(PostbackAuth::Token), "order_id=A", Err(Reason::BadToken)),
+        (settings(PostbackAuth::Token), "order_id=A&token=trial", Err(Reason::Test)),
+        (settings(PostbackAuth::Token), "token=trial", Err(Reason::MissingOrderId)),
+        (networks, "order_id=A", Ok(Authority::TokenPostback)),
+        (elsewhere, token.as_str(), Err(Reason::ForbiddenAddress)),
+        (settings(PostbackAuth::Hmac), token.as_str(), Err(Reason::BadSignature)),
+        (settings(PostbackAuth::Hmac), "order_id=A&token=trial", Err(Reason::Test)),
+    ];
+    for (settings, query, expected) in cases {
+        assert_eq!(told(&with_postback(settings), query), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_signed_postback_can_be_neither_altered_nor_kept() {
+    let key = edge_v1::PostbackKey { key_id: 1, key: KEY.to_vec() };
+    let snapshot = with_postback(PostbackSettings { keys: vec![key], ..settings(PostbackAuth::Hmac) });
+    let sign = |text: &str| proto_wire::postback::PostbackKey::new(1, &KEY).sign(text);
+    let now = NOW.secs();
+    let signed = |order: &str, at: i64, nonce: &str| {
+        let signature = sign(&format!("order_id={order}\ntimestamp={at}\nnonce={nonce}\n"));
+        format!("order_id={order}&timestamp={at}&nonce={nonce}&signature={signature}")
+    };
+    let good = signed("A-1", now, "12345678");
+    assert_eq!(told(&snapshot, &good), Ok(Authority::Signed));
+    let cases = [
+        (signed("A-1", now - 300, "12345678"), Ok(Authority::Signed)),
+        (signed("A-1", now - 301, "12345678"), Err(Reason::StaleTimestamp)),
+        (signed("A-1", now + 301, "12345678"), Err(Reason::StaleTimestamp)),
+        (signed("A-1", i64::MIN, "12345678"), Err(Reason::StaleTimestamp)),
+        (signed("A-1", now, "short"), Err(Reason::BadSignature)),
+        (good.replace("A-1", "A-2"), Err(Reason::BadSignature)),
+        (good.replace("nonce=1", "nonce=2"), Err(Reason::BadSignature)),
+        (format!("{good}&amount=5&currency=USD"), Err(Reason::BadSignature)),
+        (good.replace("&signature=", "&x="), Err(Reason::BadSignature)),
+        (format!("{good}&token={TOKEN}"), Ok(Authority::Signed)),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(told(&snapshot, &query), expected, "{query}");
+    }
+    let to = resolve(&snapshot, advertiser(1)).unwrap();
+    let nonce = |query| nonce_key(to, &ConversionParams::read(query, b""));
+    assert_ne!(nonce("nonce=12345678"), nonce("nonce=12345679"));
+    assert_eq!(nonce("order_id=A"), None);
+}
+
+#[test]
+fn advertisers_use_their_own_names_and_words() {
+    let tune =
+        PostbackSettings { profile: ParameterProfile::Tune.code().into(), ..settings(PostbackAuth::Token) };
+    let affise =
+        PostbackSettings { profile: ParameterProfile::Affise.code().into(), ..settings(PostbackAuth::Token) };
+    let believed = Ok(Authority::TokenPostback);
+    let cases = [
+        (&tune, format!("adv_sub=A&security_token={TOKEN}&amount=1.50&currency=USD"), believed),
+        (&tune, format!("order_id=A&security_token={TOKEN}"), Err(Reason::MissingOrderId)),
+        (
+            &tune,
+            format!("adv_sub=A&security_token={TOKEN}&transaction_id=forged"),
+            Err(Reason::InvalidClickId),
+        ),
+        (&affise, format!("action_id=A&secure={TOKEN}&status=1&sum=2&currency=EUR"), believed),
+        (&affise, format!("action_id=A&secure={TOKEN}&status=2"), believed),
+        (&affise, format!("action_id=A&secure={TOKEN}&status=declined"), Err(Reason::RejectedByAdvertiser)),
+        (&affise, format!("action_id=A&secure={TOKEN}&status=who knows"), Err(Reason::UnknownStatus)),
+        (&affise, "action_id=A&secure=wrong&status=1".to_owned(), Err(Reason::BadToken)),
+    ];
+    for (settings, query, expected) in cases {
+        assert_eq!(told(&with_postback(settings.clone()), &query), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_sale_of_a_test_click_is_a_test() {
+    let snapshot = with_postback(settings(PostbackAuth::Token));
+    let to = resolve(&snapshot, advertiser(1)).unwrap();
+    let facts = ClickFacts { flags: ClickFlags(ClickFlags::TEST), ..click_facts() };
+    let id = to.tenant.keys.seal(&facts, [7; 6]);
+    assert_eq!(told(&snapshot, &format!("order_id=A&token={TOKEN}&click_id={}", &*id)), Err(Reason::Test));
 }

@@ -264,3 +264,16 @@ fn a_url_that_grows_too_long_goes_without_what_others_chose() {
     let (url, reason) = location(&node, &long, "");
     assert!(url.unwrap().len() < 8192 && reason.is_none());
 }
+
+#[test]
+fn nothing_is_kept_of_who_asks_for_that() {
+    let node = node();
+    for (query, headers) in [("", "sec-gpc: 1\r\n"), ("?gdpr=1", ""), ("?consent=denied&sub1=x", "")] {
+        let reply = node.send("GET", &format!("{}{query}", path(PLAIN)), headers, "");
+        assert!(reply.status() == 302 && reply.click_id().is_some(), "it counts all the same");
+    }
+    let clicks = node.on_disk(Lane::Traffic);
+    assert_eq!(clicks.len(), 3);
+    assert!(clicks.iter().all(|click| click.personal.network.is_none()));
+    assert_eq!(clicks[2].personal.sub_ids, ["x"], "the partner's own tags are not about a person");
+}
