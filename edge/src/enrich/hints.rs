@@ -67,9 +67,8 @@ pub fn language(accept: &[u8]) -> Cow<'_, str> {
 /// `0.85` is 850; what is no quality is none.
 fn thousandths(text: &str) -> u32 {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    let digits = fraction.bytes().chain(*b"000").take(3);
-    let fraction =
-        digits.fold(Some(0), |sum, b| b.is_ascii_digit().then(|| Some(sum? * 10 + u32::from(b - b'0')))?);
+    let mut digits = fraction.bytes().chain(*b"000").take(3);
+    let fraction = digits.try_fold(0, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0')));
     match (whole, fraction) {
         ("0", Some(fraction)) => fraction,
         ("1", _) => 1000,
