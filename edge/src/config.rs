@@ -30,7 +30,10 @@ pub struct Config {
     /// Of one client address (IPv6: a /64).
     pub max_connections_per_ip: usize,
     pub trusted_proxies: Vec<IpNet>,
+    /// Countries, and whatever else of a place it has.
     pub geo_database: Option<PathBuf>,
+    /// Autonomous systems, when they are not in the other.
+    pub geo_asn_database: Option<PathBuf>,
     /// Another address of the control plane than the join bundle's.
     pub control_plane_url: Option<String>,
     pub rate_limit: RateLimit,
@@ -92,6 +95,7 @@ impl Default for Config {
             unready_secs: 0,
             trusted_proxies: Vec::new(),
             geo_database: None,
+            geo_asn_database: None,
             control_plane_url: None,
             rate_limit: RateLimit::default(),
             spool: SpoolConfig::default(),
@@ -299,6 +303,11 @@ const KEYS: &[Key] = &[
         name: "geo_database",
         expected: "the path of an MMDB file",
         set: |c, v| set(&mut c.geo_database, path(v).map(Some)),
+    },
+    Key {
+        name: "geo_asn_database",
+        expected: "the path of an MMDB file",
+        set: |c, v| set(&mut c.geo_asn_database, path(v).map(Some)),
     },
     Key {
         name: "control_plane_url",

@@ -1,4 +1,4 @@
-//! Follows the country database on disk: operators replace the file, nobody restarts a node for it.
+//! Follows a geo database on disk: operators replace the file, nobody restarts a node for it.
 
 use crate::with_causes;
 use geoip::Geo;
@@ -68,7 +68,7 @@ impl GeoFile {
             return;
         }
         let path = self.path.display();
-        match self.geo.reload() {
+        match self.geo.reload_file(&self.path) {
             Ok(()) => tracing::info!(%path, built = self.geo.version(), "the country database was exchanged"),
             Err(error) => tracing::error!(
                 %path, error = with_causes(&error),
@@ -93,6 +93,27 @@ mod tests {
         }
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at_secs);
         File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    #[test]
+    fn each_of_two_databases_is_followed_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (places, asns) = (path("places.mmdb"), path("asn.mmdb"));
+        put(&places, Some("CN"), 1000);
+        let files = geoip::Files { places: Some(places.clone()), asns: Some(asns.clone()) };
+        let geo = Arc::new(Geo::open(files).0);
+        let mut file = GeoFile::new(asns.clone(), stamp(&asns), Arc::clone(&geo));
+        let look = |geo: &Geo| {
+            let place = geo.place("203.0.113.7".parse().unwrap());
+            (place.country, place.asn)
+        };
+        assert_eq!(look(&geo), (Country::parse("CN"), None));
+        let records = [("203.0.113.0/24", geoip::testing::asn(64_496, "Example"))];
+        geoip::testing::write_records(&asns, geoip::testing::Layout::default(), &records).unwrap();
+        put(&places, None, 1001);
+        file.check();
+        assert_eq!(look(&geo), (Country::parse("CN"), Some(64_496)), "the broken one is not looked at");
     }
 
     #[test]

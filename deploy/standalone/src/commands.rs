@@ -189,6 +189,9 @@ fn edge_settings(options: &EdgeOptions) -> Result<edge::Config, BoxError> {
     if config.geo_database.is_none() {
         config.geo_database = geo::files_in(&options.data_dir).places;
     }
+    if config.geo_asn_database.is_none() {
+        config.geo_asn_database = geo::files_in(&options.data_dir).asns;
+    }
     Ok(config)
 }
 

@@ -219,6 +219,7 @@ fn edge_config(
             "::1/128".parse().unwrap_or_default(),
         ],
         geo_database: options.geo_database(),
+        geo_asn_database: geo::files_in(&options.data_dir).asns,
         control_plane_url: Some(control_plane.app().grpc_url.clone()),
         ..edge::Config::default()
     }

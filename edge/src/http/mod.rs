@@ -32,7 +32,7 @@ use crate::enrich::IpHasher;
 use crate::metrics::Metrics;
 use crate::node::Parts;
 use caps::Caps;
-use geoip::Geo;
+use geoip::{Files, Geo};
 use ipnet::IpNet;
 use listen::{Stop, Stopping};
 use sockets::Sockets;
@@ -137,11 +137,13 @@ impl Shared {
 
 /// Hits are worth more than their country: a database that cannot be read costs only that.
 fn open_geo(config: &Config) -> Geo {
-    let Some(path) = &config.geo_database else { return Geo::empty() };
-    let (geo, error) = Geo::load_or_empty(path);
-    if let Some(error) = error {
-        tracing::error!(path = %path.display(), error = &error as &dyn std::error::Error,
-            "the country database cannot be used, so every country is unknown");
+    let files = Files { places: config.geo_database.clone(), asns: config.geo_asn_database.clone() };
+    let (geo, errors) = Geo::open(files);
+    for error in errors {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a geo database cannot be used, so what it would tell is unknown"
+        );
     }
     geo
 }

@@ -20,7 +20,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Others {
     pub watcher: Watcher,
     pub renewer: Renewer,
-    pub geo: Option<GeoFile>,
+    pub geo: Vec<GeoFile>,
     pub certificates: Option<CertificateFiles>,
     pub http3: Option<Arc<Http3Switch>>,
 }
@@ -41,7 +41,7 @@ impl ControlThread {
                 let sender = tokio::spawn(sender.run());
                 let Others { watcher, renewer, geo, certificates, http3 } = others;
                 let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
-                others.extend(geo.map(|geo| tokio::spawn(geo.run())));
+                others.extend(geo.into_iter().map(|geo| tokio::spawn(geo.run())));
                 others.extend(certificates.map(|files| tokio::spawn(files.run())));
                 others.extend(http3.map(|switch| tokio::spawn(switch.follow())));
                 if sender.await.is_err() {

@@ -119,7 +119,8 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         watch: Arc::default(),
     };
     // Looked at before it is read: a change in between is then seen as one.
-    let geo_stamp = config.geo_database.as_deref().and_then(geo_file::stamp);
+    let geo_paths = [&config.geo_database, &config.geo_asn_database].into_iter().flatten().cloned();
+    let geo_files: Vec<_> = geo_paths.map(|path| (geo_file::stamp(&path), path)).collect();
     let server = http::serve_with(&config, parts.clone(), Timeouts::default(), inherited)?;
     let (phase, phases) = watch::channel(Phase::Running);
     let (changed, ready) = watch::channel(version);
@@ -135,8 +136,8 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     });
     let status = Arc::clone(&parts.watch);
     let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed, status };
-    let geo = config.geo_database.clone();
-    let geo = geo.map(|path| GeoFile::new(path, geo_stamp, Arc::clone(&server.shared().geo)));
+    let follow = |(seen, path)| GeoFile::new(path, seen, Arc::clone(&server.shared().geo));
+    let geo = geo_files.into_iter().map(follow).collect();
     let certificates = server.shared().certificate_files(&config.tls);
     let http3 = server.shared().http3_switch();
     let others = Others { watcher, renewer: Renewer { link }, geo, certificates, http3 };
