@@ -77,7 +77,7 @@ fn values<'a>(sub_ids: &'a [&'a str], said: &'a str) -> Option<Values<'a>> {
         region: said,
         city: said,
         asn: Some(1),
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         device: DeviceClass::Unknown,
         os: said,
         browser: said,

@@ -90,7 +90,7 @@ pub fn pass_through(query: &str, click_id_parameter: &str, url: &mut String, max
     let hash = url.find('#').unwrap_or(url.len());
     let fragment = url.split_off(hash);
     let own = url.split_once('?').map_or(String::new(), |(_, own)| own.to_owned());
-    let has = |name: &str| own.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let has = |wanted: &str| pairs(&own).flatten().any(|(name, _)| name == wanted);
     for (name, value) in pairs(query).flatten() {
         let ours = OWN.contains(&&*name) || sub_id(&name).is_some() || name == click_id_parameter;
         if name.is_empty() || ours {
@@ -99,7 +99,7 @@ pub fn pass_through(query: &str, click_id_parameter: &str, url: &mut String, max
         let encoded: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
         let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
         let fits = url.len() + encoded.len() + value.len() + fragment.len() + 2 <= max;
-        if has(&encoded) || !fits {
+        if has(&name) || !fits {
             continue;
         }
         let joint = if url.contains('?') { '&' } else { '?' };
@@ -146,6 +146,11 @@ mod tests {
             ),
             ("https://a.example/?b=1", "c=%0d%0aX: y&d=#e", "https://a.example/?b=1&c=%0D%0AX%3A+y&d=%23e"),
             ("https://a.example/?b=1", "c=%zz&d=1", "https://a.example/?b=1&d=1"),
+            (
+                "https://a.example/?a[b]=1&x%5fy=1",
+                "a%5Bb%5D=2&x_y=2&z=3",
+                "https://a.example/?a[b]=1&x%5fy=1&z=3",
+            ),
         ];
         for (url, query, expected) in cases {
             let mut url = url.to_owned();

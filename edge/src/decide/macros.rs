@@ -168,7 +168,8 @@ pub struct Values<'a> {
     pub region: &'a str,
     pub city: &'a str,
     pub asn: Option<u32>,
-    pub ip: std::net::IpAddr,
+    /// `None` when it is not to be handed on.
+    pub ip: Option<std::net::IpAddr>,
     pub device: DeviceClass,
     pub os: &'a str,
     pub browser: &'a str,
@@ -198,7 +199,7 @@ impl Values<'_> {
             Macro::Region => text(out, self.region),
             Macro::City => text(out, self.city),
             Macro::Asn => self.asn.into_iter().for_each(|asn| shown(asn, out)),
-            Macro::Ip => text(out, &self.ip.to_canonical().to_string()),
+            Macro::Ip => self.ip.iter().for_each(|ip| text(out, &ip.to_canonical().to_string())),
             Macro::Device => text(out, self.device.as_str()),
             Macro::Os => text(out, self.os),
             Macro::Browser => text(out, self.browser),
@@ -227,6 +228,12 @@ fn date(at: UnixMicros, out: &mut String) {
 /// Appends `text` percent-encoded: all but unreserved characters, or, `raw`, all but those that mean
 /// nothing in a path or the value of a parameter. `?`, `#` and `&` are always encoded: a value stays in its place.
 pub fn encode(text: &str, raw: bool, out: &mut String) {
+    // A segment of dots leads up the path, encoded or not.
+    let climbs = |segment: &str| matches!(segment, "." | "..");
+    if climbs(text) {
+        return;
+    }
+    let raw = raw && !text.split('/').any(climbs);
     for byte in text.bytes() {
         let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
         let readable =

@@ -35,8 +35,6 @@ pub struct TooLong;
 pub struct Template {
     slots: Vec<Slot>,
     last: String,
-    /// Bytes of `?click_id=` before the slot of an id that no macro asked for: left out when there is no id.
-    added: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +42,9 @@ struct Slot {
     before: String,
     name: Macro,
     raw: bool,
+    /// How much of the end of `before` names a parameter that is left out when there is no value: that of the click id
+    /// which no macro asked for.
+    parameter: usize,
 }
 
 impl Template {
@@ -71,22 +72,27 @@ impl Template {
             return Err(TemplateError::MacroInHost);
         }
         let mut found = marked.found;
-        let mut added = 0;
+        let mut added = None;
         if !found.iter().any(|(name, _)| *name == Some(Macro::ClickId)) {
             let parameter: String = form_urlencoded::byte_serialize(click_id_parameter.as_bytes()).collect();
             if parameter.is_empty() {
                 return Err(TemplateError::NoParameter);
             }
             let mark = mark(&marked.key, found.len());
-            add_parameter(&mut page, &parameter, &mark);
+            add_parameter(&mut page, click_id_parameter, &parameter, &mark);
+            added = Some((found.len(), parameter.len() + 2));
             found.push((Some(Macro::ClickId), false));
-            added = parameter.len() + 2;
         }
-        Ok(Self { added, ..Self::split(page.as_str(), &marked.key, &found)? })
+        Self::split(page.as_str(), &marked.key, &found, added)
     }
 
     /// Cuts the serialized URL at its marks. A mark whose parameter gave way is gone.
-    fn split(text: &str, key: &str, found: &[(Option<Macro>, bool)]) -> Result<Self, TemplateError> {
+    fn split(
+        text: &str,
+        key: &str,
+        found: &[(Option<Macro>, bool)],
+        added: Option<(usize, usize)>,
+    ) -> Result<Self, TemplateError> {
         let mut slots = Vec::new();
         let mut pieces = text.split(key);
         let mut before = pieces.next().unwrap_or_default().to_owned();
@@ -97,7 +103,9 @@ impl Template {
             let &(name, raw) = found.get(number).ok_or(TemplateError::NotAPage)?;
             match name {
                 Some(name) => {
-                    slots.push(Slot { before: std::mem::replace(&mut before, rest.to_owned()), name, raw });
+                    let parameter = added.filter(|(at, _)| *at == number).map_or(0, |(_, len)| len);
+                    let before = std::mem::replace(&mut before, rest.to_owned());
+                    slots.push(Slot { before, name, raw, parameter });
                 }
                 // What nobody knows is stripped: a landing page is not to see `{payout}`.
                 None => before.push_str(rest),
@@ -106,15 +114,15 @@ impl Template {
         if slots.len() > MAX_SLOTS {
             return Err(TemplateError::TooManyMacros);
         }
-        Ok(Self { slots, last: before, added: 0 })
+        Ok(Self { slots, last: before })
     }
 
     /// The URL with its values, appended to `out`: plain ASCII, fit for a `Location` header.
     pub fn fill(&self, values: &Values<'_>, out: &mut String) -> Result<(), TooLong> {
         let start = out.len();
-        for Slot { before, name, raw } in &self.slots {
+        for Slot { before, name, raw, parameter } in &self.slots {
             let nobody_counts = *name == Macro::ClickId && values.click_id.is_empty();
-            let end = before.len() - if nobody_counts { self.added.min(before.len()) } else { 0 };
+            let end = before.len().saturating_sub(if nobody_counts { *parameter } else { 0 });
             out.push_str(before.get(..end).unwrap_or(before));
             values.write(*name, *raw, out);
             if out.len() - start > MAX_URL {
@@ -136,6 +144,10 @@ impl Template {
 
 /// What a browser may be sent to. The parser takes braces and their like for letters of a host; we do not.
 pub fn page(text: &str) -> Result<Url, TemplateError> {
+    // The parser drops some of them, and what is left is not what was looked at.
+    if text.chars().any(char::is_control) {
+        return Err(TemplateError::NotAPage);
+    }
     let url = Url::parse(text).map_err(|_| TemplateError::NotAPage)?;
     let plain = url.username().is_empty() && url.password().is_none();
     let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
@@ -172,9 +184,11 @@ impl Marked {
     }
 }
 
-/// What does not occur in `url`.
+/// What occurs neither in `url` nor in what the parser makes of it: it lowers cases and maps letters of other scripts.
 fn key_for(url: &str) -> String {
-    (0u32..).map(|n| format!("q{n}q")).find(|key| !url.contains(key.as_str())).unwrap_or_default()
+    let parsed = Url::parse(url).map(String::from).unwrap_or_default().to_ascii_lowercase();
+    let is_new = |key: &String| !url.contains(key.as_str()) && !parsed.contains(key.as_str());
+    (0u32..).map(|n| format!("q{n}q")).find(is_new).unwrap_or_default()
 }
 
 /// Lower-case letters and digits: the same in a host, a path and a query.
@@ -182,11 +196,12 @@ fn mark(key: &str, number: usize) -> String {
     format!("{key}{number}z")
 }
 
-fn add_parameter(page: &mut Url, parameter: &str, value: &str) {
+/// `name` however it is spelt in the query gives way to `parameter`, its own spelling.
+fn add_parameter(page: &mut Url, name: &str, parameter: &str, value: &str) {
     let query = page.query().unwrap_or_default().to_owned();
     let kept = query.split('&').filter(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        !pair.is_empty() && name != parameter
+        let is_it = form_urlencoded::parse(pair.as_bytes()).any(|(spelt, _)| spelt == name);
+        !pair.is_empty() && !is_it
     });
     let mut query = String::with_capacity(query.len() + parameter.len() + value.len() + 2);
     for pair in kept {

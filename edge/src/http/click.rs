@@ -7,6 +7,7 @@ use crate::decide::asked::{Asked, pass_through};
 use crate::decide::click::{Decision, Live, Resolved, Way, decide, resolve};
 use crate::decide::macros::Values;
 use crate::decide::preview;
+use crate::decide::privacy::Privacy;
 use crate::decide::template::MAX_URL;
 use crate::enrich::Client;
 use crate::metrics::Outcome;
@@ -170,6 +171,8 @@ impl Worker {
         page: &Destination,
         click_id: &str,
     ) -> (String, Option<Reason>) {
+        // Whoever asks that nothing be kept asks that nothing be handed on, too.
+        let open = client.privacy == Privacy::Full;
         let values = Values {
             click_id,
             offer: landing.offer,
@@ -182,13 +185,13 @@ impl Worker {
             region: client.place.region.as_deref().unwrap_or_default(),
             city: client.place.city.as_deref().unwrap_or_default(),
             asn: client.place.asn,
-            ip: client.ip,
+            ip: open.then_some(client.ip),
             device: client.device,
             os: &client.agent.os,
             browser: &client.agent.browser,
             language: &client.language,
-            referrer: &client.referrer,
-            user_agent: &client.user_agent,
+            referrer: if open { &client.referrer } else { "" },
+            user_agent: if open { &client.user_agent } else { "" },
             at: hit.now,
             random: u64::from_be_bytes(self.random()),
         };

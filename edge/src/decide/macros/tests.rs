@@ -13,7 +13,7 @@ pub fn values<'a>(click_id: &'a str, sub_ids: &'a [&'a str]) -> Values<'a> {
         region: "SH",
         city: "上海",
         asn: Some(4134),
-        ip: "::ffff:203.0.113.9".parse().unwrap(),
+        ip: Some("::ffff:203.0.113.9".parse().unwrap()),
         device: DeviceClass::Mobile,
         os: "iPhone",
         browser: "Safari",

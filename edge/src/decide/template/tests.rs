@@ -85,6 +85,47 @@ fn without_an_id_there_is_no_parameter_for_it() {
     }
 }
 
+/// Whoever chooses the page knows how marks look, and what the parser drops, lowers and maps.
+#[test]
+fn nobody_brings_marks_along() {
+    let pages = [
+        "https://evil.com.shop.example/xxxq\t0q0z",
+        "https://shop.example/q\n0q0z?q\r0q0z",
+        "https://shop.example/q0q0z?q1q0z#q2q0z",
+        "https://Q0Q0z.shop.example/q1q0z",
+        "https://\u{ff51}0q0z.shop.example/",
+    ];
+    for url in pages {
+        let Ok(template) = Template::verbatim(url, "click_id") else { continue };
+        let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
+        for id in ["", "ID"] {
+            let mut out = String::new();
+            template.fill(&values(id, &[]), &mut out).unwrap();
+            assert_eq!(Url::parse(&out).unwrap().host_str(), Some(host.as_str()), "{url}: {out}");
+            assert_eq!(out.matches("ID").count(), id.len() / 2, "{url}: {out}");
+        }
+    }
+    assert!(
+        Template::verbatim(pages[0], "click_id").is_err() && Template::parse(pages[1], "click_id").is_err()
+    );
+    let spelt = Template::verbatim("https://shop.example/?click%5Fid=other&b=1", "click_id").unwrap();
+    let mut out = String::new();
+    spelt.fill(&values("ID", &[]), &mut out).unwrap();
+    assert_eq!(out, "https://shop.example/?b=1&click_id=ID");
+}
+
+#[test]
+fn values_do_not_climb() {
+    let template = Template::parse("https://shop.example/t/{sub1}/{_sub2}/x?a={sub3}", "click_id").unwrap();
+    for subs in [["..", "../..", "."], [".", "a/../b", ".."], ["...", "./x", "a.b"]] {
+        let mut out = String::new();
+        template.fill(&values("ID", &subs), &mut out).unwrap();
+        let url = Url::parse(&out).unwrap();
+        assert!(url.path().starts_with("/t/") && url.path().ends_with("/x"), "{out}");
+        assert_eq!(url.path_segments().unwrap().count(), 4, "{out}");
+    }
+}
+
 #[test]
 fn a_page_that_a_request_asks_for_has_no_macros() {
     let template =

@@ -266,6 +266,18 @@ fn a_url_that_grows_too_long_goes_without_what_others_chose() {
 }
 
 #[test]
+fn who_only_looks_is_not_led_astray() {
+    let node = node();
+    for page in
+        ["https://shop.example/q%090q0z", "https://shop.example/xx%0aq0q0z", "https://shop.example/q0q0z"]
+    {
+        let reply = node.send("HEAD", &format!("{}?url={page}", path(PLAIN)), "", "");
+        let url = url::Url::parse(reply.location().unwrap()).unwrap();
+        assert_eq!(url.host_str(), Some("shop.example"), "{page}: {url}");
+    }
+}
+
+#[test]
 fn nothing_is_kept_of_who_asks_for_that() {
     let node = node();
     for (query, headers) in [("", "sec-gpc: 1\r\n"), ("?gdpr=1", ""), ("?consent=denied&sub1=x", "")] {
