@@ -1,13 +1,10 @@
 //! What may be kept of a hit: what the browser asks for, and what the page says its visitor has agreed to.
 //!
 //! Whoever asks for less gets less: a hit of [`Privacy::Reduced`] is counted and can be paid for, but neither address,
-//! user agent nor referrer is stored with it, and no customer. Which rules applied is recorded by their version.
+//! user agent nor referrer is stored with it, and no customer.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-/// Rises whenever the rules below decide anything differently.
-pub const POLICY_VERSION: u16 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Privacy {

@@ -24,6 +24,7 @@ struct Passing<'a> {
     asked: &'a Asked<'a>,
     landing: Landing<'a>,
     query: &'a str,
+    draw: u64,
 }
 
 impl Worker {
@@ -79,7 +80,8 @@ impl Worker {
         if client.agent.previews {
             return preview_of(hit, live);
         }
-        let decision = decide(live, &client, u64::from_be_bytes(self.random()), hit.now);
+        let draw = u64::from_be_bytes(self.random());
+        let decision = decide(live, &client, draw, hit.now);
         let asked = Asked::read(hit.query());
         let landing = match decision.way {
             Way::Nowhere(reason) => return closed(hit, live.tenant, domain, reason),
@@ -95,6 +97,7 @@ impl Worker {
             asked: &asked,
             landing,
             query: hit.query(),
+            draw,
         });
         if let Some(passing) = passing.filter(|_| hit.is_head()) {
             return self.look(hit, passing);
@@ -145,7 +148,8 @@ impl Worker {
     /// The landing page for this click, and what of the request could not be followed.
     fn url(&self, hit: &Hit<'_>, passing: Passing<'_>, click_id: &str) -> (String, Option<Reason>) {
         let Passing { live, asked, landing, query, .. } = passing;
-        let settings = live.link.settings.as_ref();
+        // Another offer, which the link's own has led to, has its own page.
+        let settings = live.link.settings.as_ref().filter(|_| landing.offer == live.link.offer);
         let own = settings.and_then(|settings| settings.destination.as_ref()).unwrap_or(landing.page);
         // A route's page is not for the partner to choose.
         let asked_page = asked.page.as_ref().filter(|_| landing.own_page);
@@ -156,60 +160,61 @@ impl Worker {
             None if landing.own_page => (own, None),
             None => (landing.page, None),
         };
-        let (mut url, cut) = self.filled(hit, passing, page, click_id);
+        let (mut url, cut) = filled(hit, passing, page, click_id);
         if landing.entry.routing.pass_through {
             pass_through(query, &landing.entry.click_id_parameter, &mut url, MAX_URL);
         }
         (url, problem.or(cut))
     }
 
-    /// With all values, or, when those are too long together, without the ones that somebody else has chosen.
-    fn filled(
-        &self,
-        hit: &Hit<'_>,
-        Passing { live, client, asked, landing, .. }: Passing<'_>,
-        page: &Destination,
-        click_id: &str,
-    ) -> (String, Option<Reason>) {
-        // Whoever asks that nothing be kept asks that nothing be handed on, too.
-        let open = client.privacy == Privacy::Full;
-        let values = Values {
-            click_id,
-            offer: landing.offer,
-            partner: live.link.partner,
-            advertiser: landing.entry.advertiser,
-            link: live.id,
-            sub_ids: &asked.sub_ids.texts(),
-            source: &asked.source,
-            country: client.place.country,
-            region: client.place.region.as_deref().unwrap_or_default(),
-            city: client.place.city.as_deref().unwrap_or_default(),
-            asn: client.place.asn,
-            ip: open.then_some(client.ip),
-            device: client.device,
-            os: &client.agent.os,
-            browser: &client.agent.browser,
-            language: &client.language,
-            referrer: if open { &client.referrer } else { "" },
-            user_agent: if open { &client.user_agent } else { "" },
-            at: hit.now,
-            random: u64::from_be_bytes(self.random()),
-        };
-        let mut url = String::with_capacity(512);
-        if page.fill(&values, &mut url).is_ok() {
-            return (url, None);
-        }
-        url.clear();
-        let short = Values { sub_ids: &[], source: "", referrer: "", user_agent: "", ..values };
-        // A page that is too long even so is cut off, and `onward` refuses no text that is a header.
-        let _ = page.fill(&short, &mut url);
-        (url, Some(Reason::FieldTooLong))
-    }
-
     fn unspooled_address(&self) -> Address {
         let ordinal = u64::from_be_bytes(self.random()) & ORDINAL_MAX;
         Address { stream: self.shared.parts.spool.streams().traffic, ordinal: ordinal.max(1) }
     }
+}
+
+/// With all values, or, when those are too long together, without the ones that somebody else has chosen.
+fn filled(
+    hit: &Hit<'_>,
+    Passing { live, client, asked, landing, draw, .. }: Passing<'_>,
+    page: &Destination,
+    click_id: &str,
+) -> (String, Option<Reason>) {
+    // Whoever asks that nothing be kept asks that nothing be handed on, too.
+    let open = client.privacy == Privacy::Full;
+    let values = Values {
+        click_id,
+        offer: landing.offer,
+        partner: live.link.partner,
+        advertiser: landing.entry.advertiser,
+        link: live.id,
+        sub_ids: &asked.sub_ids.texts(),
+        source: &asked.source,
+        country: client.place.country,
+        region: client.place.region.as_deref().unwrap_or_default(),
+        city: client.place.city.as_deref().unwrap_or_default(),
+        asn: client.place.asn,
+        ip: open.then_some(client.ip),
+        device: client.device,
+        os: &client.agent.os,
+        browser: &client.agent.browser,
+        language: &client.language,
+        referrer: if open { &client.referrer } else { "" },
+        user_agent: if open { &client.user_agent } else { "" },
+        at: hit.now,
+        random: draw,
+    };
+    let mut url = String::with_capacity(512);
+    if page.fill(&values, &mut url).is_ok() {
+        return (url, None);
+    }
+    url.clear();
+    let short = Values { sub_ids: &[], source: "", referrer: "", user_agent: "", ..values };
+    if page.fill(&short, &mut url).is_err() {
+        url.clear();
+        url.push_str(page.origin());
+    }
+    (url, Some(Reason::FieldTooLong))
 }
 
 /// What a chat or a timeline shows of the link. Whoever opens it there comes as a shopper.

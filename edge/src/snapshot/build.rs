@@ -1,7 +1,8 @@
 //! Builds a snapshot out of chunks.
 
-use super::destination::{Destination, web_url};
+use super::destination::Destination;
 use super::{AdvertiserEntry, Domain, LinkEntry, LinkSettings, OfferEntry, Snapshot, TenantEntry, zones};
+use crate::decide::template;
 use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, TenantId, UnixMicros, is_slug};
 use proto_wire::convert::{
     ClickKeyError, RuleSetError, click_keys_from_wire, deep_link_keys_from_wire, rule_set_from_wire,
@@ -156,7 +157,7 @@ pub(super) fn page(text: &str, left_out: &mut usize) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    let page = web_url(text).map(String::from);
+    let page = template::page(text).ok().map(String::from);
     *left_out += usize::from(page.is_none());
     page
 }

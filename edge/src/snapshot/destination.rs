@@ -2,7 +2,6 @@
 
 use crate::decide::macros::Values;
 use crate::decide::template::{Template, TooLong, page};
-use url::Url;
 
 /// A landing page with its places for values, and what is asked of its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +42,10 @@ impl Destination {
         out
     }
 
+    pub fn origin(&self) -> &str {
+        self.template.origin()
+    }
+
     /// As it was configured.
     pub fn text(&self) -> &str {
         &self.text
@@ -56,11 +59,6 @@ impl Destination {
     pub fn is_https(&self) -> bool {
         self.https
     }
-}
-
-/// What a browser may be sent to.
-pub(super) fn web_url(text: &str) -> Option<Url> {
-    page(text).ok()
 }
 
 #[cfg(test)]

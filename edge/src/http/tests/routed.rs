@@ -19,6 +19,8 @@ const TEST: u64 = 42;
 const OVER: u64 = 43;
 const ELSEWHERE: u64 = 44;
 const STRICT: u64 = 45;
+const LONG: u64 = 46;
+const STRICT_ELSEWHERE: u64 = 47;
 
 fn route(id: &str, device: Option<&str>, to: To) -> Route {
     let compare = |device: &str| {
@@ -64,7 +66,8 @@ fn snapshot() -> Snapshot {
         fallbacks: vec![route("phones-elsewhere", Some("mobile"), To::Offer(2))],
         ..RouteTable::default()
     };
-    let strict = OfferRouting { table: Some(strict), ..OfferRouting::default() };
+    let deep_link_hosts = vec!["tablets.example".into()];
+    let strict = OfferRouting { table: Some(strict), deep_link_hosts, ..OfferRouting::default() };
     let settings = TenantChunk {
         fallback_url: FALLBACK.into(),
         click_keys: vec![edge_v1::ClickKey { key_id: 1, key: KEY.to_vec(), active: true }],
@@ -73,6 +76,11 @@ fn snapshot() -> Snapshot {
             offer_of(1, "https://shop.example/l?p={aff_id}&s={sub1}&x={nobody}", open),
             offer_of(2, "https://quiet.example/", silent),
             offer_of(3, "https://tablets.example/", strict),
+            offer_of(
+                4,
+                "https://long.example/?a={referrer}&b={referrer}&c={referrer}",
+                OfferRouting::default(),
+            ),
         ],
         domains: vec![Domain {
             host: "go.example".into(),
@@ -97,6 +105,12 @@ fn snapshot() -> Snapshot {
             },
         ),
         link(STRICT, 3, LinkSettings::default()),
+        link(LONG, 4, LinkSettings::default()),
+        link(
+            STRICT_ELSEWHERE,
+            3,
+            LinkSettings { destination: "https://tablets.example/own".into(), ..LinkSettings::default() },
+        ),
     ];
     let chunks = [
         Chunk { tenant: 1, content: Some(Content::Settings(settings)) },
@@ -180,6 +194,11 @@ fn a_click_goes_where_offer_link_and_partner_say() {
     let silent = node.send("GET", &path(STRICT), PHONE, "");
     assert_eq!((silent.status(), silent.header("referrer-policy")), (200, Some("no-referrer")));
     assert!(silent.body().contains("0;url=https://quiet.example/?click_id="), "{}", silent.body());
+    let other = node.send("GET", &path(STRICT_ELSEWHERE), PHONE, "");
+    assert!(
+        other.body().contains("0;url=https://quiet.example/?click_id="),
+        "not the page of the offer that is closed"
+    );
     let clicks = node.on_disk(Lane::Traffic);
     let Body::Click(last) = &clicks.last().unwrap().event.body else { panic!("a click") };
     assert_eq!(last.offer, offer(2), "it counts for the offer that took it");
@@ -259,10 +278,14 @@ fn a_test_click_is_marked() {
 #[test]
 fn a_url_that_grows_too_long_goes_without_what_others_chose() {
     let node = node();
-    let many: String = (1..=8).map(|n| format!("sub{n}={}&", "%E4%B8%AD".repeat(80))).collect();
-    let long = format!("{}?{many}", path(PLAIN));
-    let (url, reason) = location(&node, &long, "");
-    assert!(url.unwrap().len() < 8192 && reason.is_none());
+    let referrer = format!("referer: https://b.example/{}\r\n", "\"".repeat(980));
+    let reply = node.send("GET", &path(LONG), &referrer, "");
+    assert_eq!(reply.reason(), Some("field_too_long"));
+    assert!(reply.location().unwrap().starts_with("https://long.example/?a=&b=&c=&click_id="));
+    let short = node.send("GET", &path(LONG), "referer: https://b.example/\r\n", "");
+    assert!(
+        short.reason().is_none() && short.location().unwrap().contains("a=https%3A%2F%2Fb.example%2F&b=")
+    );
 }
 
 #[test]
