@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Schema 11.
-COMMIT=da7021e670ec323d941f456a678a5a40a0282a6b
+# Schema 12.
+COMMIT=eb3e28711d608904c0af3b2034b7223fa3a728f8
 
 if ! git cat-file -e "$COMMIT^{commit}" 2> /dev/null; then
   [ -z "${CI:-}" ] || { echo "the version before this one is not in this copy: fetch commit $COMMIT" >&2; exit 1; }

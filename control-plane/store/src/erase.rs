@@ -2,7 +2,7 @@
 
 use crate::dialect;
 use crate::dialect::Scope;
-use crate::projection::{Events, take_out};
+use crate::projection::{Events, Who, take_out};
 use crate::retry::retrying;
 use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, locking, query};
@@ -71,17 +71,13 @@ impl Store {
     /// Forgets who a customer is: their id, and the personal values of their events and clicks, also of
     /// those that arrive later. The journal keeps commitments to the values and the intake a pseudonym, so
     /// chain and replay verify as before. Nothing happens when the customer is not known.
-    pub async fn erase_customer(
-        &self,
-        tenant: TenantId,
-        customer_id: &str,
-    ) -> Result<ErasedCounts, StoreError> {
+    pub async fn erase_customer(&self, tenant: TenantId, who: &Who) -> Result<ErasedCounts, StoreError> {
         // The projector's checkpoint is not a tenant's.
         let mut tx = self.write(Scope::Deployment).await?;
         hold_projection(&mut tx).await?;
         let row = query("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
-            .bind(customer_id)
+            .bind(who.column().into_owned())
             .fetch_optional(&mut tx)
             .await?;
         let Some(row) = row else { return Ok(ErasedCounts::default()) };
@@ -89,7 +85,7 @@ impl Store {
         let (events, values) = erase_events(&mut tx, tenant, customer, &[]).await?;
         let customers = query("DELETE FROM customers WHERE tenant_id = $1 AND customer_id = $2")
             .bind(tenant.column())
-            .bind(customer_id)
+            .bind(who.column().into_owned())
             .execute(&mut tx)
             .await?;
         tx.commit().await?;

@@ -26,7 +26,7 @@ mod rollups;
 mod sidecar;
 
 pub(crate) use batches::{Events, erased_within, read_values, select_packed, take_out};
-pub use customers::{CustomerKey, Customers};
+pub use customers::{CustomerKey, Customers, Who};
 pub use rollups::{RollupKey, Rollups};
 pub use sidecar::SidecarRow;
 pub(crate) use sidecar::read_sidecar;
@@ -36,6 +36,11 @@ pub enum HitKind {
     Click,
     /// A conversion as an edge heard it; what counts is decided by the money engine.
     Conversion,
+    Impression,
+    /// A click bound to a visitor or customer.
+    Touch,
+    /// A click or impression of a test link: seen, and never counted with the others.
+    Test,
 }
 
 impl HitKind {
@@ -43,6 +48,9 @@ impl HitKind {
         match self {
             Self::Click => 1,
             Self::Conversion => 2,
+            Self::Impression => 3,
+            Self::Touch => 4,
+            Self::Test => 5,
         }
     }
 }

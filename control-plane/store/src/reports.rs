@@ -36,6 +36,10 @@ pub struct LinkHour {
     pub flagged: u64,
     /// Not counted, but visible.
     pub blocked: u64,
+    /// Those among `clicks` whose visitor was new to the offer, within its window and on the edge that took the click.
+    pub unique_clicks: u64,
+    /// Allowed and flagged.
+    pub impressions: u64,
     /// Attributed conversions that happened in this hour.
     pub conversions: u64,
     /// Their amounts, one per currency.
@@ -104,6 +108,8 @@ impl Key {
             clicks: 0,
             flagged: 0,
             blocked: 0,
+            unique_clicks: 0,
+            impressions: 0,
             conversions: 0,
             sales: Vec::new(),
             commissions: Vec::new(),
@@ -127,10 +133,15 @@ macro_rules! by_hour_and_link {
         Statements {
             clicks: concat!(
                 "SELECT c.hour, c.link_id, c.offer_id, c.partner_id, c.advertiser_id, \
-                CAST(sum(CASE WHEN c.verdict <> 2 THEN c.hits ELSE 0 END) AS BIGINT) AS clicks, \
-                CAST(sum(CASE WHEN c.verdict = 1 THEN c.hits ELSE 0 END) AS BIGINT) AS flagged, \
-                CAST(sum(CASE WHEN c.verdict = 2 THEN c.hits ELSE 0 END) AS BIGINT) AS blocked \
-                FROM rollup_links c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 AND c.kind = $8",
+                CAST(sum(CASE WHEN c.kind = $8 AND c.verdict <> 2 THEN c.hits ELSE 0 END) AS BIGINT) AS clicks, \
+                CAST(sum(CASE WHEN c.kind = $8 AND c.verdict = 1 THEN c.hits ELSE 0 END) AS BIGINT) AS flagged, \
+                CAST(sum(CASE WHEN c.kind = $8 AND c.verdict = 2 THEN c.hits ELSE 0 END) AS BIGINT) AS blocked, \
+                CAST(sum(CASE WHEN c.kind = $8 AND c.verdict <> 2 THEN c.unique_hits ELSE 0 END) AS BIGINT) \
+                    AS unique_clicks, \
+                CAST(sum(CASE WHEN c.kind = $9 AND c.verdict <> 2 THEN c.hits ELSE 0 END) AS BIGINT) \
+                    AS impressions \
+                FROM rollup_links c WHERE c.tenant_id = $1 AND c.hour >= $2 AND c.hour < $3 \
+                AND c.kind IN ($8, $9)",
                 $which,
                 filtered!()
             ),
@@ -223,13 +234,17 @@ async fn read_part(
     report: &mut BTreeMap<Key, LinkHour>,
 ) -> Result<(), StoreError> {
     let statements = Statements::of(part);
-    let clicks = bind_filter(statements.clicks, tenant, part).bind(HitKind::Click.code());
+    let clicks = bind_filter(statements.clicks, tenant, part)
+        .bind(HitKind::Click.code())
+        .bind(HitKind::Impression.code());
     for row in &clicks.fetch_all(&mut *conn).await? {
         let key = Key::read(row)?;
         let line = report.entry(key).or_insert_with(|| key.empty());
         line.clicks = row.number("clicks")?;
         line.flagged = row.number("flagged")?;
         line.blocked = row.number("blocked")?;
+        line.unique_clicks = row.number("unique_clicks")?;
+        line.impressions = row.number("impressions")?;
     }
     for row in &bind_filter(statements.conversions, tenant, part).fetch_all(&mut *conn).await? {
         let key = Key::read(row)?;

@@ -4,7 +4,7 @@ use super::params::SubIds;
 use super::{Subject, facts, judge};
 use crate::enrich::{Client, Origin};
 use crate::snapshot::{Landing, LinkEntry, OfferEntry, Snapshot, TenantEntry};
-use proto_model::event::Click;
+use proto_model::event::{Click, Uniqueness};
 use proto_model::{Address, ClickFacts, ClickFlags, LinkId, OfferId, Reason, UnixMicros, VerdictKind};
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, HitRef, PersonalRef};
@@ -116,6 +116,7 @@ impl<'s> Decision<'s> {
             program: entry.program,
             advertiser: entry.advertiser,
             flags: live.flags(),
+            uniqueness: Uniqueness::Undecided,
         };
         let network = client.network(origin);
         HitRef {
@@ -124,7 +125,7 @@ impl<'s> Decision<'s> {
             facts: client.recorded(),
             verdict: self.verdict,
             body: BodyRef::Click(click),
-            personal: PersonalRef { network, customer_id: None, sub_ids: sub_ids.texts() },
+            personal: PersonalRef { network, sub_ids: sub_ids.texts(), ..PersonalRef::default() },
         }
     }
 

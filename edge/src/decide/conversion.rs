@@ -58,7 +58,7 @@ impl<'q> Accepted<'q> {
     /// In good order by itself, and refused all the same.
     pub fn refused(&self, reason: Reason) -> RefusedRef<'q> {
         let ConversionRef { advertiser, authority, order_id, .. } = self.hit;
-        RefusedRef { advertiser, authority, reason, order_id: Some(order_id) }
+        RefusedRef { advertiser, authority, reason, order_id: Some(order_id), link: None }
     }
 }
 
@@ -92,7 +92,8 @@ pub fn check<'q>(
             customer_id: params.customer_id.as_deref(),
         }),
         Err(reason) => {
-            Err(RefusedRef { advertiser: to.id, authority, reason, order_id: params.order_id.as_deref() })
+            let order_id = params.order_id.as_deref();
+            Err(RefusedRef { advertiser: to.id, authority, reason, order_id, link: None })
         }
     }
 }

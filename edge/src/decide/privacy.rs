@@ -1,17 +1,15 @@
 //! What may be kept of a hit: what the browser asks for, and what the page says its visitor has agreed to.
 //!
 //! Whoever asks for less gets less: a hit of [`Privacy::Reduced`] is counted and can be paid for, but neither address,
-//! user agent nor referrer is stored with it, and no customer.
+//! user agent nor referrer is stored with it, no customer or visitor, and of the place no more than the country.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Privacy {
-    #[default]
-    Full,
-    Reduced,
-}
+pub use proto_model::event::Privacy;
+
+/// Of the rules below, recorded with every hit: a change of what they keep gets the next number.
+pub const POLICY: u32 = 1;
 
 /// Purposes of the Transparency and Consent Framework that counting a visitor rests on: to store something on a
 /// device, and to measure advertising.

@@ -7,11 +7,11 @@ mod privacy;
 pub use agent::{Agent, AgentCache};
 pub use privacy::IpHasher;
 
-use crate::decide::privacy::Privacy;
+use crate::decide::privacy::{POLICY, Privacy};
 use crate::ip::prefix;
 use geoip::{Geo, Place};
 use proto_model::{DeviceClass, UnixMicros};
-use proto_wire::convert::{FactsRef, NetworkRef};
+use proto_wire::convert::{FactsRef, FineRef, NetworkRef};
 use proto_wire::limits::{REFERRER_MAX, USER_AGENT_MAX, clean};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -79,6 +79,19 @@ impl<'r> Client<'r> {
             os: &self.agent.os,
             browser: &self.agent.browser,
             geo_version: self.geo_version,
+            fine: if self.privacy == Privacy::Full { self.fine() } else { FineRef::default() },
+            privacy: self.privacy,
+            privacy_policy: POLICY,
+        }
+    }
+
+    fn fine(&self) -> FineRef<'_> {
+        FineRef {
+            region: self.place.region.as_deref().unwrap_or_default(),
+            city: self.place.city.as_deref().unwrap_or_default(),
+            asn: self.place.asn,
+            language: &self.language,
+            connection: self.connection,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use control_plane_server::app::clock;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, Network, Personal, RecordedFacts, RecordedVerdict, TrackingEvent,
+    Authority, Body, Click, ConversionHit, FineFacts, Network, Personal, Privacy, RecordedFacts,
+    RecordedVerdict, TrackingEvent, Uniqueness,
 };
 use proto_model::{
     Address, AdvertiserId, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, LinkId, OfferId,
@@ -85,6 +86,9 @@ impl Hits {
                 os: if mobile { "Android" } else { "Windows" }.into(),
                 browser: "Chrome".into(),
                 geo_version: 1,
+                fine: FineFacts { language: "de".into(), connection: "4g".into(), ..FineFacts::default() },
+                privacy: Privacy::Full,
+                privacy_policy: 1,
             },
             verdict,
             body,
@@ -111,13 +115,15 @@ impl Hits {
             RecordedVerdict { kind: verdict.0, rule_id: verdict.1.map(str::to_owned), rule_set_version: 3 };
         let LinkRow { link, offer, partner } = self.link();
         let Catalog { program, advertiser, .. } = self.catalog;
-        let click = Click { link, offer, partner, program, advertiser, flags: ClickFlags::default() };
+        let flags = ClickFlags::default();
+        let uniqueness = if self.below(4) == 0 { Uniqueness::Repeated } else { Uniqueness::Unique };
+        let click = Click { link, offer, partner, program, advertiser, flags, uniqueness };
         let sub_ids = if self.below(2) == 0 {
             vec!["spring".into(), format!("post-{}", self.below(300))]
         } else {
             Vec::new()
         };
-        let personal = Personal { network: Some(self.network()), customer_id: None, sub_ids };
+        let personal = Personal { network: Some(self.network()), sub_ids, ..Personal::default() };
         (self.event(verdict, Body::Click(click)), personal)
     }
 
@@ -150,7 +156,7 @@ impl Hits {
             coupon: None,
         };
         let customer_id = number.is_multiple_of(2).then(|| format!("customer-{number}"));
-        let personal = Personal { network: Some(self.network()), customer_id, sub_ids: Vec::new() };
+        let personal = Personal { network: Some(self.network()), customer_id, ..Personal::default() };
         let verdict = RecordedVerdict { kind: VerdictKind::Allow, rule_id: None, rule_set_version: 3 };
         (self.event(verdict, Body::Conversion(hit)), personal)
     }

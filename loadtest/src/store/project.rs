@@ -8,7 +8,7 @@ use super::{BenchError, Plan};
 use crate::compare::stats::order;
 use control_plane_server::app::project;
 use proto_model::StreamNo;
-use proto_model::event::{Body, TrackingEvent};
+use proto_model::event::{Body, TrackingEvent, Uniqueness};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 const PEERS: [&str; 2] = ["server", "bare upserts"];
@@ -18,7 +18,8 @@ const PEERS: [&str; 2] = ["server", "bare upserts"];
 pub struct Folded {
     pub stream: u32,
     pub first: u64,
-    links: BTreeMap<[i64; 8], i64>,
+    /// All hits, and the unique ones.
+    links: BTreeMap<[i64; 8], [i64; 2]>,
     facts: BTreeMap<(i64, i64, i64, String, i64, i64), i64>,
     rules: BTreeMap<(i64, i64, i64, i64, String, i64), i64>,
     clicks: BTreeMap<i64, [i64; 3]>,
@@ -40,7 +41,9 @@ impl Folded {
         let ids = [number(click.link.get()), number(click.offer.get()), number(click.partner.get())];
         let [link, offer, partner] = ids;
         let key = [tenant, hour, kind, link, offer, partner, number(click.advertiser.get()), verdict];
-        *self.links.entry(key).or_default() += 1;
+        let [hits, unique] = self.links.entry(key).or_default();
+        *hits += 1;
+        *unique += i64::from(click.uniqueness == Uniqueness::Unique);
         let facts = (event.facts.country.code().to_owned(), i64::from(event.facts.device.code()));
         *self.facts.entry((tenant, hour, kind, facts.0, facts.1, verdict)).or_default() += 1;
         let rule = event.verdict.rule_id.clone().unwrap_or_default();
@@ -55,9 +58,10 @@ impl Folded {
     /// One prepared upsert for each row.
     async fn upsert(&self, conn: &mut Bare, seq: i64) -> Result<(), BenchError> {
         const LINKS: &str = "INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, \
-            advertiser_id, verdict, hits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, hour, \
-            kind, link_id, offer_id, partner_id, advertiser_id, verdict) \
-            DO UPDATE SET hits = rollup_links.hits + excluded.hits";
+            advertiser_id, verdict, hits, unique_hits) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+            ON CONFLICT (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict) \
+            DO UPDATE SET hits = rollup_links.hits + excluded.hits, \
+            unique_hits = rollup_links.unique_hits + excluded.unique_hits";
         const FACTS: &str = "INSERT INTO rollup_facts (tenant_id, hour, kind, country, device, verdict, hits) \
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, hour, kind, country, device, verdict) \
             DO UPDATE SET hits = rollup_facts.hits + excluded.hits";
@@ -66,8 +70,8 @@ impl Folded {
             rule_id, verdict) DO UPDATE SET hits = rollup_rules.hits + excluded.hits";
         const CLICKS: &str = "INSERT INTO click_batches (tenant_id, journal_seq, allowed, flagged, blocked) \
             VALUES ($1, $2, $3, $4, $5)";
-        for (key, hits) in &self.links {
-            let row: Vec<Value> = key.iter().chain([hits]).map(|value| (*value).into()).collect();
+        for (key, counts) in &self.links {
+            let row: Vec<Value> = key.iter().chain(counts).map(|value| (*value).into()).collect();
             conn.execute(LINKS, &row).await?;
         }
         for ((tenant, hour, kind, country, device, verdict), hits) in &self.facts {

@@ -36,6 +36,8 @@ impl ClickFlags {
     pub const UNSPOOLED: u8 = 1;
     /// A test click: visible, never paid.
     pub const TEST: u8 = 2;
+    /// Registered by the landing page itself: nobody was redirected.
+    pub const DIRECT: u8 = 4;
 
     pub const fn unspooled(self) -> bool {
         self.0 & Self::UNSPOOLED != 0
@@ -43,6 +45,10 @@ impl ClickFlags {
 
     pub const fn test(self) -> bool {
         self.0 & Self::TEST != 0
+    }
+
+    pub const fn direct(self) -> bool {
+        self.0 & Self::DIRECT != 0
     }
 }
 
@@ -89,7 +95,37 @@ pub struct RecordedFacts {
     pub browser: String,
     /// Build time of the geo database in Unix seconds; 0 = none was loaded.
     pub geo_version: u64,
+    pub fine: FineFacts,
+    pub privacy: Privacy,
+    /// Of the rules by which `privacy` was found; 0 = it was not recorded.
+    pub privacy_policy: u32,
 }
+
+/// What is known beyond country and device; nothing of it where [`Privacy::Reduced`] applies. Texts may be empty. The
+/// referrer is not here, nor its host: it may name a person.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FineFacts {
+    /// Part of the country and city, as the geo database names them.
+    pub region: String,
+    pub city: String,
+    /// Number of the network (autonomous system).
+    pub asn: Option<u32>,
+    /// A primary language tag in lower case.
+    pub language: String,
+    /// `slow-2g`, `2g`, `3g`, `4g`.
+    pub connection: String,
+}
+
+coded_enum!(
+    /// How much is kept of a hit.
+    Privacy {
+        /// The event is older than the field.
+        Unrecorded = 0 "unrecorded",
+        Full = 1 "full",
+        /// Neither address, user agent nor referrer, no customer, no facts finer than the country.
+        Reduced = 2 "reduced",
+    }
+);
 
 coded_enum!(
     /// How far a conversion report is believed; higher amends lower. The order matters.
@@ -101,7 +137,17 @@ coded_enum!(
     }
 );
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+coded_enum!(
+    /// Whether the visitor clicked on this offer before, within its window; as one edge alone remembers it.
+    Uniqueness {
+        /// The event is older than the field, or nobody was let on.
+        Undecided = 0 "undecided",
+        Unique = 1 "unique",
+        Repeated = 2 "repeated",
+    }
+);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Click {
     pub link: LinkId,
     pub offer: OfferId,
@@ -109,6 +155,26 @@ pub struct Click {
     pub program: ProgramId,
     pub advertiser: AdvertiserId,
     pub flags: ClickFlags,
+    pub uniqueness: Uniqueness,
+}
+
+/// Somebody was shown a partner's material.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Impression {
+    pub link: LinkId,
+    pub offer: OfferId,
+    pub partner: PartnerId,
+    pub program: ProgramId,
+    pub advertiser: AdvertiserId,
+    pub flags: ClickFlags,
+}
+
+/// A page binds a click to its visitor or customer, who stand in [`Personal`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TouchHit {
+    pub advertiser: AdvertiserId,
+    /// Opened and verified by the edge.
+    pub click: ClickFacts,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,6 +198,8 @@ pub struct RefusedHit {
     pub authority: Authority,
     pub reason: Reason,
     pub order_id: Option<String>,
+    /// Of a click that nobody took.
+    pub link: Option<LinkId>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,6 +207,8 @@ pub enum Body {
     Click(Click),
     Conversion(ConversionHit),
     Refused(RefusedHit),
+    Impression(Impression),
+    Touch(TouchHit),
 }
 
 /// One tracking event as it stands in signed bytes, next to the commitments to its personal fields.
@@ -160,6 +230,8 @@ coded_enum!(
         Subject = 2 "subject",
         /// The partner's free sub-ids.
         Tags = 3 "tags",
+        /// The number that a shop's page gave to its visitor.
+        Visitor = 4 "visitor",
     }
 );
 
@@ -168,6 +240,7 @@ coded_enum!(
 pub struct Personal {
     pub network: Option<Network>,
     pub customer_id: Option<String>,
+    pub visitor_id: Option<String>,
     /// `sub_id` 1-8, empty strings where absent.
     pub sub_ids: Vec<String>,
 }

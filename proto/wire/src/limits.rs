@@ -8,6 +8,8 @@ pub const GOAL_MAX: usize = 64;
 pub const EVENT_ID_MAX: usize = 128;
 pub const COUPON_MAX: usize = 64;
 pub const CUSTOMER_ID_MAX: usize = 128;
+/// A random number of a site, or whatever the site calls its visitors.
+pub const VISITOR_ID_MAX: usize = 64;
 pub const SUB_ID_MAX: usize = 256;
 pub const SUB_IDS: usize = 8;
 pub const USER_AGENT_MAX: usize = 512;
@@ -15,6 +17,10 @@ pub const REFERRER_MAX: usize = 1024;
 pub const IP_PREFIX_MAX: usize = 64;
 pub const OS_MAX: usize = 64;
 pub const BROWSER_MAX: usize = 64;
+pub const REGION_MAX: usize = 64;
+pub const CITY_MAX: usize = 64;
+pub const LANGUAGE_MAX: usize = 8;
+pub const CONNECTION_MAX: usize = 8;
 pub const RULE_ID_MAX: usize = 64;
 
 /// One encoded event, and all sidecar entries of one event, stay below these. The texts above add up

@@ -5,11 +5,11 @@
 //! The salt stands only in the sidecar. With it gone, nobody can find the value by trying likely ones,
 //! yet the signed event is as it was, so the chain and everything computed from it still verify.
 
-use crate::edge_v1::{Event, PersonalNetwork, PersonalSubject, PersonalTags, SidecarEntry};
+use crate::edge_v1::{Event, PersonalNetwork, PersonalSubject, PersonalTags, PersonalVisitor, SidecarEntry};
 use crate::keys::sha256_of;
 use crate::limits::{
-    CUSTOMER_ID_MAX, IP_PREFIX_MAX, REFERRER_MAX, SUB_ID_MAX, SUB_IDS, USER_AGENT_MAX, clean, fits,
-    fits_or_empty,
+    CUSTOMER_ID_MAX, IP_PREFIX_MAX, REFERRER_MAX, SUB_ID_MAX, SUB_IDS, USER_AGENT_MAX, VISITOR_ID_MAX, clean,
+    fits, fits_or_empty,
 };
 use prost::Message;
 use proto_model::StreamNo;
@@ -33,7 +33,8 @@ pub enum PersonalError {
 }
 
 /// The values to commit to, one per class that holds anything. Texts that describe the hit are cleaned to
-/// their limits; the customer id is not, since another id is another person: check it where it comes in.
+/// their limits; ids of customers and visitors are not, since another id is another person: check them where they
+/// come in.
 pub fn encode(personal: &Personal) -> Vec<(PersonalClass, Vec<u8>)> {
     let mut out = Vec::with_capacity(PersonalClass::ALL.len());
     if let Some(network) = &personal.network {
@@ -57,6 +58,10 @@ pub fn encode(personal: &Personal) -> Vec<(PersonalClass, Vec<u8>)> {
     if !sub_ids.is_empty() {
         out.push((PersonalClass::Tags, PersonalTags { sub_ids }.encode_to_vec()));
     }
+    if let Some(visitor_id) = personal.visitor_id.as_ref().filter(|id| !id.is_empty()) {
+        let message = PersonalVisitor { visitor_id: visitor_id.clone() };
+        out.push((PersonalClass::Visitor, message.encode_to_vec()));
+    }
     out
 }
 
@@ -78,6 +83,10 @@ pub fn decode<'a>(
                     return Err(PersonalError::Field("sub_ids"));
                 }
                 personal.sub_ids = sub_ids;
+            }
+            PersonalClass::Visitor => {
+                let PersonalVisitor { visitor_id } = read(class, value)?;
+                personal.visitor_id = Some(checked(visitor_id, VISITOR_ID_MAX, "visitor_id", fits)?);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::error::AppError;
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch,
 };
-use control_plane_store::projection::{CustomerKey, LinkTarget};
+use control_plane_store::projection::{CustomerKey, LinkTarget, Who};
 use proto_model::event::Authority;
 use proto_model::{AdvertiserId, Amount, DerivedId, TenantId, UnixMicros};
 use proto_wire::click_id::{ClickKey, ClickKeys};
@@ -117,8 +117,11 @@ async fn open_click(
 }
 
 async fn pseudonym(app: &App, tenant: TenantId, customer_id: &str) -> Result<CustomerRef, AppError> {
-    let key =
-        CustomerKey { tenant, customer_id: customer_id.to_owned(), candidate: CustomerRef(clock::random()) };
+    let key = CustomerKey {
+        tenant,
+        who: Who::Customer(customer_id.to_owned()),
+        candidate: CustomerRef(clock::random()),
+    };
     let found = app.store.resolve_customers(&[key]).await?;
     found.into_values().next().ok_or(AppError::NotFound("customer"))
 }

@@ -5,6 +5,7 @@ use super::orders::checked_text;
 use crate::error::AppError;
 use control_plane_store::StoreError;
 use control_plane_store::erase::ErasedCounts;
+use control_plane_store::projection::Who;
 use proto_model::TenantId;
 use std::time::Duration;
 
@@ -13,16 +14,15 @@ const WAIT: Duration = Duration::from_secs(20);
 /// Another process may be the projector, and then nobody tells us.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Deletes what ties `customer_id` to a pseudonym, and the personal values of its events.
-pub async fn erase_customer(
-    app: &App,
-    tenant: TenantId,
-    customer_id: &str,
-) -> Result<ErasedCounts, AppError> {
-    checked_text("customer_id", customer_id)?;
+/// Deletes what ties somebody to a pseudonym, and the personal values of their events.
+pub async fn erase(app: &App, tenant: TenantId, who: Who) -> Result<ErasedCounts, AppError> {
+    match &who {
+        Who::Customer(id) => checked_text("customer_id", id)?,
+        Who::Visitor(id) => checked_text("visitor_id", id)?,
+    }
     app.store.get_tenant(tenant).await.map_err(AppError::of("tenant"))?;
     projected(app, WAIT).await?;
-    Ok(app.store.erase_customer(tenant, customer_id).await?)
+    Ok(app.store.erase_customer(tenant, &who).await?)
 }
 
 /// Ends what an older version has erased while it was at work beside this one.

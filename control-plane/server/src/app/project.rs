@@ -155,15 +155,15 @@ async fn effects_of(
 }
 
 async fn customers_of(app: &App, batch: &OpenBatch) -> Result<Customers, AppError> {
-    let named = fold::customer_ids_of(batch);
+    let named = fold::people_of(batch);
     if named.is_empty() {
         return Ok(Customers::new());
     }
     let keys: Vec<CustomerKey> = named
         .into_iter()
-        .map(|(tenant, customer_id)| CustomerKey {
+        .map(|(tenant, who)| CustomerKey {
             tenant,
-            customer_id,
+            who,
             candidate: control_plane_domain::intake::CustomerRef(clock::random()),
         })
         .collect();

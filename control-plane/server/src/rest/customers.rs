@@ -1,4 +1,4 @@
-//! Customers: erasing one.
+//! Customers and visitors: erasing one.
 
 use super::auth::Tenant;
 use super::ids::PathText;
@@ -6,12 +6,14 @@ use super::{Api, Reply};
 use crate::app::erase;
 use axum::Json;
 use axum::extract::State;
+use control_plane_store::projection::Who;
+use proto_model::TenantId;
 use utoipa::ToSchema;
 
 /// What was erased.
 #[derive(serde::Serialize, ToSchema)]
 pub struct Erased {
-    /// 1 when the customer was known, else 0.
+    /// 1 when the customer or visitor was known, else 0.
     pub customers: u64,
     /// Personal values of the customer's events and of the clicks that these name.
     pub sidecar_values: u64,
@@ -30,6 +32,24 @@ pub async fn erase_customer(
     Tenant(tenant): Tenant,
     PathText(customer_id): PathText,
 ) -> Reply<Json<Erased>> {
-    let counts = erase::erase_customer(api.app(), tenant, &customer_id).await?;
+    erased(&api, tenant, Who::Customer(customer_id)).await
+}
+
+/// Erase a visitor
+///
+/// As for a customer, by the number that the shop's page gave to its visitor (`visitor_id` of `/t.js`).
+#[utoipa::path(delete, path = "/v1/visitors/{visitor_id}", tag = "tracking",
+    params(("visitor_id" = String, Path, description = "As the page sent it, percent-encoded")),
+    responses((status = 200, description = "How much was erased", body = Erased)))]
+pub async fn erase_visitor(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    PathText(visitor_id): PathText,
+) -> Reply<Json<Erased>> {
+    erased(&api, tenant, Who::Visitor(visitor_id)).await
+}
+
+async fn erased(api: &Api, tenant: TenantId, who: Who) -> Reply<Json<Erased>> {
+    let counts = erase::erase(api.app(), tenant, who).await?;
     Ok(Json(Erased { customers: counts.customers, sidecar_values: counts.values, events: counts.events }))
 }

@@ -89,6 +89,7 @@ fn tracking_routes() -> OpenApiRouter<Api> {
         .routes(routes!(order_events::list_order_events, order_events::report_order_event))
         .routes(routes!(touches::bind_touch))
         .routes(routes!(customers::erase_customer))
+        .routes(routes!(customers::erase_visitor))
 }
 
 fn money_routes() -> OpenApiRouter<Api> {

@@ -30,8 +30,12 @@ pub struct HourlyReport {
     pub link_id: LinkRef,
     /// Clicks that count: allowed and flagged.
     pub clicks: u64,
+    /// Those among `clicks` whose visitor was new to the offer, within its window and on the edge that took the click.
+    pub unique_clicks: u64,
     /// All clicks by verdict; blocked ones are visible and never counted.
     pub verdicts: VerdictCounts,
+    /// Impressions that count: allowed and flagged.
+    pub impressions: u64,
     /// Attributed conversions that happened in this hour.
     pub conversions: u64,
     /// Their amounts, one per currency.
@@ -57,6 +61,8 @@ impl From<LinkHour> for HourlyReport {
             partner_id: Id(row.partner),
             link_id: Id(row.link),
             clicks: row.clicks,
+            unique_clicks: row.unique_clicks,
+            impressions: row.impressions,
             verdicts: VerdictCounts {
                 allow: row.clicks.saturating_sub(row.flagged),
                 flag: row.flagged,

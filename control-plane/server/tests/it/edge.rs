@@ -4,7 +4,8 @@ use crate::plane::{Catalog, Plane};
 use control_plane_server::app::{clock, fleet};
 use control_plane_server::ca::SERVER_NAME;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, Network, Personal, RecordedFacts, RecordedVerdict, TrackingEvent,
+    Authority, Body, Click, ConversionHit, FineFacts, Network, Personal, Privacy, RecordedFacts,
+    RecordedVerdict, TrackingEvent, Uniqueness,
 };
 use proto_model::{
     Address, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane, StreamNo,
@@ -233,6 +234,9 @@ fn event(catalog: &Catalog, verdict: VerdictKind, body: Body) -> TrackingEvent {
             os: "Android".into(),
             browser: "Chrome".into(),
             geo_version: 0,
+            fine: FineFacts::default(),
+            privacy: Privacy::Full,
+            privacy_policy: 1,
         },
         verdict: RecordedVerdict { kind: verdict, rule_id, rule_set_version: 1 },
         body,
@@ -247,6 +251,7 @@ pub fn click(catalog: &Catalog, verdict: VerdictKind) -> (TrackingEvent, Persona
         program: catalog.program,
         advertiser: catalog.advertiser,
         flags: ClickFlags::default(),
+        uniqueness: Uniqueness::Unique,
     };
     let network = Network {
         ip_prefix: "203.0.113.0/24".into(),

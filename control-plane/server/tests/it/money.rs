@@ -10,6 +10,7 @@ use control_plane_server::app::orders::{self, NewOrderEvent};
 use control_plane_server::app::{clock, close_once, erase, replay, verify};
 use control_plane_store::commissions::CommissionRow;
 use control_plane_store::conversions::ConversionRow;
+use control_plane_store::projection::Who;
 use proto_model::event::Authority;
 use proto_model::{Address, Lane, LinkId, VerdictKind};
 
@@ -206,7 +207,7 @@ async fn erasing_a_customer_leaves_chain_and_replay_intact() {
     let tenant = world.catalog.tenant;
     assert_eq!(app.store.sidecar_at(tenant, converted).await.unwrap().len(), 1);
 
-    erase::erase_customer(&app, tenant, "customer of A-1").await.unwrap();
+    erase::erase(&app, tenant, Who::Customer("customer of A-1".into())).await.unwrap();
     assert!(app.store.sidecar_at(tenant, converted).await.unwrap().is_empty());
     let report = verify::verify_journal(&app.store).await.unwrap();
     assert!(report.ok(), "{report:?}");
@@ -228,7 +229,7 @@ async fn an_erasure_holds_for_every_batch_that_was_acked_before_it() {
         let batch = world.money.seal(&world.edge.keys.batch_key, &events);
         world.publisher.ack(&batch).await;
         let customer = format!("customer of {order}");
-        let counts = erase::erase_customer(&app, world.catalog.tenant, &customer).await.unwrap();
+        let counts = erase::erase(&app, world.catalog.tenant, Who::Customer(customer.clone())).await.unwrap();
         assert_eq!((counts.customers, counts.values), (1, 50));
         assert!(app.store.sidecar_at(world.catalog.tenant, first).await.unwrap().is_empty());
     }

@@ -20,22 +20,26 @@ pub(crate) const INSERT_INTAKE: Sql = Sql {
     FROM jsonb_array_elements($1::text::jsonb) v",
 };
 
-/// Rows: tenant, hour, kind, link, offer, partner, advertiser, verdict, hits. Here and in the other roll-ups, what names
+/// Rows: tenant, hour, kind, link, offer, partner, advertiser, verdict, hits, unique hits. Here and in the other roll-ups, what names
 /// an unknown tenant is left out.
 pub(crate) const FOLD_LINKS: Sql = Sql {
     sqlite: "
-    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits)
+    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits,
+        unique_hits)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-        value ->> 8
+        value ->> 8, value ->> 9
     FROM json_each($1) WHERE value ->> 0 IN (SELECT id FROM tenants)
-    ON CONFLICT DO UPDATE SET hits = rollup_links.hits + excluded.hits",
+    ON CONFLICT DO UPDATE SET hits = rollup_links.hits + excluded.hits,
+        unique_hits = rollup_links.unique_hits + excluded.unique_hits",
     postgres: "
-    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits)
+    INSERT INTO rollup_links (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict, hits,
+        unique_hits)
     SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, (v ->> 4)::bigint,
-        (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint, (v ->> 8)::bigint
+        (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint, (v ->> 8)::bigint, (v ->> 9)::bigint
     FROM jsonb_array_elements($1::text::jsonb) v WHERE (v ->> 0)::bigint IN (SELECT id FROM tenants)
     ON CONFLICT (tenant_id, hour, kind, link_id, offer_id, partner_id, advertiser_id, verdict)
-    DO UPDATE SET hits = rollup_links.hits + excluded.hits",
+    DO UPDATE SET hits = rollup_links.hits + excluded.hits,
+        unique_hits = rollup_links.unique_hits + excluded.unique_hits",
 };
 
 /// Rows: tenant, hour, kind, country, device, verdict, hits.

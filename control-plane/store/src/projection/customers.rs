@@ -1,4 +1,4 @@
-//! Who a customer is: the pseudonym under which the books know an advertiser's customer id.
+//! Who a customer is: the pseudonym under which the books know an advertiser's customer id, or a page's visitor.
 
 use crate::dialect::Scope;
 use crate::row::{Columns, Id};
@@ -6,18 +6,39 @@ use crate::sql::query;
 use crate::{Store, StoreError};
 use control_plane_domain::intake::CustomerRef;
 use proto_model::TenantId;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A customer id as an advertiser sent it, and the pseudonym it gets if it has none yet.
+/// A customer by the id that an advertiser sent, or a visitor by the number that a page gave. They never mix.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Who {
+    Customer(String),
+    Visitor(String),
+}
+
+/// No id holds control characters, so that no customer is taken for a visitor.
+const VISITOR: &str = "visitor\u{1f}";
+
+impl Who {
+    /// As it stands in `customers.customer_id`.
+    pub(crate) fn column(&self) -> Cow<'_, str> {
+        match self {
+            Self::Customer(id) => Cow::Borrowed(id),
+            Self::Visitor(id) => Cow::Owned(format!("{VISITOR}{id}")),
+        }
+    }
+}
+
+/// Somebody, and the pseudonym they get if they have none yet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CustomerKey {
     pub tenant: TenantId,
-    pub customer_id: String,
+    pub who: Who,
     pub candidate: CustomerRef,
 }
 
-/// Pseudonyms by tenant and customer id.
-pub type Customers = BTreeMap<(TenantId, String), CustomerRef>;
+/// Pseudonyms by tenant and id.
+pub type Customers = BTreeMap<(TenantId, Who), CustomerRef>;
 
 impl Store {
     /// The pseudonyms of these customers; of a tenant that does not exist there are none.
@@ -36,13 +57,13 @@ impl Store {
                 RETURNING customer";
             let row = query(sql)
                 .bind(key.tenant.column())
-                .bind(&key.customer_id)
+                .bind(key.who.column().into_owned())
                 .bind(&key.candidate.0[..])
                 .fetch_optional(&mut tx)
                 .await?;
             if let Some(row) = row {
                 let customer = CustomerRef(row.bytes("customer")?);
-                customers.insert((key.tenant, key.customer_id.clone()), customer);
+                customers.insert((key.tenant, key.who.clone()), customer);
             }
         }
         tx.commit().await?;

@@ -28,13 +28,22 @@ pub struct RollupKey<'a> {
     pub verdict: VerdictKind,
     pub rule_id: Option<&'a str>,
     pub rule_set_version: u32,
+    /// No key of its own: unique hits are summed beside all hits.
+    pub unique: bool,
+}
+
+/// How often a link was hit, and how often by somebody new to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Counts {
+    hits: u64,
+    unique: u64,
 }
 
 /// The keys are columns: tenant, hour and kind come first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rollups {
     /// ..., link, offer, partner, advertiser, verdict.
-    links: BTreeMap<[i64; 8], u64>,
+    links: BTreeMap<[i64; 8], Counts>,
     /// ..., device, verdict; then the country.
     facts: BTreeMap<([i64; 5], Country), u64>,
     /// ..., rule set version, verdict; then the rule, or an empty text.
@@ -54,7 +63,9 @@ impl Rollups {
             key.partner.map_or(0, Id::column),
         ];
         let links = [tenant, hour, kind, link, offer, partner, key.advertiser.column(), verdict];
-        *self.links.entry(links).or_default() += hits;
+        let counts = self.links.entry(links).or_default();
+        counts.hits += hits;
+        counts.unique += if key.unique { hits } else { 0 };
         let facts = [tenant, hour, kind, i64::from(key.device.code()), verdict];
         *self.facts.entry((facts, key.country)).or_default() += hits;
         let rules = self.rules.entry([tenant, hour, kind, key.rule_set_version.into(), verdict]).or_default();
@@ -78,7 +89,9 @@ impl Rollups {
     fn link_rows(&self) -> Vec<Value> {
         self.links
             .iter()
-            .map(|([a, b, c, d, e, f, g, h], hits)| json!([a, b, c, d, e, f, g, h, hits]))
+            .map(|([a, b, c, d, e, f, g, h], Counts { hits, unique })| {
+                json!([a, b, c, d, e, f, g, h, hits, unique])
+            })
             .collect()
     }
 
@@ -100,11 +113,13 @@ impl Rollups {
         self.rules.iter().flat_map(rules).collect()
     }
 
-    /// In the order of [`dialect::INSERT_CLICK_BATCHES`].
+    /// Clicks of test links among them: they are looked up like others. In the order of
+    /// [`dialect::INSERT_CLICK_BATCHES`].
     fn click_rows(&self) -> Vec<Value> {
         let mut clicks: BTreeMap<i64, [u64; 3]> = BTreeMap::new();
-        for ([tenant, .., verdict], hits) in
-            self.links.iter().filter(|(key, _)| key[KIND] == HitKind::Click.code())
+        let listed = [HitKind::Click.code(), HitKind::Test.code()];
+        for ([tenant, .., verdict], Counts { hits, .. }) in
+            self.links.iter().filter(|(key, _)| listed.contains(&key[KIND]))
         {
             let counts = clicks.entry(*tenant).or_default();
             if let Some(count) = usize::try_from(*verdict).ok().and_then(|verdict| counts.get_mut(verdict)) {

@@ -7,7 +7,7 @@ use crate::world::{NOW, World, edge, lease, new_edge};
 use control_plane_domain::intake::CustomerRef;
 use control_plane_store::fleet::JoinToken;
 use control_plane_store::journal::{AppendOutcome, NewBatch};
-use control_plane_store::projection::{CustomerKey, Projection, SidecarRow};
+use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
 use control_plane_store::{Store, StoreError};
 use proto_model::event::PersonalClass;
 use proto_model::{Lane, UnixMicros};
@@ -140,7 +140,7 @@ async fn the_same_customers_get_the_same_pseudonyms() {
         let mut keys: Vec<_> = (0..20u8)
             .map(|id| CustomerKey {
                 tenant,
-                customer_id: format!("customer-{id}"),
+                who: Who::Customer(format!("customer-{id}")),
                 candidate: CustomerRef([id * 10 + u8::try_from(n).unwrap(); 16]),
             })
             .collect();
@@ -197,8 +197,9 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
     for at in 1..=10u8 {
         stores[0].append_batch(&edge.batch(at.into(), at.into(), [at - 1; 32], at)).await.unwrap();
         let candidate = CustomerRef([at; 16]);
-        let key = CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate };
-        let customer = stores[0].resolve_customers(&[key]).await.unwrap()[&(world.tenant, "ann".to_owned())];
+        let key = CustomerKey { tenant: world.tenant, who: Who::Customer("ann".into()), candidate };
+        let customer =
+            stores[0].resolve_customers(&[key]).await.unwrap()[&(world.tenant, Who::Customer("ann".into()))];
         // The intake names the event as theirs before its value comes.
         let mut report = world.report(&format!("A-{at}"), 100);
         report.customer = Some(customer);
@@ -218,7 +219,10 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
                 if n == 0 {
                     assert!(store.commit_projection(&lease, at.into(), &projection, NOW).await.unwrap());
                 } else {
-                    assert_eq!(store.erase_customer(tenant, "ann").await.unwrap().customers, 1);
+                    assert_eq!(
+                        store.erase_customer(tenant, &Who::Customer("ann".into())).await.unwrap().customers,
+                        1
+                    );
                 }
             }
         })

@@ -8,7 +8,7 @@ use control_plane_domain::replay::replay;
 use control_plane_store::Store;
 use control_plane_store::erase::ErasedCounts;
 use control_plane_store::journal::JournalRow;
-use control_plane_store::projection::{CustomerKey, Projection};
+use control_plane_store::projection::{CustomerKey, Projection, Who};
 use proto_model::event::PersonalClass;
 use proto_model::{Address, StreamNo};
 
@@ -34,7 +34,7 @@ async fn values_left(store: &Store, world: &World) -> Vec<u64> {
 async fn two_customers(store: &Store, world: &World) {
     let keys = [("ann", ANN), ("bob", BOB)].map(|(id, candidate)| CustomerKey {
         tenant: world.tenant,
-        customer_id: id.into(),
+        who: Who::Customer(id.into()),
         candidate,
     });
     store.resolve_customers(&keys).await.unwrap();
@@ -68,11 +68,17 @@ async fn values_of_a_customer_and_their_clicks_go_and_the_books_stay() {
     let ledger = store.shard_ledger(world.shard(), 0, 100).await.unwrap();
     assert_eq!(values_left(&store, &world).await, [1, 2, 3, 4, 5, 6]);
 
-    assert_eq!(store.erase_customer(other.tenant, "ann").await.unwrap(), ErasedCounts::default());
-    let counts = store.erase_customer(world.tenant, "ann").await.unwrap();
+    assert_eq!(
+        store.erase_customer(other.tenant, &Who::Customer("ann".into())).await.unwrap(),
+        ErasedCounts::default()
+    );
+    let counts = store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap();
     assert_eq!(counts, ErasedCounts { customers: 1, values: 4, events: 3 });
     assert_eq!(values_left(&store, &world).await, [4, 5, 6]);
-    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap(), ErasedCounts::default());
+    assert_eq!(
+        store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap(),
+        ErasedCounts::default()
+    );
 
     assert_eq!(
         store.batches_beginning_after(StreamNo(2), 0, 10).await.unwrap(),
@@ -84,8 +90,11 @@ async fn values_of_a_customer_and_their_clicks_go_and_the_books_stay() {
     assert_eq!(replay(world.shard(), items).unwrap().ledger, ledger);
 
     // Who comes back is somebody new.
-    let key =
-        CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([9; 16]) };
+    let key = CustomerKey {
+        tenant: world.tenant,
+        who: Who::Customer("ann".into()),
+        candidate: CustomerRef([9; 16]),
+    };
     assert_eq!(
         store.resolve_customers(&[key]).await.unwrap().into_values().collect::<Vec<_>>(),
         [CustomerRef([9; 16])]
@@ -98,7 +107,7 @@ async fn a_click_that_arrives_after_the_erasure_is_not_kept() {
     let world = World::create(&store, 1).await;
     batches(&store, 2).await;
     two_customers(&store, &world).await;
-    store.erase_customer(world.tenant, "ann").await.unwrap();
+    store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap();
     let late = [2, 7].map(|ordinal| value(&world, ordinal, PersonalClass::Tags, None));
     let projection = Projection { sidecar: late.into(), ..Projection::default() };
     let lease = lease(&store).await;
@@ -113,11 +122,11 @@ async fn an_erasure_between_the_pseudonym_and_the_projection_holds() {
     batches(&store, 2).await;
     let keys = [("ann", ANN), ("bob", BOB)].map(|(id, candidate)| CustomerKey {
         tenant: world.tenant,
-        customer_id: id.into(),
+        who: Who::Customer(id.into()),
         candidate,
     });
     store.resolve_customers(&keys).await.unwrap();
-    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().customers, 1);
+    assert_eq!(store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap().customers, 1);
 
     // Ann's postback stands at 1, her click at 2; Bob's postback at 4, and 5 is nobody's.
     let sale = Input::Conversion(ConversionReport {

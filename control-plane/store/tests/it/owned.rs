@@ -5,7 +5,7 @@ use crate::world::{NOW, World, append, edge, lease, run_money};
 use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch};
 use control_plane_store::Store;
 use control_plane_store::catalog::{LinkChange, LinkFilter, NewApiKey};
-use control_plane_store::projection::{CustomerKey, FraudSignal, Projection, RefusedKey, RollupKey};
+use control_plane_store::projection::{CustomerKey, FraudSignal, Projection, RefusedKey, RollupKey, Who};
 use control_plane_store::reports::{ReportFilter, RuleFilter};
 use proto_model::event::PersonalClass;
 use proto_model::time::DAY_US;
@@ -83,7 +83,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     let customers = [("ann", mark), ("gone", mark + 100)];
     let keys = customers.map(|(id, n)| CustomerKey {
         tenant: world.tenant,
-        customer_id: id.into(),
+        who: Who::Customer(id.into()),
         candidate: CustomerRef([n; 16]),
     });
     let refs = store.resolve_customers(&keys).await.unwrap();
@@ -96,7 +96,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     let today = clicks(world, VerdictKind::Allow);
     let long_ago = UnixMicros(0);
     let sidecar = [(1, Some("ann")), (2, Some("gone")), (3, None)].map(|(ordinal, id)| {
-        let customer = id.map(|id| refs[&(world.tenant, id.to_owned())]);
+        let customer = id.map(|id| refs[&(world.tenant, Who::Customer(id.into()))]);
         let row = value(world, ordinal, PersonalClass::Network, customer);
         control_plane_store::projection::SidecarRow { address: at(ordinal), ..row }
     });
@@ -120,7 +120,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     assert!(store.commit_projection(&lease, seq, &projection, NOW).await.unwrap());
     // One that is not taken up yet, so that its personal values still wait.
     store.append_batch(&edge.batch(4, 4, [mark; 32], mark + 50)).await.unwrap();
-    assert_eq!(store.erase_customer(world.tenant, "gone").await.unwrap().values, 1);
+    assert_eq!(store.erase_customer(world.tenant, &Who::Customer("gone".into())).await.unwrap().values, 1);
     [at(1), at(3)]
 }
 

@@ -4,7 +4,7 @@ use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, World, edge, lease, store};
 use control_plane_domain::intake::{CustomerRef, ShardKey};
 use control_plane_store::projection::{
-    CustomerKey, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
+    CustomerKey, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow, Who,
 };
 use control_plane_store::reports::{ReportFilter, RuleFilter, RuleHits};
 use control_plane_store::{Store, StoreError};
@@ -29,6 +29,7 @@ pub fn clicks(world: &World, verdict: VerdictKind) -> RollupKey<'static> {
         verdict,
         rule_id: (verdict != VerdictKind::Allow).then_some("no-bots"),
         rule_set_version: 3,
+        unique: false,
     }
 }
 
@@ -175,7 +176,7 @@ async fn a_customer_keeps_one_pseudonym_per_tenant() {
     let (one, two) = (World::create(&store, 1).await, World::create(&store, 2).await);
     let key = |tenant: TenantId, customer_id: &str, n: u8| CustomerKey {
         tenant,
-        customer_id: customer_id.into(),
+        who: Who::Customer(customer_id.into()),
         candidate: CustomerRef([n; 16]),
     };
     let asked = [
@@ -184,10 +185,14 @@ async fn a_customer_keeps_one_pseudonym_per_tenant() {
         key(one.tenant, "bob", 3),
         key(one.tenant, "ann", 4),
     ];
+    let visitor = CustomerKey { who: Who::Visitor("ann".into()), ..key(one.tenant, "", 7) };
     let given = store.resolve_customers(&asked).await.unwrap();
-    let named = |tenant, customer_id: &str, n| ((tenant, customer_id.to_owned()), CustomerRef([n; 16]));
+    let named =
+        |tenant, customer_id: &str, n| ((tenant, Who::Customer(customer_id.into())), CustomerRef([n; 16]));
     let expected = [named(one.tenant, "ann", 1), named(one.tenant, "bob", 3), named(two.tenant, "ann", 2)];
     assert_eq!(given, expected.into());
+    let visited = store.resolve_customers(&[visitor]).await.unwrap();
+    assert_eq!(visited.into_values().collect::<Vec<_>>(), [CustomerRef([7; 16])], "a visitor is no customer");
     // Who names a tenant that does not exist keeps nobody else from theirs.
     let ghost = World::new(3);
     let mixed = [key(ghost.tenant, "ann", 5), key(one.tenant, "ann", 9), key(ghost.tenant, "bob", 6)];

@@ -3,7 +3,7 @@
 use crate::projection::{batches, clicks};
 use crate::world::{NOW, World, append, lease, run_money, store, usd};
 use control_plane_domain::intake::{ConversionReport, Input};
-use control_plane_store::projection::{Projection, RollupKey};
+use control_plane_store::projection::{HitKind, Projection, RollupKey};
 use control_plane_store::reports::ReportFilter;
 use proto_model::{UnixMicros, VerdictKind};
 
@@ -15,7 +15,13 @@ async fn clicks_conversions_and_money_meet_in_one_line() {
     batches(&store, 1).await;
     let click = clicks(&world, VerdictKind::Allow);
     let earlier = RollupKey { hour: click.hour.plus_secs(-3_600), ..click };
-    let projection = Projection { rollups: [(click, 3), (earlier, 1)].into(), ..Projection::default() };
+    let unique = RollupKey { unique: true, ..click };
+    let shown = RollupKey { kind: HitKind::Impression, ..click };
+    let blocked = RollupKey { verdict: VerdictKind::Block, unique: true, ..click };
+    let (hidden, tested) =
+        (RollupKey { verdict: VerdictKind::Block, ..shown }, RollupKey { kind: HitKind::Test, ..click });
+    let hits = [(click, 1), (unique, 2), (shown, 70), (blocked, 4), (hidden, 5), (tested, 6), (earlier, 1)];
+    let projection = Projection { rollups: hits.into(), ..Projection::default() };
     store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
     for (order, minor) in [("A-1", 10_000), ("A-2", 5_000)] {
         append(&store, world.shard(), &world.sale(order, minor)).await;
@@ -36,6 +42,7 @@ async fn clicks_conversions_and_money_meet_in_one_line() {
     let report = store.report_links(world.tenant, &filter, 10).await.unwrap();
     let [now, before] = &report[..] else { panic!("{report:?}") };
     assert_eq!((now.hour, now.clicks, now.conversions), (NOW.hour_start(), 3, 2));
+    assert_eq!((now.unique_clicks, now.impressions, now.blocked), (2, 70, 4));
     assert_eq!((&now.sales[..], &now.commissions[..]), (&[usd(15_000)][..], &[usd(1_500)][..]));
     assert_eq!((before.hour, before.clicks, before.conversions), (from, 1, 0));
     assert_eq!(store.report_links(world.tenant, &filter, 1).await.unwrap(), report[..1]);

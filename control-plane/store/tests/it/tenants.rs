@@ -15,7 +15,7 @@ use control_plane_store::catalog::{
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::ledger::LedgerFilter;
-use control_plane_store::projection::{CustomerKey, Projection, SidecarRow};
+use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
 use control_plane_store::reports::ReportFilter;
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::event::PersonalClass;
@@ -206,7 +206,7 @@ async fn lists_are_empty(crossing: &mut Crossing, nobody: &World, theirs: &Owned
     for address in [theirs.address, theirs.packed] {
         none(cross!(crossing.sidecar_at(me, address)));
     }
-    assert_eq!(cross!(crossing.erase_customer(me, "ann")).unwrap().customers, 0);
+    assert_eq!(cross!(crossing.erase_customer(me, &Who::Customer("ann".into()))).unwrap().customers, 0);
 }
 
 async fn rows_are_not_changed(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
@@ -231,7 +231,7 @@ async fn rows_are_not_changed(crossing: &mut Crossing, mine: &Owned, theirs: &Ow
     cross!(crossing.set_fallback_url(me, Some("https://mine.example/"))).unwrap();
     cross!(crossing.publish_rule_set(me, "{}", Some(1), NOW)).unwrap();
     cross!(crossing.rotate_click_key(&mine.world.click_key(2))).unwrap();
-    assert_eq!(cross!(crossing.erase_customer(me, "ann")).unwrap().customers, 1);
+    assert_eq!(cross!(crossing.erase_customer(me, &Who::Customer("ann".into()))).unwrap().customers, 1);
 }
 
 /// Ids that are unique in the deployment belong to who has them; others are each tenant's own.
@@ -258,9 +258,9 @@ async fn ids_are_not_taken_over(crossing: &mut Crossing, mine: &Owned, theirs: &
     taken(cross!(crossing.create_api_key(&key)));
     let row = Partner { tenant: me, id: partner, name: "Namesake".into(), created_at: NOW };
     cross!(crossing.create_partner(&row)).unwrap();
-    let key = CustomerKey { tenant: me, customer_id: "ann".into(), candidate: CustomerRef([77; 16]) };
+    let key = CustomerKey { tenant: me, who: Who::Customer("ann".into()), candidate: CustomerRef([77; 16]) };
     let found = cross!(crossing.resolve_customers(&[key])).unwrap();
-    assert_eq!(found, [((me, "ann".to_owned()), CustomerRef([77; 16]))].into());
+    assert_eq!(found, [((me, Who::Customer("ann".into())), CustomerRef([77; 16]))].into());
     let close = control_plane_domain::intake::Input::ClosePeriod { through: NOW };
     let again = cross!(crossing.append_intake_once(mine.world.settlement(), &close, "close", [1; 32], NOW));
     assert!(again.is_ok(), "the same key in two tenants is two keys: {again:?}");
@@ -291,8 +291,8 @@ async fn rows_do_not_point_across(crossing: &mut Crossing, mine: &Owned, theirs:
 async fn projections_stay_inside(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
     let me = mine.world.tenant;
     let confused = World { tenant: me, ..theirs.world.clone() };
-    let key = CustomerKey { tenant: me, customer_id: "eve".into(), candidate: CustomerRef([78; 16]) };
-    let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[&(me, "eve".to_owned())];
+    let key = CustomerKey { tenant: me, who: Who::Customer("eve".into()), candidate: CustomerRef([78; 16]) };
+    let customer = cross!(crossing.resolve_customers(&[key])).unwrap()[&(me, Who::Customer("eve".into()))];
     let values = [(theirs.address, Some(customer)), (theirs.packed, None)].map(|(address, customer)| {
         SidecarRow { address, ..value(&confused, 1, PersonalClass::Tags, customer) }
     });
@@ -306,5 +306,5 @@ async fn projections_stay_inside(crossing: &mut Crossing, mine: &Owned, theirs: 
     let lease = lease(&crossing.store).await;
     assert!(cross!(crossing.commit_projection(&lease, seq, &projection, NOW)).unwrap());
     // And erasing the one does not touch the other at the same address.
-    assert_eq!(cross!(crossing.erase_customer(me, "eve")).unwrap().values, 1);
+    assert_eq!(cross!(crossing.erase_customer(me, &Who::Customer("eve".into()))).unwrap().values, 1);
 }

@@ -5,7 +5,7 @@ use crate::raw::{Place, Raw};
 use crate::world::{NOW, World, append, edge, lease, run_money};
 use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind};
 use control_plane_store::Store;
-use control_plane_store::projection::{CustomerKey, Projection, SidecarRow};
+use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
 use proto_model::event::PersonalClass;
 
 /// A database with every kind of row in it, and a connection of its own to it.
@@ -236,9 +236,13 @@ async fn an_erased_value_is_overwritten() {
     let (place, store, mut raw) = filled().await;
     let world = World::new(1);
     let secret = b"a-very-personal-value-203.0.113.7";
-    let key =
-        CustomerKey { tenant: world.tenant, customer_id: "ann".into(), candidate: CustomerRef([1; 16]) };
-    let customer = store.resolve_customers(&[key]).await.unwrap()[&(world.tenant, "ann".to_owned())];
+    let key = CustomerKey {
+        tenant: world.tenant,
+        who: Who::Customer("ann".into()),
+        candidate: CustomerRef([1; 16]),
+    };
+    let customer =
+        store.resolve_customers(&[key]).await.unwrap()[&(world.tenant, Who::Customer("ann".into()))];
     // One by itself, one among others: so little is not compressed.
     let packed = b"another-personal-value-2001:db8::7";
     let row = |value: &[u8], class, customer| SidecarRow {
@@ -256,7 +260,7 @@ async fn an_erased_value_is_overwritten() {
     for value in [&secret[..], packed] {
         assert_eq!(holders(&mut raw, &place, value).await.len(), 1, "it was there");
     }
-    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().values, 2);
+    assert_eq!(store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap().values, 2);
     for value in [&secret[..], packed] {
         assert_eq!(holders(&mut raw, &place, value).await, [""; 0], "and is not any more");
     }

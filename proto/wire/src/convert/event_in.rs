@@ -3,12 +3,13 @@
 use super::{ConvertError, SkipReason};
 use crate::edge_v1::{self, Event, Skipped, event};
 use crate::limits::{
-    BROWSER_MAX, COUPON_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX, OS_MAX, RULE_ID_MAX, fits, fits_or_empty,
+    BROWSER_MAX, CITY_MAX, CONNECTION_MAX, COUPON_MAX, EVENT_ID_MAX, GOAL_MAX, LANGUAGE_MAX, ORDER_ID_MAX,
+    OS_MAX, REGION_MAX, RULE_ID_MAX, fits, fits_or_empty,
 };
 use crate::personal;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, ORDINAL_MAX, RecordedFacts, RecordedVerdict, RefusedHit,
-    TrackingEvent,
+    Authority, Body, Click, ConversionHit, FineFacts, Impression, ORDINAL_MAX, Privacy, RecordedFacts,
+    RecordedVerdict, RefusedHit, TouchHit, TrackingEvent, Uniqueness,
 };
 use proto_model::money::MAX_MINOR;
 use proto_model::{
@@ -52,6 +53,8 @@ pub fn event_from_wire(event: &Event) -> Result<JournalEvent, ConvertError> {
             Some(event::Body::Click(click)) => Body::Click(reader.click(click)?),
             Some(event::Body::Conversion(hit)) => Body::Conversion(reader.conversion(tenant, hit)?),
             Some(event::Body::Refused(hit)) => Body::Refused(reader.refused(hit)?),
+            Some(event::Body::Impression(hit)) => Body::Impression(reader.impression(hit)?),
+            Some(event::Body::Touch(hit)) => Body::Touch(reader.touch(tenant, hit)?),
             Some(event::Body::Skipped(_)) | None => return Err(reader.error("body")),
         },
     };
@@ -136,6 +139,21 @@ impl Reader {
             os: facts.os.clone(),
             browser: facts.browser.clone(),
             geo_version: facts.geo_version,
+            fine: self.fine(facts)?,
+            privacy: self.code("privacy", facts.privacy, Privacy::from_code)?,
+            privacy_policy: facts.privacy_policy,
+        })
+    }
+
+    fn fine(self, facts: &edge_v1::Facts) -> Result<FineFacts, ConvertError> {
+        let text =
+            |field, text: &String, max| self.require(field, fits_or_empty(text, max)).map(|()| text.clone());
+        Ok(FineFacts {
+            region: text("region", &facts.region, REGION_MAX)?,
+            city: text("city", &facts.city, CITY_MAX)?,
+            asn: (facts.asn != 0).then_some(facts.asn),
+            language: text("language", &facts.language, LANGUAGE_MAX)?,
+            connection: text("connection", &facts.connection, CONNECTION_MAX)?,
         })
     }
 
@@ -159,6 +177,25 @@ impl Reader {
             program: self.need("program", ProgramId::new(click.program))?,
             advertiser: self.need("advertiser", AdvertiserId::new(click.advertiser))?,
             flags: self.flags(click.flags)?,
+            uniqueness: self.code("uniqueness", click.uniqueness, Uniqueness::from_code)?,
+        })
+    }
+
+    fn impression(self, shown: &edge_v1::Impression) -> Result<Impression, ConvertError> {
+        Ok(Impression {
+            link: self.need("link", LinkId::new(shown.link))?,
+            offer: self.need("offer", OfferId::new(shown.offer))?,
+            partner: self.need("partner", PartnerId::new(shown.partner))?,
+            program: self.need("program", ProgramId::new(shown.program))?,
+            advertiser: self.need("advertiser", AdvertiserId::new(shown.advertiser))?,
+            flags: self.flags(shown.flags)?,
+        })
+    }
+
+    fn touch(self, tenant: TenantId, touch: &edge_v1::Touch) -> Result<TouchHit, ConvertError> {
+        Ok(TouchHit {
+            advertiser: self.need("advertiser", AdvertiserId::new(touch.advertiser))?,
+            click: self.click_reference(tenant, self.need("click", touch.click.as_ref())?)?,
         })
     }
 
@@ -212,6 +249,10 @@ impl Reader {
             authority: self.code("authority", hit.authority, Authority::from_code)?,
             reason: self.code("reason", hit.reason, Reason::from_code)?,
             order_id: self.optional_text("order_id", &hit.order_id, ORDER_ID_MAX)?,
+            link: match hit.link {
+                0 => None,
+                link => Some(self.need("link", LinkId::new(link))?),
+            },
         })
     }
 }

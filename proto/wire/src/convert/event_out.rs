@@ -1,12 +1,15 @@
 //! Events to the wire, with the sidecar entries their commitments bind.
 
 use crate::edge_v1::{self, Commitment, Event, SidecarEntry, Skipped, event};
-use crate::limits::{BROWSER_MAX, ORDER_ID_MAX, OS_MAX, clean};
+use crate::limits::{
+    BROWSER_MAX, CITY_MAX, CONNECTION_MAX, LANGUAGE_MAX, ORDER_ID_MAX, OS_MAX, REGION_MAX, clean,
+};
 use crate::personal;
 use proto_model::event::{
-    Body, Click, ConversionHit, Personal, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
+    Body, Click, ConversionHit, Impression, Personal, RecordedFacts, RecordedVerdict, RefusedHit, TouchHit,
+    TrackingEvent,
 };
-use proto_model::{ClickFacts, StreamNo};
+use proto_model::{ClickFacts, LinkId, StreamNo};
 
 /// `salts` must give 16 fresh random bytes each time: a salt that repeats lets equal values be seen.
 pub fn event_to_wire(
@@ -35,6 +38,8 @@ pub fn event_to_wire(
             Body::Click(hit) => event::Body::Click(click(hit)),
             Body::Conversion(hit) => event::Body::Conversion(conversion(hit)),
             Body::Refused(hit) => event::Body::Refused(refused(hit)),
+            Body::Impression(hit) => event::Body::Impression(impression(hit)),
+            Body::Touch(hit) => event::Body::Touch(touch(hit)),
         }),
     };
     (event, sidecar)
@@ -80,6 +85,13 @@ fn facts(facts: &RecordedFacts) -> edge_v1::Facts {
         os: clean(&facts.os, OS_MAX).into_owned(),
         browser: clean(&facts.browser, BROWSER_MAX).into_owned(),
         geo_version: facts.geo_version,
+        region: clean(&facts.fine.region, REGION_MAX).into_owned(),
+        city: clean(&facts.fine.city, CITY_MAX).into_owned(),
+        asn: facts.fine.asn.unwrap_or_default(),
+        language: clean(&facts.fine.language, LANGUAGE_MAX).into_owned(),
+        connection: clean(&facts.fine.connection, CONNECTION_MAX).into_owned(),
+        privacy: facts.privacy.code().into(),
+        privacy_policy: facts.privacy_policy,
     }
 }
 
@@ -99,7 +111,23 @@ fn click(click: &Click) -> edge_v1::Click {
         program: click.program.get(),
         advertiser: click.advertiser.get(),
         flags: click.flags.0.into(),
+        uniqueness: click.uniqueness.code().into(),
     }
+}
+
+fn impression(shown: &Impression) -> edge_v1::Impression {
+    edge_v1::Impression {
+        link: shown.link.get(),
+        offer: shown.offer.get(),
+        partner: shown.partner.get(),
+        program: shown.program.get(),
+        advertiser: shown.advertiser.get(),
+        flags: shown.flags.0.into(),
+    }
+}
+
+fn touch(touch: &TouchHit) -> edge_v1::Touch {
+    edge_v1::Touch { advertiser: touch.advertiser.get(), click: Some(click_reference(&touch.click)) }
 }
 
 fn conversion(hit: &ConversionHit) -> edge_v1::Conversion {
@@ -140,5 +168,6 @@ fn refused(hit: &RefusedHit) -> edge_v1::Refused {
         authority: hit.authority.code().into(),
         reason: hit.reason.code().into(),
         order_id: clean(order_id, ORDER_ID_MAX).into_owned(),
+        link: hit.link.map_or(0, LinkId::get),
     }
 }

@@ -1,8 +1,13 @@
 //! A hit with its texts borrowed from wherever they stand: a request, a snapshot, or the vocabulary's own types.
 
 use crate::limits::SUB_IDS;
-use proto_model::event::{Authority, Body, Click, ConversionHit, Personal, RefusedHit, TrackingEvent};
-use proto_model::{AdvertiserId, Amount, ClickFacts, Country, DeviceClass, Reason, TenantId, UnixMicros};
+use proto_model::event::{
+    Authority, Body, Click, ConversionHit, FineFacts, Impression, Personal, Privacy, RefusedHit, TouchHit,
+    TrackingEvent,
+};
+use proto_model::{
+    AdvertiserId, Amount, ClickFacts, Country, DeviceClass, LinkId, Reason, TenantId, UnixMicros,
+};
 use proto_rules::Verdict;
 
 /// What [`TrackingEvent`] and [`Personal`] say together.
@@ -23,6 +28,18 @@ pub struct FactsRef<'a> {
     pub os: &'a str,
     pub browser: &'a str,
     pub geo_version: u64,
+    pub fine: FineRef<'a>,
+    pub privacy: Privacy,
+    pub privacy_policy: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FineRef<'a> {
+    pub region: &'a str,
+    pub city: &'a str,
+    pub asn: Option<u32>,
+    pub language: &'a str,
+    pub connection: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +47,8 @@ pub enum BodyRef<'a> {
     Click(Click),
     Conversion(ConversionRef<'a>),
     Refused(RefusedRef<'a>),
+    Impression(Impression),
+    Touch(TouchHit),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +69,14 @@ pub struct RefusedRef<'a> {
     pub authority: Authority,
     pub reason: Reason,
     pub order_id: Option<&'a str>,
+    pub link: Option<LinkId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PersonalRef<'a> {
     pub network: Option<NetworkRef<'a>>,
     pub customer_id: Option<&'a str>,
+    pub visitor_id: Option<&'a str>,
     /// Empty where absent.
     pub sub_ids: [&'a str; SUB_IDS],
 }
@@ -80,6 +101,9 @@ impl<'a> HitRef<'a> {
                 os: &facts.os,
                 browser: &facts.browser,
                 geo_version: facts.geo_version,
+                fine: (&facts.fine).into(),
+                privacy: facts.privacy,
+                privacy_policy: facts.privacy_policy,
             },
             verdict: Verdict {
                 kind: verdict.kind,
@@ -87,11 +111,25 @@ impl<'a> HitRef<'a> {
                 rule_set_version: verdict.rule_set_version,
             },
             body: match &tracked.body {
-                Body::Click(click) => BodyRef::Click(click.clone()),
+                Body::Click(click) => BodyRef::Click(*click),
                 Body::Conversion(hit) => BodyRef::Conversion(hit.into()),
                 Body::Refused(hit) => BodyRef::Refused(hit.into()),
+                Body::Impression(shown) => BodyRef::Impression(*shown),
+                Body::Touch(touch) => BodyRef::Touch(*touch),
             },
             personal: personal.into(),
+        }
+    }
+}
+
+impl<'a> From<&'a FineFacts> for FineRef<'a> {
+    fn from(fine: &'a FineFacts) -> Self {
+        Self {
+            region: &fine.region,
+            city: &fine.city,
+            asn: fine.asn,
+            language: &fine.language,
+            connection: &fine.connection,
         }
     }
 }
@@ -114,7 +152,8 @@ impl<'a> From<&'a ConversionHit> for ConversionRef<'a> {
 impl<'a> From<&'a RefusedHit> for RefusedRef<'a> {
     fn from(hit: &'a RefusedHit) -> Self {
         let order_id = hit.order_id.as_deref();
-        Self { advertiser: hit.advertiser, authority: hit.authority, reason: hit.reason, order_id }
+        let RefusedHit { advertiser, authority, reason, link, .. } = *hit;
+        Self { advertiser, authority, reason, order_id, link }
     }
 }
 
@@ -130,6 +169,7 @@ impl<'a> From<&'a Personal> for PersonalRef<'a> {
             user_agent: &network.user_agent,
             referrer: &network.referrer,
         });
-        Self { network, customer_id: personal.customer_id.as_deref(), sub_ids }
+        let (customer_id, visitor_id) = (personal.customer_id.as_deref(), personal.visitor_id.as_deref());
+        Self { network, customer_id, visitor_id, sub_ids }
     }
 }

@@ -15,7 +15,7 @@ mod unplaced;
 
 pub use event_in::{JournalEvent, event_from_wire};
 pub use event_out::{SkipReason, event_to_wire, skipped_to_wire};
-pub use hit::{BodyRef, ConversionRef, FactsRef, HitRef, NetworkRef, PersonalRef, RefusedRef};
+pub use hit::{BodyRef, ConversionRef, FactsRef, FineRef, HitRef, NetworkRef, PersonalRef, RefusedRef};
 pub use keys::{ClickKeyError, click_keys_from_wire, deep_link_keys_from_wire};
 pub use routes::{route_table_from_wire, route_table_to_wire};
 pub use rules::{RuleSetError, rule_set_from_wire, rule_set_to_wire};

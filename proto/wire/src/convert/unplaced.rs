@@ -6,12 +6,12 @@
 use super::hit::{BodyRef, ConversionRef, FactsRef, HitRef, NetworkRef, PersonalRef, RefusedRef};
 use crate::keys::sha256;
 use crate::limits::{
-    BROWSER_MAX, EVENT_LEN_MAX, IP_PREFIX_MAX, ORDER_ID_MAX, OS_MAX, REFERRER_MAX, SIDECAR_ENTRY_LEN_MAX,
-    SUB_ID_MAX, USER_AGENT_MAX, clean,
+    BROWSER_MAX, CITY_MAX, CONNECTION_MAX, EVENT_LEN_MAX, IP_PREFIX_MAX, LANGUAGE_MAX, ORDER_ID_MAX, OS_MAX,
+    REFERRER_MAX, REGION_MAX, SIDECAR_ENTRY_LEN_MAX, SUB_ID_MAX, USER_AGENT_MAX, clean,
 };
 use crate::personal::{COMMIT_DOMAIN, SALT_LEN};
-use proto_model::event::{Click, PersonalClass};
-use proto_model::{Address, ClickFacts};
+use proto_model::event::{Click, Impression, PersonalClass, TouchHit};
+use proto_model::{Address, ClickFacts, LinkId};
 use proto_rules::Verdict;
 use std::ops::Range;
 
@@ -47,6 +47,8 @@ impl Unplaced {
             BodyRef::Click(hit) => message(out, 10, |out| click(out, hit)),
             BodyRef::Conversion(hit) => message(out, 11, |out| conversion(out, hit)),
             BodyRef::Refused(hit) => message(out, 12, |out| refused(out, hit)),
+            BodyRef::Impression(hit) => message(out, 14, |out| impression(out, hit)),
+            BodyRef::Touch(hit) => message(out, 15, |out| touch(out, hit)),
         }
         self.body = self.middle.end..out.len();
         for (preimage, &class) in self.preimages.iter_mut().zip(PersonalClass::ALL) {
@@ -107,6 +109,7 @@ fn write_preimage(
         PersonalClass::Network => personal.network.is_none(),
         PersonalClass::Subject => personal.customer_id.is_none_or(str::is_empty),
         PersonalClass::Tags => personal.sub_ids.iter().all(|tag| tag.is_empty()),
+        PersonalClass::Visitor => personal.visitor_id.is_none_or(str::is_empty),
     };
     if absent {
         return start..start;
@@ -119,6 +122,7 @@ fn write_preimage(
         PersonalClass::Network => personal.network.iter().for_each(|value| network(out, value)),
         PersonalClass::Subject => text(out, 1, personal.customer_id.unwrap_or_default()),
         PersonalClass::Tags => tags(out, &personal.sub_ids),
+        PersonalClass::Visitor => text(out, 1, personal.visitor_id.unwrap_or_default()),
     }
     start..out.len()
 }
@@ -129,6 +133,14 @@ fn facts(out: &mut Vec<u8>, facts: &FactsRef<'_>) {
     text(out, 3, &clean(facts.os, OS_MAX));
     text(out, 4, &clean(facts.browser, BROWSER_MAX));
     number(out, 5, facts.geo_version);
+    let fine = &facts.fine;
+    text(out, 6, &clean(fine.region, REGION_MAX));
+    text(out, 7, &clean(fine.city, CITY_MAX));
+    number(out, 8, fine.asn.unwrap_or_default().into());
+    text(out, 9, &clean(fine.language, LANGUAGE_MAX));
+    text(out, 10, &clean(fine.connection, CONNECTION_MAX));
+    number(out, 11, facts.privacy.code().into());
+    number(out, 12, facts.privacy_policy.into());
 }
 
 fn verdict(out: &mut Vec<u8>, verdict: &Verdict<'_>) {
@@ -144,6 +156,21 @@ fn click(out: &mut Vec<u8>, click: &Click) {
     number(out, 4, click.program.get());
     number(out, 5, click.advertiser.get());
     number(out, 6, click.flags.0.into());
+    number(out, 7, click.uniqueness.code().into());
+}
+
+fn impression(out: &mut Vec<u8>, shown: &Impression) {
+    number(out, 1, shown.link.get());
+    number(out, 2, shown.offer.get());
+    number(out, 3, shown.partner.get());
+    number(out, 4, shown.program.get());
+    number(out, 5, shown.advertiser.get());
+    number(out, 6, shown.flags.0.into());
+}
+
+fn touch(out: &mut Vec<u8>, touch: &TouchHit) {
+    number(out, 1, touch.advertiser.get());
+    message(out, 2, |out| click_reference(out, &touch.click));
 }
 
 fn conversion(out: &mut Vec<u8>, hit: &ConversionRef<'_>) {
@@ -180,6 +207,7 @@ fn refused(out: &mut Vec<u8>, hit: &RefusedRef<'_>) {
     number(out, 2, hit.authority.code().into());
     number(out, 3, hit.reason.code().into());
     text(out, 4, &clean(hit.order_id.unwrap_or_default(), ORDER_ID_MAX));
+    number(out, 5, hit.link.map_or(0, LinkId::get));
 }
 
 fn network(out: &mut Vec<u8>, network: &NetworkRef<'_>) {

@@ -74,6 +74,14 @@ fn refusal() -> Event {
     event_to_wire(&a_refusal(), STREAM, 7, &a_person(), counted_salts()).0
 }
 
+fn touch() -> Event {
+    event_to_wire(&a_touch(), STREAM, 7, &a_person(), counted_salts()).0
+}
+
+fn impression() -> Event {
+    event_to_wire(&an_impression(), STREAM, 7, &a_person(), counted_salts()).0
+}
+
 fn changed(change: fn(&mut Event)) -> Event {
     let mut event = click();
     change(&mut event);
@@ -104,6 +112,22 @@ fn refused(change: fn(&mut proto_wire::edge_v1::Refused)) -> Event {
     event
 }
 
+fn touched(change: fn(&mut proto_wire::edge_v1::Touch)) -> Event {
+    let mut event = touch();
+    if let Some(event::Body::Touch(body)) = &mut event.body {
+        change(body);
+    }
+    event
+}
+
+fn shown(change: fn(&mut proto_wire::edge_v1::Impression)) -> Event {
+    let mut event = impression();
+    if let Some(event::Body::Impression(body)) = &mut event.body {
+        change(body);
+    }
+    event
+}
+
 #[test]
 fn impossible_frames_are_refused() {
     let cases: &[(&str, Event)] = &[
@@ -122,6 +146,11 @@ fn impossible_frames_are_refused() {
         ("device", changed(|e| e.facts.as_mut().unwrap().device = 256)),
         ("os", changed(|e| e.facts.as_mut().unwrap().os = "x".repeat(65))),
         ("browser", changed(|e| e.facts.as_mut().unwrap().browser = "a\0".into())),
+        ("region", changed(|e| e.facts.as_mut().unwrap().region = "x".repeat(65))),
+        ("city", changed(|e| e.facts.as_mut().unwrap().city = "a\nb".into())),
+        ("language", changed(|e| e.facts.as_mut().unwrap().language = "x".repeat(9))),
+        ("connection", changed(|e| e.facts.as_mut().unwrap().connection = "x".repeat(9))),
+        ("privacy", changed(|e| e.facts.as_mut().unwrap().privacy = 3)),
         ("verdict", changed(|e| e.verdict.as_mut().unwrap().kind = 3)),
         ("rule_id", changed(|e| e.verdict.as_mut().unwrap().rule_id = "x".repeat(65))),
         ("personal class", changed(|e| e.commitments[0].personal_class = 9)),
@@ -140,6 +169,13 @@ fn impossible_bodies_are_refused() {
         ("program", clicked(|c| c.program = u64::MAX)),
         ("advertiser", clicked(|c| c.advertiser = 0)),
         ("flags", clicked(|c| c.flags = 256)),
+        ("uniqueness", clicked(|c| c.uniqueness = 3)),
+        ("link", shown(|i| i.link = 0)),
+        ("flags", shown(|i| i.flags = 256)),
+        ("advertiser", touched(|t| t.advertiser = 0)),
+        ("click", touched(|t| t.click = None)),
+        ("click offer", touched(|t| t.click.as_mut().unwrap().offer = 0)),
+        ("link", refused(|r| r.link = 1 << 40)),
         ("advertiser", converted(|c| c.advertiser = 0)),
         ("authority", converted(|c| c.authority = 0)),
         ("order_id", converted(|c| c.order_id = String::new())),

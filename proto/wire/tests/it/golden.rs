@@ -3,18 +3,20 @@
 
 use crate::support::*;
 use prost::Message;
-use proto_model::event::PersonalClass;
+use proto_model::event::{Body, FineFacts, Personal, PersonalClass, Privacy, TrackingEvent, Uniqueness};
 use proto_model::{
     Address, ClickFacts, ClickFlags, Country, DeviceClass, EdgeId, Lane, LinkId, OfferId, StreamNo,
     VerdictKind,
 };
-use proto_wire::convert::{JournalEvent, SkipReason, event_from_wire, skipped_to_wire};
+use proto_wire::convert::{JournalEvent, SkipReason, event_from_wire, event_to_wire, skipped_to_wire};
+use proto_wire::edge_v1::{Event, EventBatch, Sidecar};
 use proto_wire::envelope::{AckStatement, Header, SealedBatch};
 use proto_wire::{join, keys, personal};
 
 const CLICK_IDS: &str = include_str!("golden/click_ids.hex");
 const SIGNED: &str = include_str!("golden/signed.hex");
 const BATCH: &str = include_str!("golden/batch.hex");
+const HITS: &str = include_str!("golden/hits.hex");
 
 fn edge() -> EdgeId {
     EdgeId::new(0x01_0203_0405).unwrap()
@@ -156,7 +158,48 @@ fn a_sealed_batch() {
     }
 }
 
-fn golden_events() -> (proto_wire::edge_v1::EventBatch, proto_wire::edge_v1::Sidecar) {
-    let nobody = Default::default();
-    batch_of(1001, &[(a_click(), a_person()), (a_conversion(), a_person()), (a_refusal(), nobody)])
+/// In the vocabulary of the first edges, which had neither fine facts nor visitors.
+fn golden_events() -> (EventBatch, Sidecar) {
+    let person = Personal { visitor_id: None, ..a_person() };
+    let hits = [(a_click(), person.clone()), (a_conversion(), person), (a_refusal(), Personal::default())];
+    batch_of(1001, &hits.map(|(event, person)| (of_the_first_edges(event), person)))
+}
+
+fn of_the_first_edges(mut event: TrackingEvent) -> TrackingEvent {
+    event.facts.fine = FineFacts::default();
+    (event.facts.privacy, event.facts.privacy_policy) = (Privacy::Unrecorded, 0);
+    match &mut event.body {
+        Body::Click(click) => click.uniqueness = Uniqueness::Undecided,
+        Body::Refused(hit) => hit.link = None,
+        _ => {}
+    }
+    event
+}
+
+/// Every kind of event with all that it can say, message by message.
+#[test]
+fn every_kind_of_hit() {
+    let golden = golden(HITS);
+    let kinds = [
+        ("click", a_click()),
+        ("conversion", a_conversion()),
+        ("refused", a_refusal()),
+        ("impression", an_impression()),
+        ("touch", a_touch()),
+    ];
+    for (ordinal, (name, tracked)) in (1001..).zip(kinds) {
+        let (event, _) = event_to_wire(&tracked, STREAM, ordinal, &a_person(), counted_salts());
+        let frozen = unhex(golden[name]);
+        assert_eq!(hex(&event.encode_to_vec()), golden[name], "{name}");
+        let read = event_from_wire(&Event::decode(frozen.as_slice()).unwrap());
+        assert_eq!(read, Ok(JournalEvent::Tracking { ordinal, event: tracked }), "{name}");
+    }
+    let values = personal::encode(&a_person());
+    let values: Vec<String> =
+        values.iter().map(|(class, value)| format!("{} {}", class.as_str(), hex(value))).collect();
+    let frozen: Vec<String> = PersonalClass::ALL
+        .iter()
+        .map(|class| format!("{} {}", class.as_str(), golden[&*format!("value.{}", class.as_str())]))
+        .collect();
+    assert_eq!(values, frozen);
 }

@@ -16,7 +16,7 @@ fn one_event() -> (Event, Vec<SidecarEntry>) {
 #[test]
 fn an_entry_belongs_to_its_event_alone() {
     let (event, entries) = one_event();
-    assert_eq!(entries.len(), 3);
+    assert_eq!(entries.len(), 4);
     let entry = &entries[1];
     assert!(verify_entry(&event, STREAM, entry));
     assert!(!verify_entry(&event, StreamNo(STREAM.0 + 1), entry), "another stream");
@@ -51,7 +51,7 @@ fn after_erasure_the_batch_verifies_and_the_rest_still_reads() {
     assert_eq!(after.head_hash(), before.head_hash());
     assert_eq!(erased.open(&after).unwrap(), events);
     let left = erased.open_sidecar().unwrap().entries;
-    assert_eq!(left.len(), 4);
+    assert_eq!(left.len(), 6);
     let of_first = left.iter().filter(|entry| entry.ordinal == 1001);
     assert!(of_first.clone().all(|entry| verify_entry(&events.events[0], STREAM, entry)));
     let values =
@@ -72,7 +72,15 @@ fn signed_bytes_hold_no_personal_value() {
     let (events, _) = batch_of(1001, &[(a_conversion(), a_person())]);
     let signed = prost::Message::encode_to_vec(&events);
     let text = String::from_utf8_lossy(&signed);
-    for value in ["203.0.113", "0123456789abcdef", "Mozilla", "publisher.example", "customer-7", "banner"] {
+    for value in [
+        "203.0.113",
+        "0123456789abcdef",
+        "Mozilla",
+        "publisher.example",
+        "customer-7",
+        "banner",
+        "visitor-9b2c",
+    ] {
         assert!(!text.contains(value), "{value}");
     }
 }
@@ -86,12 +94,13 @@ fn equal_values_cannot_be_seen_to_be_equal() {
 #[test]
 fn impossible_values_are_refused() {
     use prost::Message;
-    use proto_wire::edge_v1::{PersonalNetwork, PersonalSubject, PersonalTags};
+    use proto_wire::edge_v1::{PersonalNetwork, PersonalSubject, PersonalTags, PersonalVisitor};
     let network = |ip_hash: usize, user_agent: &str| {
         let user_agent = user_agent.to_owned();
         PersonalNetwork { ip_hash: vec![0; ip_hash], user_agent, ..Default::default() }.encode_to_vec()
     };
     let subject = |customer_id: &str| PersonalSubject { customer_id: customer_id.into() }.encode_to_vec();
+    let visitor = |visitor_id: &str| PersonalVisitor { visitor_id: visitor_id.into() }.encode_to_vec();
     let tags = |count: usize, tag: &str| PersonalTags { sub_ids: vec![tag.into(); count] }.encode_to_vec();
     let cases = [
         (PersonalClass::Network, network(15, "x"), "ip_hash"),
@@ -99,6 +108,8 @@ fn impossible_values_are_refused() {
         (PersonalClass::Network, network(16, &"x".repeat(513)), "user_agent"),
         (PersonalClass::Subject, subject(""), "customer_id"),
         (PersonalClass::Subject, subject(&"x".repeat(129)), "customer_id"),
+        (PersonalClass::Visitor, visitor(""), "visitor_id"),
+        (PersonalClass::Visitor, visitor(&"x".repeat(65)), "visitor_id"),
         (PersonalClass::Tags, tags(9, "x"), "sub_ids"),
         (PersonalClass::Tags, tags(8, &"x".repeat(257)), "sub_ids"),
     ];

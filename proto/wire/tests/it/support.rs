@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, Network, ORDINAL_MAX, Personal, RecordedFacts, RecordedVerdict,
-    RefusedHit, TrackingEvent,
+    Authority, Body, Click, ConversionHit, FineFacts, Impression, Network, ORDINAL_MAX, Personal, Privacy,
+    RecordedFacts, RecordedVerdict, RefusedHit, TouchHit, TrackingEvent, Uniqueness,
 };
 use proto_model::{
     Address, AdvertiserId, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane,
@@ -102,6 +102,15 @@ pub fn a_click() -> TrackingEvent {
             os: "Android".into(),
             browser: "Chrome".into(),
             geo_version: 1_767_000_000,
+            fine: FineFacts {
+                region: "Guangdong".into(),
+                city: "深圳".into(),
+                asn: Some(4134),
+                language: "zh".into(),
+                connection: "4g".into(),
+            },
+            privacy: Privacy::Full,
+            privacy_policy: 1,
         },
         verdict: RecordedVerdict {
             kind: VerdictKind::Flag,
@@ -115,8 +124,27 @@ pub fn a_click() -> TrackingEvent {
             program: ProgramId::new(4).unwrap(),
             advertiser: AdvertiserId::new(5).unwrap(),
             flags: ClickFlags(0),
+            uniqueness: Uniqueness::Unique,
         }),
     }
+}
+
+pub fn an_impression() -> TrackingEvent {
+    let body = Body::Impression(Impression {
+        link: LinkId::new(0x01_2345_6789).unwrap(),
+        offer: OfferId::new(0x98_7654_3210).unwrap(),
+        partner: PartnerId::new(3).unwrap(),
+        program: ProgramId::new(4).unwrap(),
+        advertiser: AdvertiserId::new(5).unwrap(),
+        flags: ClickFlags(ClickFlags::TEST),
+    });
+    TrackingEvent { body, ..a_click() }
+}
+
+pub fn a_touch() -> TrackingEvent {
+    let advertiser = AdvertiserId::new(5).unwrap();
+    let body = Body::Touch(TouchHit { advertiser, click: click_facts_of_a_click() });
+    TrackingEvent { body, ..a_click() }
 }
 
 pub fn click_facts_of_a_click() -> ClickFacts {
@@ -157,6 +185,7 @@ pub fn a_refusal() -> TrackingEvent {
         authority: Authority::Pixel,
         reason: Reason::InvalidClickId,
         order_id: Some("1002".into()),
+        link: LinkId::new(7),
     });
     TrackingEvent { body, ..a_click() }
 }
@@ -170,6 +199,7 @@ pub fn a_person() -> Personal {
             referrer: "https://publisher.example/".into(),
         }),
         customer_id: Some("customer-7".into()),
+        visitor_id: Some("visitor-9b2c".into()),
         sub_ids: vec!["spring".into(), String::new(), "banner".into()],
     }
 }
@@ -209,8 +239,20 @@ pub fn click_facts() -> impl Strategy<Value = ClickFacts> {
 }
 
 fn body() -> impl Strategy<Value = Body> {
-    let click = (any::<[u64; 5]>(), any::<u8>()).prop_map(|(id, flags)| {
-        Body::Click(Click {
+    let click =
+        (any::<[u64; 5]>(), any::<u8>(), coded(Uniqueness::ALL)).prop_map(|(id, flags, uniqueness)| {
+            Body::Click(Click {
+                link: LinkId::from_random(id[0]),
+                offer: OfferId::from_random(id[1]),
+                partner: PartnerId::from_random(id[2]),
+                program: ProgramId::from_random(id[3]),
+                advertiser: AdvertiserId::from_random(id[4]),
+                flags: ClickFlags(flags),
+                uniqueness,
+            })
+        });
+    let impression = (any::<[u64; 5]>(), any::<u8>()).prop_map(|(id, flags)| {
+        Body::Impression(Impression {
             link: LinkId::from_random(id[0]),
             offer: OfferId::from_random(id[1]),
             partner: PartnerId::from_random(id[2]),
@@ -218,6 +260,9 @@ fn body() -> impl Strategy<Value = Body> {
             advertiser: AdvertiserId::from_random(id[4]),
             flags: ClickFlags(flags),
         })
+    });
+    let touch = (any::<u64>(), click_facts()).prop_map(|(advertiser, click)| {
+        Body::Touch(TouchHit { advertiser: AdvertiserId::from_random(advertiser), click })
     });
     let amount = (0..=proto_model::money::MAX_MINOR, prop::sample::select(vec!["CNY", "USD", "JPY", "KWD"]))
         .prop_map(|(minor, code)| Amount::new(minor, Currency::parse(code).unwrap()));
@@ -230,24 +275,28 @@ fn body() -> impl Strategy<Value = Body> {
                 ConversionHit { advertiser, authority, click, order_id, goal, event_id, amount, coupon };
             Body::Conversion(hit)
         });
-    let refused = (any::<u64>(), coded(Authority::ALL), coded(Reason::ALL), prop::option::of(text(128)))
-        .prop_map(|(advertiser, authority, reason, order_id)| {
+    let named = (prop::option::of(text(128)), prop::option::of(any::<u64>()));
+    let refused = (any::<u64>(), coded(Authority::ALL), coded(Reason::ALL), named).prop_map(
+        |(advertiser, authority, reason, (order_id, link))| {
             let advertiser = AdvertiserId::from_random(advertiser);
-            Body::Refused(RefusedHit { advertiser, authority, reason, order_id })
-        });
-    prop_oneof![click, conversion, refused]
+            let link = link.map(LinkId::from_random);
+            Body::Refused(RefusedHit { advertiser, authority, reason, order_id, link })
+        },
+    );
+    prop_oneof![click, conversion, refused, impression, touch]
 }
 
 pub fn tracking_event() -> impl Strategy<Value = TrackingEvent> {
-    let facts = (country(), coded(DeviceClass::ALL), text(64), text(64), any::<u64>()).prop_map(
-        |(country, device, os, browser, geo_version)| RecordedFacts {
-            country,
-            device,
-            os,
-            browser,
-            geo_version,
-        },
-    );
+    let place = (text(64), text(64), prop::option::of(1..=u32::MAX));
+    let fine =
+        (place, "[a-z]{0,8}", "[a-z0-9-]{0,8}").prop_map(|((region, city, asn), language, connection)| {
+            FineFacts { region, city, asn, language, connection }
+        });
+    let privacy = (coded(Privacy::ALL), any::<u32>());
+    let facts = (country(), coded(DeviceClass::ALL), text(64), text(64), any::<u64>(), fine, privacy)
+        .prop_map(|(country, device, os, browser, geo_version, fine, (privacy, privacy_policy))| {
+            RecordedFacts { country, device, os, browser, geo_version, fine, privacy, privacy_policy }
+        });
     let verdict = (coded(VerdictKind::ALL), prop::option::of("[a-z0-9_-]{1,64}"), any::<u32>())
         .prop_map(|(kind, rule_id, rule_set_version)| RecordedVerdict { kind, rule_id, rule_set_version });
     let at = (1..=i64::from(u32::MAX) * 1_000_000).prop_map(UnixMicros);
@@ -271,6 +320,8 @@ pub fn personal() -> impl Strategy<Value = Personal> {
             }
             tags
         });
-    (prop::option::of(network), prop::option::of(text(128)), tags)
-        .prop_map(|(network, customer_id, sub_ids)| Personal { network, customer_id, sub_ids })
+    let ids = (prop::option::of(text(128)), prop::option::of(text(64)));
+    (prop::option::of(network), ids, tags).prop_map(|(network, (customer_id, visitor_id), sub_ids)| {
+        Personal { network, customer_id, visitor_id, sub_ids }
+    })
 }

@@ -99,11 +99,15 @@ pub async fn compare(
 }
 
 fn claim_of(event: &OpenEvent, stream: StreamNo) -> Option<Claim> {
-    let Body::Conversion(hit) = &event.event.body else { return None };
+    let click = match &event.event.body {
+        Body::Conversion(hit) => hit.click?,
+        Body::Touch(touch) => touch.click,
+        Body::Click(_) | Body::Impression(_) | Body::Refused(_) => return None,
+    };
     Some(Claim {
         tenant: event.event.tenant,
         conversion: Address { stream, ordinal: event.ordinal },
-        click: hit.click?,
+        click,
         at: event.event.occurred_at,
     })
 }
@@ -114,7 +118,7 @@ fn disagreement(claim: &Claim, clicks: &OpenBatch) -> Option<FraudSignal> {
     let event = clicks.events.iter().find(|event| event.ordinal == at.ordinal);
     let found = event.and_then(|event| match &event.event.body {
         Body::Click(click) => Some((event.event.tenant, click.link, click.offer)),
-        Body::Conversion(_) | Body::Refused(_) => None,
+        Body::Conversion(_) | Body::Touch(_) | Body::Impression(_) | Body::Refused(_) => None,
     });
     if found == Some((claim.tenant, claim.click.link, claim.click.offer)) {
         return None;

@@ -2,14 +2,15 @@
 
 use super::open::{OpenBatch, OpenEvent};
 use control_plane_domain::intake::{
-    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source,
+    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch,
 };
 use control_plane_store::projection::{
-    Customers, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow,
+    Customers, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow, Who,
 };
-use proto_model::event::{Body, Click, ConversionHit};
+use proto_model::event::{Body, Click, ConversionHit, Impression, PersonalClass, TouchHit, Uniqueness};
 use proto_model::{
-    Address, AdvertiserId, ClickFacts, DerivedId, LinkId, StreamNo, TenantId, UnixMicros, VerdictKind,
+    Address, AdvertiserId, ClickFacts, ClickFlags, DerivedId, LinkId, StreamNo, TenantId, UnixMicros,
+    VerdictKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,8 @@ pub type Links = BTreeMap<(TenantId, LinkId), LinkTarget>;
 fn click_of(event: &OpenEvent) -> Option<ClickFacts> {
     match &event.event.body {
         Body::Conversion(hit) => hit.click,
-        Body::Click(_) | Body::Refused(_) => None,
+        Body::Touch(touch) => Some(touch.click),
+        Body::Click(_) | Body::Impression(_) | Body::Refused(_) => None,
     }
 }
 
@@ -28,23 +30,49 @@ pub fn links_of(batch: &OpenBatch) -> Vec<(TenantId, LinkId)> {
     links.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The customers that must have a pseudonym.
-pub fn customer_ids_of(batch: &OpenBatch) -> BTreeSet<(TenantId, String)> {
-    let named = |event: &OpenEvent| Some((event.event.tenant, event.customer_id.clone()?));
-    batch.events.iter().filter_map(named).collect()
+/// The customers and visitors that must have a pseudonym.
+pub fn people_of(batch: &OpenBatch) -> BTreeSet<(TenantId, Who)> {
+    let named = |event: &OpenEvent| {
+        let tenant = event.event.tenant;
+        let customer = event.customer_id.clone().map(Who::Customer);
+        let visitor = event.visitor_id.clone().map(Who::Visitor);
+        customer.into_iter().chain(visitor).map(move |who| (tenant, who))
+    };
+    batch.events.iter().flat_map(named).collect()
+}
+
+/// Whom an event names.
+#[derive(Clone, Copy, Default)]
+struct People {
+    customer: Option<CustomerRef>,
+    visitor: Option<CustomerRef>,
+}
+
+impl People {
+    fn of(event: &OpenEvent, customers: &Customers) -> Self {
+        let known = |who: Who| customers.get(&(event.event.tenant, who)).copied();
+        Self {
+            customer: event.customer_id.clone().and_then(|id| known(Who::Customer(id))),
+            visitor: event.visitor_id.clone().and_then(|id| known(Who::Visitor(id))),
+        }
+    }
+
+    /// The one to whom a conversion belongs: a customer stays the same on every device.
+    fn first(self) -> Option<CustomerRef> {
+        self.customer.or(self.visitor)
+    }
 }
 
 pub fn fold(batch: &OpenBatch, stream: StreamNo, links: &Links, customers: &Customers) -> Projection {
     let mut out = Projection::default();
     for event in &batch.events {
         let address = Address { stream, ordinal: event.ordinal };
-        let customer = event
-            .customer_id
-            .as_ref()
-            .and_then(|id| customers.get(&(event.event.tenant, id.clone())).copied());
+        let people = People::of(event, customers);
         match &event.event.body {
             Body::Click(click) => count_click(&mut out, event, click),
-            Body::Conversion(hit) => conversion(&mut out, event, hit, address, links, customer),
+            Body::Impression(shown) => count_impression(&mut out, event, shown),
+            Body::Touch(hit) => touch(&mut out, event, hit, address, links, people),
+            Body::Conversion(hit) => conversion(&mut out, event, hit, address, links, people.first()),
             Body::Refused(hit) => {
                 let key = RefusedKey {
                     tenant: event.event.tenant,
@@ -61,7 +89,10 @@ pub fn fold(batch: &OpenBatch, stream: StreamNo, links: &Links, customers: &Cust
             class: value.class,
             salt: value.salt,
             value: value.value.clone(),
-            customer,
+            customer: match value.class {
+                PersonalClass::Visitor => people.visitor,
+                _ => people.first(),
+            },
         }));
     }
     for (tenant, (count, ordinal)) in &batch.mismatched {
@@ -93,6 +124,7 @@ fn rollup(event: &OpenEvent, kind: HitKind, advertiser: AdvertiserId) -> RollupK
         verdict: tracked.verdict.kind,
         rule_id: tracked.verdict.rule_id.as_deref(),
         rule_set_version: tracked.verdict.rule_set_version,
+        unique: false,
     }
 }
 
@@ -101,9 +133,57 @@ fn count_click(out: &mut Projection, event: &OpenEvent, click: &Click) {
         offer: Some(click.offer),
         partner: Some(click.partner),
         link: Some(click.link),
-        ..rollup(event, HitKind::Click, click.advertiser)
+        unique: click.uniqueness == Uniqueness::Unique,
+        ..rollup(event, counted_as(HitKind::Click, click.flags), click.advertiser)
     };
     out.rollups.add(&key, 1);
+}
+
+fn count_impression(out: &mut Projection, event: &OpenEvent, shown: &Impression) {
+    let kind = counted_as(HitKind::Impression, shown.flags);
+    let key = RollupKey {
+        offer: Some(shown.offer),
+        partner: Some(shown.partner),
+        link: Some(shown.link),
+        ..rollup(event, kind, shown.advertiser)
+    };
+    out.rollups.add(&key, 1);
+}
+
+fn counted_as(kind: HitKind, flags: ClickFlags) -> HitKind {
+    if flags.test() { HitKind::Test } else { kind }
+}
+
+fn touch(
+    out: &mut Projection,
+    event: &OpenEvent,
+    hit: &TouchHit,
+    address: Address,
+    links: &Links,
+    people: People,
+) {
+    let tenant = event.event.tenant;
+    let Some(click) = credit(&hit.click, links.get(&(tenant, hit.click.link))) else {
+        let detail = "a touch names a click on a link that does not exist".to_owned();
+        out.signals.push(signal(tenant, "click_link_unknown", address, detail, event.event.occurred_at));
+        return;
+    };
+    let key = RollupKey {
+        offer: Some(click.click.offer),
+        partner: Some(click.partner),
+        link: Some(click.click.link),
+        ..rollup(event, counted_as(HitKind::Touch, hit.click.flags), hit.advertiser)
+    };
+    out.rollups.add(&key, 1);
+    if event.event.verdict.kind == VerdictKind::Block || hit.click.flags.test() {
+        return;
+    }
+    // Of both: a conversion may name either.
+    let shard = ShardKey::advertiser(tenant, hit.advertiser);
+    for customer in [people.customer, people.visitor].into_iter().flatten() {
+        let touch = Touch { customer, click, bound_at: event.event.occurred_at };
+        out.intake.push((shard, Input::Touch(touch)));
+    }
 }
 
 fn conversion(

@@ -23,6 +23,7 @@ pub struct OpenEvent {
     pub event: TrackingEvent,
     pub values: Vec<BoundValue>,
     pub customer_id: Option<String>,
+    pub visitor_id: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -73,11 +74,11 @@ fn assemble(wire: &[Event], mut entries: Vec<SidecarEntry>, stream: StreamNo) ->
         let entries = std::iter::from_fn(|| entries.next_if(|entry| entry.ordinal == event.ordinal));
         match event_from_wire(event) {
             Ok(JournalEvent::Tracking { ordinal, event: tracked }) => {
-                let Bound { values, customer_id, refused } = bind(event, entries, stream);
+                let Bound { values, customer_id, visitor_id, refused } = bind(event, entries, stream);
                 if refused > 0 {
                     batch.mismatched.entry(tracked.tenant).or_insert((0, ordinal)).0 += refused;
                 }
-                batch.events.push(OpenEvent { ordinal, event: tracked, values, customer_id });
+                batch.events.push(OpenEvent { ordinal, event: tracked, values, customer_id, visitor_id });
             }
             Ok(JournalEvent::Skipped { from, through, reason: SkipReason::Lost }) => {
                 batch.lost = batch.lost.saturating_add(through - from + 1);
@@ -96,6 +97,7 @@ fn assemble(wire: &[Event], mut entries: Vec<SidecarEntry>, stream: StreamNo) ->
 struct Bound {
     values: Vec<BoundValue>,
     customer_id: Option<String>,
+    visitor_id: Option<String>,
     refused: u64,
 }
 
@@ -106,6 +108,7 @@ fn bind(event: &Event, entries: impl Iterator<Item = SidecarEntry>, stream: Stre
         match read(event, &entry, stream) {
             Some((class, salt, personal)) if bound.values.iter().all(|value| value.class != class) => {
                 bound.customer_id = bound.customer_id.or(personal.customer_id);
+                bound.visitor_id = bound.visitor_id.or(personal.visitor_id);
                 bound.values.push(BoundValue { class, salt, value: entry.value });
             }
             _ => bound.refused += 1,

@@ -1,12 +1,10 @@
 use super::*;
 use crate::app::project::open::{BoundValue, OpenEvent};
 use proto_model::event::{
-    Authority, PersonalClass, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
+    Authority, FineFacts, Privacy, RecordedFacts, RecordedVerdict, RefusedHit, TrackingEvent,
 };
 use proto_model::time::HOUR_US;
-use proto_model::{
-    Amount, ClickFlags, Country, Currency, DeviceClass, OfferId, PartnerId, ProgramId, Reason,
-};
+use proto_model::{Amount, Country, Currency, DeviceClass, OfferId, PartnerId, ProgramId, Reason};
 
 const STREAM: StreamNo = StreamNo(3);
 
@@ -38,17 +36,30 @@ fn event(ordinal: u64, verdict: VerdictKind, body: Body) -> OpenEvent {
         os: "Android".into(),
         browser: "Chrome".into(),
         geo_version: 0,
+        fine: FineFacts::default(),
+        privacy: Privacy::Full,
+        privacy_policy: 1,
     };
     let rule_id = (verdict != VerdictKind::Allow).then(|| "r1".to_owned());
     let verdict = RecordedVerdict { kind: verdict, rule_id, rule_set_version: 4 };
     let occurred_at = UnixMicros(5 * HOUR_US + 1);
     let event = TrackingEvent { tenant: tenant(), occurred_at, facts, verdict, body };
-    OpenEvent { ordinal, event, values: Vec::new(), customer_id: None }
+    OpenEvent { ordinal, event, values: Vec::new(), customer_id: None, visitor_id: None }
 }
 
 fn click() -> Body {
+    clicked(ClickFlags::default(), Uniqueness::Repeated)
+}
+
+fn clicked(flags: ClickFlags, uniqueness: Uniqueness) -> Body {
     let LinkTarget { offer, partner, program, advertiser } = target();
-    Body::Click(Click { link: link(), offer, partner, program, advertiser, flags: ClickFlags::default() })
+    Body::Click(Click { link: link(), offer, partner, program, advertiser, flags, uniqueness })
+}
+
+fn shown() -> Body {
+    let LinkTarget { offer, partner, program, advertiser } = target();
+    let flags = ClickFlags::default();
+    Body::Impression(Impression { link: link(), offer, partner, program, advertiser, flags })
 }
 
 fn facts(link: LinkId) -> ClickFacts {
@@ -82,7 +93,10 @@ fn sale(click: Option<ClickFacts>) -> Body {
 fn folded(events: Vec<OpenEvent>) -> Projection {
     let batch = OpenBatch { events, ..OpenBatch::default() };
     let links = Links::from([((tenant(), link()), target())]);
-    let customers = Customers::from([((tenant(), "c-1".to_owned()), CustomerRef([9; 16]))]);
+    let customers = Customers::from([
+        ((tenant(), Who::Customer("c-1".into())), CustomerRef([9; 16])),
+        ((tenant(), Who::Visitor("c-1".into())), CustomerRef([8; 16])),
+    ]);
     fold(&batch, STREAM, &links, &customers)
 }
 
@@ -101,7 +115,82 @@ fn key(kind: HitKind) -> RollupKey<'static> {
         verdict: VerdictKind::Allow,
         rule_id: None,
         rule_set_version: 4,
+        unique: false,
     }
+}
+
+#[test]
+fn what_is_shown_and_what_is_tested_is_counted_apart() {
+    let test = ClickFlags(ClickFlags::TEST);
+    let allow = |ordinal, body| event(ordinal, VerdictKind::Allow, body);
+    let out = folded(vec![
+        allow(1, clicked(ClickFlags::default(), Uniqueness::Unique)),
+        allow(2, click()),
+        allow(3, shown()),
+        allow(4, clicked(test, Uniqueness::Unique)),
+    ]);
+    let unique = RollupKey { unique: true, ..key(HitKind::Click) };
+    let tested = RollupKey { unique: true, ..key(HitKind::Test) };
+    let expected = [(unique, 1), (key(HitKind::Click), 1), (key(HitKind::Impression), 1), (tested, 1)].into();
+    assert_eq!(out.rollups, expected);
+    assert!(out.intake.is_empty());
+}
+
+#[test]
+fn a_touch_binds_the_click_to_everybody_it_names() {
+    let touch = |flags| {
+        let click = ClickFacts { flags, ..facts(link()) };
+        let mut touch =
+            event(5, VerdictKind::Allow, Body::Touch(TouchHit { advertiser: advertiser(), click }));
+        (touch.customer_id, touch.visitor_id) = (Some("c-1".into()), Some("c-1".into()));
+        let value = |class| BoundValue { class, salt: [1; 16], value: b"c-1".to_vec() };
+        touch.values = vec![value(PersonalClass::Subject), value(PersonalClass::Visitor)];
+        touch
+    };
+    let out = folded(vec![touch(ClickFlags::default())]);
+    let bound: Vec<_> = out
+        .intake
+        .iter()
+        .map(|(shard, input)| {
+            let Input::Touch(touch) = input else { panic!("{input:?}") };
+            assert_eq!(*shard, ShardKey::advertiser(tenant(), advertiser()));
+            assert_eq!(
+                (touch.click.partner, touch.bound_at),
+                (target().partner, UnixMicros(5 * HOUR_US + 1))
+            );
+            touch.customer
+        })
+        .collect();
+    assert_eq!(bound, [CustomerRef([9; 16]), CustomerRef([8; 16])]);
+    let found: Vec<_> = out.sidecar.iter().map(|row| row.customer).collect();
+    assert_eq!(
+        found,
+        [Some(CustomerRef([9; 16])), Some(CustomerRef([8; 16]))],
+        "each is erased by its own name"
+    );
+    assert_eq!(out.rollups, [(key(HitKind::Touch), 1)].into());
+
+    let tested = folded(vec![touch(ClickFlags(ClickFlags::TEST))]);
+    assert_eq!((tested.intake.len(), tested.rollups), (0, [(key(HitKind::Test), 1)].into()));
+    let blocked = OpenEvent {
+        event: TrackingEvent {
+            verdict: RecordedVerdict { kind: VerdictKind::Block, rule_id: None, rule_set_version: 4 },
+            ..touch(ClickFlags::default()).event
+        },
+        ..touch(ClickFlags::default())
+    };
+    assert!(folded(vec![blocked]).intake.is_empty());
+    let nobody = OpenEvent { customer_id: None, visitor_id: None, ..touch(ClickFlags::default()) };
+    assert!(folded(vec![nobody]).intake.is_empty());
+}
+
+#[test]
+fn a_visitor_stands_for_a_customer_who_is_not_named() {
+    let mut converted = event(5, VerdictKind::Allow, sale(None));
+    converted.visitor_id = Some("c-1".into());
+    let out = folded(vec![converted]);
+    let [(_, Input::Conversion(report))] = out.intake.as_slice() else { panic!("{:?}", out.intake) };
+    assert_eq!(report.customer, Some(CustomerRef([8; 16])));
 }
 
 #[test]
@@ -158,6 +247,7 @@ fn refused_hits_and_mismatched_values_are_counted() {
         authority: Authority::Pixel,
         reason: Reason::InvalidClickId,
         order_id: None,
+        link: None,
     };
     let events = vec![event(1, VerdictKind::Allow, Body::Refused(refused))];
     let mismatched = BTreeMap::from([(tenant(), (2, 1))]);

@@ -1,5 +1,5 @@
 use super::*;
-use proto_model::event::{Body, Click, RecordedFacts, RecordedVerdict};
+use proto_model::event::{Body, Click, FineFacts, Privacy, RecordedFacts, RecordedVerdict, Uniqueness};
 use proto_model::{
     AdvertiserId, ClickFlags, Country, DeviceClass, EdgeId, Lane, LinkId, OfferId, PartnerId, ProgramId,
     UnixMicros, VerdictKind,
@@ -19,6 +19,7 @@ fn wire(ordinal: u64) -> (Event, Vec<SidecarEntry>) {
         program: ProgramId::new(4).unwrap(),
         advertiser: AdvertiserId::new(5).unwrap(),
         flags: ClickFlags::default(),
+        uniqueness: Uniqueness::Undecided,
     };
     let facts = RecordedFacts {
         country: Country::UNKNOWN,
@@ -26,6 +27,9 @@ fn wire(ordinal: u64) -> (Event, Vec<SidecarEntry>) {
         os: String::new(),
         browser: String::new(),
         geo_version: 0,
+        fine: FineFacts::default(),
+        privacy: Privacy::Full,
+        privacy_policy: 1,
     };
     let event = TrackingEvent {
         tenant: TenantId::new(7).unwrap(),

@@ -1,0 +1,2 @@
+-- Hits of visitors that are new to an offer, among `hits`. A version before this one adds to `hits` alone.
+ALTER TABLE rollup_links ADD COLUMN unique_hits BIGINT NOT NULL DEFAULT 0;
