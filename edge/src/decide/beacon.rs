@@ -4,7 +4,7 @@ use super::params::ConversionParams;
 use proto_model::Reason;
 use proto_wire::limits::{
     COUPON_MAX, CUSTOMER_ID_MAX, EVENT_ID_MAX, GOAL_MAX, ORDER_ID_MAX, REFERRER_MAX, SUB_ID_MAX, SUB_IDS,
-    fits_or_empty,
+    VISITOR_ID_MAX, fits_or_empty,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -12,8 +12,6 @@ use std::collections::BTreeMap;
 
 /// The largest message; a browser sends no beacon beyond 64 KiB, and ours have a dozen short fields.
 pub const MAX_BODY: usize = 16 * 1024;
-/// A random number of a site, or whatever the site calls its visitors.
-pub const VISITOR_ID_MAX: usize = 64;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +46,6 @@ pub struct Touch {
 pub struct Conversion {
     pub advertiser: String,
     pub params: ConversionParams<'static>,
-    pub visitor_id: Option<String>,
     pub consent: Option<bool>,
 }
 
@@ -160,7 +157,6 @@ impl Message {
                 None
             })
         };
-        let visitor_id = take(self.visitor_id, VISITOR_ID_MAX);
         let mut take = |text, max| take(text, max).map(Cow::Owned);
         let params = ConversionParams {
             click_id: take(self.click_id, 4096),
@@ -171,11 +167,12 @@ impl Message {
             event_id: take(self.event_id.map(Text::into_text), EVENT_ID_MAX),
             coupon: take(self.coupon, COUPON_MAX),
             customer_id: take(self.customer_id, CUSTOMER_ID_MAX),
+            visitor_id: take(self.visitor_id, VISITOR_ID_MAX),
             ..ConversionParams::default()
         };
         let advertiser = checked(self.advertiser.ok_or(Reason::UnknownAdvertiser)?, 64)?;
         let params = ConversionParams { problem, ..params };
-        Ok(Beacon::Conversion(Box::new(Conversion { advertiser, params, visitor_id, consent })))
+        Ok(Beacon::Conversion(Box::new(Conversion { advertiser, params, consent })))
     }
 }
 

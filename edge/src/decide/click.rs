@@ -1,13 +1,13 @@
 //! A click: where it goes, whether it may, and what is written down.
 
 use super::params::SubIds;
-use super::{Subject, facts, judge};
+use super::{Subject, allowed, facts, judge};
 use crate::enrich::{Client, Origin};
 use crate::snapshot::{Landing, LinkEntry, OfferEntry, Snapshot, TenantEntry};
-use proto_model::event::{Click, Uniqueness};
+use proto_model::event::{Authority, Click, Uniqueness};
 use proto_model::{Address, ClickFacts, ClickFlags, LinkId, OfferId, Reason, UnixMicros, VerdictKind};
 use proto_rules::{HitKind, Verdict};
-use proto_wire::convert::{BodyRef, HitRef, PersonalRef};
+use proto_wire::convert::{BodyRef, HitRef, PersonalRef, RefusedRef};
 
 /// A link that takes clicks, with all it stands for.
 #[derive(Clone, Copy)]
@@ -22,18 +22,21 @@ pub struct Live<'s> {
 
 pub enum Resolved<'s> {
     Live(Live<'s>),
-    /// The link is switched off or over; its tenant may have a page for that.
-    Dead(&'s TenantEntry, Reason),
+    /// The link is switched off or over; its tenant may have a page for that. What it stands for is known as long as
+    /// its offer is.
+    Dead(&'s TenantEntry, Reason, Option<Live<'s>>),
     Unknown,
 }
 
 pub fn resolve(snapshot: &Snapshot, id: LinkId, now: UnixMicros) -> Resolved<'_> {
     let Some(link) = snapshot.link(id) else { return Resolved::Unknown };
     let Some(tenant) = snapshot.tenant(link.tenant) else { return Resolved::Unknown };
-    match snapshot.offer(link.tenant, link.offer) {
-        _ if link.is_expired(now) => Resolved::Dead(tenant, Reason::Expired),
-        Some(offer) if link.active => Resolved::Live(Live { id, link, tenant, offer, snapshot }),
-        _ => Resolved::Dead(tenant, Reason::InactiveLink),
+    let offer = snapshot.offer(link.tenant, link.offer);
+    let live = offer.map(|offer| Live { id, link, tenant, offer, snapshot });
+    match live {
+        _ if link.is_expired(now) => Resolved::Dead(tenant, Reason::Expired, live),
+        Some(live) if link.active => Resolved::Live(live),
+        _ => Resolved::Dead(tenant, Reason::InactiveLink, live),
     }
 }
 
@@ -107,6 +110,7 @@ impl<'s> Decision<'s> {
         client: &'a Client<'_>,
         origin: &'a Origin,
         sub_ids: &'a SubIds<'_>,
+        marks: Marks,
     ) -> HitRef<'a> {
         let (offer, entry) = self.offer(live);
         let click = Click {
@@ -115,8 +119,8 @@ impl<'s> Decision<'s> {
             partner: live.link.partner,
             program: entry.program,
             advertiser: entry.advertiser,
-            flags: live.flags(),
-            uniqueness: Uniqueness::Undecided,
+            flags: ClickFlags(marks.flags.0 | live.flags().0),
+            uniqueness: marks.uniqueness,
         };
         let network = client.network(origin);
         HitRef {
@@ -153,8 +157,40 @@ impl<'s> Decision<'s> {
     }
 }
 
+/// A click that nobody takes is recorded as refused, with the link that it came by.
+pub fn record_refused<'a>(
+    live: Live<'a>,
+    reason: Reason,
+    client: &'a Client<'_>,
+    origin: &'a Origin,
+    now: UnixMicros,
+) -> HitRef<'a> {
+    let refused = RefusedRef {
+        advertiser: live.offer.advertiser,
+        authority: Authority::Pixel,
+        reason,
+        order_id: None,
+        link: Some(live.id),
+    };
+    HitRef {
+        tenant: live.link.tenant,
+        occurred_at: now,
+        facts: client.recorded(),
+        verdict: allowed(live.tenant.rules.as_ref()),
+        body: BodyRef::Refused(refused),
+        personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
+    }
+}
+
+/// What is found out about a click after it was decided where it goes.
+#[derive(Clone, Copy)]
+pub struct Marks {
+    pub flags: ClickFlags,
+    pub uniqueness: Uniqueness,
+}
+
 impl Live<'_> {
-    fn flags(self) -> ClickFlags {
+    pub(super) fn flags(self) -> ClickFlags {
         ClickFlags(if self.link.is_test() { ClickFlags::TEST } else { 0 })
     }
 }

@@ -11,7 +11,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use proto_model::event::Authority;
 use proto_model::postback::ConversionStatus;
 use proto_model::{
-    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, PostbackAuth, Reason, TenantId, UnixMicros,
+    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, LinkId, PartnerId, PostbackAuth, Reason, TenantId,
+    UnixMicros,
 };
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, ConversionRef, HitRef, PersonalRef, RefusedRef};
@@ -22,8 +23,10 @@ use std::net::IpAddr;
 /// Which way a conversion came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// A shopper's browser, which anybody can imitate.
+    /// A shopper's browser, which anybody can imitate: by an image, by a page in a frame, or by `/t.js`.
     Pixel,
+    Frame,
+    Page,
     /// The advertiser's server, which knows a secret or has an address of its own.
     Postback,
 }
@@ -41,6 +44,12 @@ pub struct Receiver<'s> {
     snapshot: &'s Snapshot,
 }
 
+impl Receiver<'_> {
+    pub(super) fn partner_of(&self, link: LinkId) -> Option<PartnerId> {
+        self.snapshot.link(link).map(|link| link.partner)
+    }
+}
+
 pub fn resolve(snapshot: &Snapshot, id: AdvertiserId) -> Option<Receiver<'_>> {
     let advertiser = snapshot.advertiser(id)?;
     let tenant = snapshot.tenant(advertiser.tenant)?;
@@ -52,6 +61,7 @@ pub fn resolve(snapshot: &Snapshot, id: AdvertiserId) -> Option<Receiver<'_>> {
 pub struct Accepted<'q> {
     pub hit: ConversionRef<'q>,
     pub customer_id: Option<&'q str>,
+    pub visitor_id: Option<&'q str>,
 }
 
 impl<'q> Accepted<'q> {
@@ -90,6 +100,7 @@ pub fn check<'q>(
                 coupon: params.coupon.as_deref(),
             },
             customer_id: params.customer_id.as_deref(),
+            visitor_id: params.visitor_id.as_deref(),
         }),
         Err(reason) => {
             let order_id = params.order_id.as_deref();
@@ -140,7 +151,7 @@ fn has_a_sale(advertiser: &AdvertiserEntry, word: Option<&str>) -> Result<(), Re
 /// How far a report in good order is believed.
 fn authority(to: Receiver<'_>, sender: Sender) -> Authority {
     match (sender.channel, to.advertiser.postback.auth) {
-        (Channel::Pixel, _) => Authority::Pixel,
+        (Channel::Pixel | Channel::Frame | Channel::Page, _) => Authority::Pixel,
         (Channel::Postback, PostbackAuth::Hmac) => Authority::Signed,
         (Channel::Postback, PostbackAuth::Token | PostbackAuth::IpList) => Authority::TokenPostback,
     }
@@ -180,8 +191,9 @@ fn signed(keys: &[PostbackKey], now: UnixMicros, params: &ConversionParams<'_>) 
 }
 
 /// Under which the nonce of a signed postback is remembered; `None` when nobody needs to.
-pub fn nonce_key(to: Receiver<'_>, params: &ConversionParams<'_>) -> Option<SeenKey> {
-    let nonce = params.nonce.as_deref().filter(|_| to.advertiser.postback.auth == PostbackAuth::Hmac)?;
+pub fn nonce_key(to: Receiver<'_>, channel: Channel, params: &ConversionParams<'_>) -> Option<SeenKey> {
+    let signed = channel == Channel::Postback && to.advertiser.postback.auth == PostbackAuth::Hmac;
+    let nonce = params.nonce.as_deref().filter(|_| signed)?;
     let hash = sha256(&[b"tributary-nonce-v1\0", &to.id.get().to_be_bytes()[..], nonce.as_bytes()].concat());
     let mut words = [0; SeenKey::WORDS];
     words.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
@@ -206,7 +218,7 @@ fn amount(amount: Option<&str>, currency: Option<&str>) -> Result<Option<Amount>
 
 /// The tenant's keys open no other tenant's ids. An id of another advertiser in the same tenant is as
 /// wrong as a forged one; if its offer is not in the snapshot any more, the control plane knows it.
-fn open_click(to: Receiver<'_>, text: &str) -> Result<ClickFacts, Reason> {
+pub(super) fn open_click(to: Receiver<'_>, text: &str) -> Result<ClickFacts, Reason> {
     let click = to.tenant.keys.open(text).map_err(|_| Reason::InvalidClickId)?;
     match to.snapshot.offer(to.advertiser.tenant, click.offer) {
         Some(offer) if offer.advertiser != to.id => Err(Reason::InvalidClickId),
@@ -227,7 +239,7 @@ pub fn judge_conversion<'s>(
         return allowed(to.tenant.rules.as_ref());
     }
     let click = accepted.hit.click.as_ref();
-    let partner = click.and_then(|click| to.snapshot.link(click.link)).map(|link| link.partner);
+    let partner = click.and_then(|click| to.partner_of(click.link));
     let subject = Subject {
         link: click.map(|click| click.link),
         offer: click.map(|click| click.offer),
@@ -254,6 +266,7 @@ pub fn record_accepted<'a>(
         personal: PersonalRef {
             network: client.network(origin),
             customer_id: accepted.customer_id.filter(|_| client.privacy == Privacy::Full),
+            visitor_id: accepted.visitor_id.filter(|_| client.privacy == Privacy::Full),
             ..PersonalRef::default()
         },
     }
@@ -337,6 +350,9 @@ fn content(conversion: DerivedId, accepted: &Accepted<'_>) -> [u8; 32] {
     }
     add(hit.coupon.unwrap_or_default().as_bytes());
     add(accepted.customer_id.unwrap_or_default().as_bytes());
+    if let Some(visitor_id) = accepted.visitor_id {
+        add(visitor_id.as_bytes());
+    }
     sha256(&bytes)
 }
 

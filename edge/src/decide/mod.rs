@@ -4,11 +4,13 @@ pub mod asked;
 pub mod beacon;
 pub mod click;
 pub mod conversion;
+pub mod impression;
 pub mod macros;
 pub mod params;
 pub mod preview;
 pub mod privacy;
 pub mod template;
+pub mod touch;
 
 use crate::enrich::Client;
 use proto_model::{UnixMicros, VerdictKind};

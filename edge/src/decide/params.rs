@@ -78,6 +78,15 @@ impl<'q> SubIds<'q> {
         found
     }
 
+    /// Those that were checked already.
+    pub fn of(tags: &'q [String]) -> Self {
+        let mut found = Self::default();
+        for (to, tag) in found.tags.iter_mut().zip(tags) {
+            *to = Cow::Borrowed(tag);
+        }
+        found
+    }
+
     pub fn texts(&self) -> [&str; SUB_IDS] {
         self.tags.each_ref().map(|tag| tag.as_ref())
     }
@@ -115,6 +124,8 @@ pub struct ConversionParams<'q> {
     pub event_id: Option<Cow<'q, str>>,
     pub coupon: Option<Cow<'q, str>>,
     pub customer_id: Option<Cow<'q, str>>,
+    /// Only pages know it: no parameter sets it.
+    pub visitor_id: Option<Cow<'q, str>>,
     pub status: Option<Cow<'q, str>>,
     pub token: Option<Cow<'q, str>>,
     pub timestamp: Option<Cow<'q, str>>,

@@ -41,7 +41,7 @@ impl Signals<'_> {
         let asks = |header: Option<&[u8]>| header.is_some_and(|value| value.trim_ascii() == b"1");
         let refused = asks(self.gpc)
             || asks(self.dnt)
-            || matches!(self.consent, Some("0" | "denied" | "false" | "no"))
+            || self.consent.and_then(answer) == Some(false)
             || self.us_privacy.is_some_and(opted_out)
             || (self.gdpr == Some("1") && !self.agreed());
         if refused { Privacy::Reduced } else { Privacy::Full }
@@ -50,9 +50,34 @@ impl Signals<'_> {
     fn agreed(&self) -> bool {
         match self.gdpr_consent {
             Some(text) if !text.is_empty() => tcf_agrees(text),
-            _ => matches!(self.consent, Some("1" | "granted" | "true" | "yes")),
+            _ => self.consent.and_then(answer) == Some(true),
         }
     }
+}
+
+/// What an advertiser's own parameter says; `None` when it is no answer that is known.
+pub fn answer(text: &str) -> Option<bool> {
+    match text {
+        "1" | "granted" | "true" | "yes" => Some(true),
+        "0" | "denied" | "false" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// What the `text` of a query or a form says in parameters that an advertiser has named: what is no plain yes keeps
+/// less.
+pub fn said_as(names: &[String], text: &str) -> Privacy {
+    let is_refusal = |(name, value): super::params::Pair<'_>| {
+        names.iter().any(|known| *known == name) && answer(&value) != Some(true)
+    };
+    let refused = !names.is_empty() && super::params::pairs(text).flatten().any(is_refusal);
+    if refused { Privacy::Reduced } else { Privacy::Full }
+}
+
+/// Who asks for less anywhere gets less.
+pub fn least(all: impl IntoIterator<Item = Privacy>) -> Privacy {
+    let reduced = all.into_iter().any(|privacy| privacy != Privacy::Full);
+    if reduced { Privacy::Reduced } else { Privacy::Full }
 }
 
 /// What a request says, in its headers and in its query.

@@ -72,6 +72,12 @@ impl<'r> Client<'r> {
         }
     }
 
+    /// For a page that says where its visitor came from: the header names the page itself.
+    pub fn came_from(&mut self, referrer: &str) {
+        self.referrer_host = host_of(referrer).to_ascii_lowercase();
+        self.referrer = Cow::Owned(referrer.to_owned());
+    }
+
     pub fn recorded(&self) -> FactsRef<'_> {
         FactsRef {
             country: self.place.country,

@@ -4,8 +4,9 @@ use super::onward::onward;
 use super::reply::{self, Page};
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
 use crate::decide::asked::{Asked, pass_through};
-use crate::decide::click::{Decision, Live, Resolved, Way, decide, resolve};
+use crate::decide::click::{Decision, Live, Marks, Resolved, Way, decide, record_refused, resolve};
 use crate::decide::macros::Values;
+use crate::decide::params::SubIds;
 use crate::decide::preview;
 use crate::decide::privacy::Privacy;
 use crate::decide::template::MAX_URL;
@@ -13,7 +14,7 @@ use crate::enrich::Client;
 use crate::metrics::Outcome;
 use crate::snapshot::{Destination, Domain, Landing, Snapshot, TenantEntry};
 use http::StatusCode;
-use proto_model::event::ORDINAL_MAX;
+use proto_model::event::{ORDINAL_MAX, Uniqueness};
 use proto_model::{Address, ClickFlags, Lane, LinkId, Reason};
 
 /// A click on its way onward.
@@ -70,7 +71,12 @@ impl Worker {
         }
         match resolve(snapshot, link, hit.now) {
             Resolved::Live(live) => self.live_click(hit, live, domain).await,
-            Resolved::Dead(tenant, reason) => closed(hit, tenant, domain, reason),
+            Resolved::Dead(tenant, reason, live) => {
+                if let Some(live) = live.filter(|_| !hit.is_head()) {
+                    self.note_refused(hit, live, &self.client(hit), reason);
+                }
+                closed(hit, tenant, domain, reason)
+            }
             Resolved::Unknown => unknown(),
         }
     }
@@ -84,7 +90,12 @@ impl Worker {
         let decision = decide(live, &client, draw, hit.now);
         let asked = Asked::read(hit.query());
         let landing = match decision.way {
-            Way::Nowhere(reason) => return closed(hit, live.tenant, domain, reason),
+            Way::Nowhere(reason) => {
+                if !hit.is_head() {
+                    self.note_refused(hit, live, &client, reason);
+                }
+                return closed(hit, live.tenant, domain, reason);
+            }
             Way::Blocked if hit.is_head() => {
                 return elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule);
             }
@@ -102,9 +113,8 @@ impl Worker {
         if let Some(passing) = passing.filter(|_| hit.is_head()) {
             return self.look(hit, passing);
         }
-        let origin = client.origin(&self.shared.hasher, hit.now);
-        let queued = self.spool(Lane::Traffic, &decision.record(live, &client, &origin, &asked.sub_ids));
-        let spooled = durable(queued).await.ok();
+        let flags = ClickFlags::default();
+        let spooled = self.record_click(hit, live, &client, &decision, &asked.sub_ids, flags).await;
         match passing {
             Some(passing) => self.on(hit, passing, &decision, spooled),
             None => {
@@ -114,7 +124,60 @@ impl Worker {
         }
     }
 
-    /// Without a place in the journal the shopper goes on all the same: the id carries the facts.
+    /// Where it stands in the journal, once it is durable.
+    pub(super) async fn record_click(
+        &self,
+        hit: &Hit<'_>,
+        live: Live<'_>,
+        client: &Client<'_>,
+        decision: &Decision<'_>,
+        sub_ids: &SubIds<'_>,
+        flags: ClickFlags,
+    ) -> Option<Address> {
+        let origin = client.origin(&self.shared.hasher, hit.now);
+        let marks = Marks { flags, uniqueness: self.uniqueness(hit, client, decision) };
+        let queued = self.spool(Lane::Traffic, &decision.record(live, client, &origin, sub_ids, marks));
+        durable(queued).await.ok()
+    }
+
+    /// Of those alone who are let on.
+    fn uniqueness(&self, hit: &Hit<'_>, client: &Client<'_>, decision: &Decision<'_>) -> Uniqueness {
+        let Way::Onward(landing) = decision.way else { return Uniqueness::Undecided };
+        let window = landing.entry.routing.unique_window_secs;
+        let visitor = (client.ip, &*client.user_agent);
+        let keep = client.privacy == Privacy::Full;
+        let state = &self.shared.parts.state;
+        match window == 0 || state.is_unique_visit(landing.offer, visitor, hit.now, window, keep) {
+            true => Uniqueness::Unique,
+            false => Uniqueness::Repeated,
+        }
+    }
+
+    /// A click that nobody takes is written down, and nobody waits for it: no answer rests on it.
+    pub(super) fn note_refused(&self, hit: &Hit<'_>, live: Live<'_>, client: &Client<'_>, reason: Reason) {
+        let origin = client.origin(&self.shared.hasher, hit.now);
+        // A spool that takes nothing says so itself.
+        let _ = self.spool(Lane::Traffic, &record_refused(live, reason, client, &origin, hit.now));
+    }
+
+    /// The id of a click. Without a place in the journal it carries the facts alone.
+    pub(super) fn seal_click(
+        &self,
+        live: Live<'_>,
+        client: &Client<'_>,
+        decision: &Decision<'_>,
+        spooled: Option<Address>,
+        flags: ClickFlags,
+    ) -> impl std::ops::Deref<Target = str> {
+        let (address, unspooled) = match spooled {
+            Some(address) => (address, 0),
+            None => (self.unspooled_address(), ClickFlags::UNSPOOLED),
+        };
+        let facts = decision.facts(live, client, address, ClickFlags(flags.0 | unspooled));
+        live.tenant.keys.seal(&facts, self.random())
+    }
+
+    /// Without a place in the journal the shopper goes on all the same.
     fn on(
         &self,
         hit: &Hit<'_>,
@@ -122,12 +185,8 @@ impl Worker {
         decision: &Decision<'_>,
         spooled: Option<Address>,
     ) -> Answer {
-        let (address, flags) = match spooled {
-            Some(address) => (address, ClickFlags::default()),
-            None => (self.unspooled_address(), ClickFlags(ClickFlags::UNSPOOLED)),
-        };
-        let facts = decision.facts(passing.live, passing.client, address, flags);
-        let click_id = passing.live.tenant.keys.seal(&facts, self.random());
+        let flags = ClickFlags::default();
+        let click_id = self.seal_click(passing.live, passing.client, decision, spooled, flags);
         let (url, problem) = self.url(hit, passing, &click_id);
         let Some(reply) = onward(passing.landing.entry.routing.redirect, url) else { return unknown() };
         match spooled {

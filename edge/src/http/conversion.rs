@@ -1,5 +1,6 @@
 //! `GET /p/{advertiser}.gif` and `GET|POST /postback/{advertiser}`.
 
+use super::body::{self, Kind};
 use super::reply::{self, Reply};
 use super::request::is_form;
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
@@ -8,19 +9,24 @@ use crate::decide::conversion::{
     record_accepted, record_refused, resolve,
 };
 use crate::decide::params::ConversionParams;
+use crate::decide::privacy::{self, Privacy};
 use crate::metrics::Outcome;
 use crate::state::SeenKey;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use proto_model::{AdvertiserId, DerivedId, Lane, Reason, VerdictKind};
 use proto_wire::convert::RefusedRef;
-use std::time::Duration;
 
-/// The largest form. A postback has a dozen short fields.
-const MAX_BODY: usize = 64 * 1024;
+/// A postback has a dozen short fields.
+const FORM: Kind = Kind { takes: is_form, max: 64 * 1024 };
+
+/// A report in good order, and what is to be seen to beside its fields.
+struct Said<'a> {
+    accepted: &'a Accepted<'a>,
+    nonce: Option<SeenKey>,
+    privacy: Privacy,
+}
 
 impl Worker {
     pub(super) async fn pixel(&self, hit: &Hit<'_>, id: &str) -> Answer {
@@ -33,13 +39,24 @@ impl Worker {
         self.conversion(hit, Channel::Pixel, id, &[]).await
     }
 
+    /// A pixel that is a page, for a frame.
+    pub(super) async fn frame(&self, hit: &Hit<'_>, id: &str) -> Answer {
+        if hit.is_head() {
+            return Answer::new(reply::blank(), Outcome::Uncounted, None);
+        }
+        if prefetch(hit) {
+            return Answer::new(reply::blank(), Outcome::Uncounted, Reason::Prefetch);
+        }
+        self.conversion(hit, Channel::Frame, id, &[]).await
+    }
+
     pub(super) async fn postback<B>(&self, hit: &Hit<'_>, id: &str, body: B) -> Answer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let form = if hit.parts.method == http::Method::POST {
-            match read_form(hit, body, self.shared.timeouts.body).await {
+            match body::read(hit, body, FORM, self.shared.timeouts.body).await {
                 Ok(form) => form,
                 Err((status, reason)) => {
                     return Answer::new(reply::json_refusal(status, reason), Outcome::Refused, reason);
@@ -60,34 +77,44 @@ impl Worker {
             let reply = refusal(channel, StatusCode::NOT_FOUND, Reason::UnknownAdvertiser);
             return Answer::new(reply, Outcome::Refused, Reason::UnknownAdvertiser);
         };
-        let answer = self.report(hit, channel, to, form).await;
+        let postback = &to.advertiser.postback;
+        let params = match channel {
+            Channel::Postback => {
+                ConversionParams::read_as(|name| postback.parameters.field(name), hit.query(), form)
+            }
+            _ => ConversionParams::read(hit.query(), form),
+        };
+        let form = std::str::from_utf8(form).unwrap_or_default();
+        let said = [hit.query(), form].map(|text| privacy::said_as(&postback.consent_parameters, text));
+        let said = privacy::least(said.into_iter().chain([privacy::asked_for(None, None, form)]));
+        let answer = self.report(hit, channel, to, &params, said).await;
         match channel {
             Channel::Postback if to.advertiser.postback.legacy_always_200 => as_legacy(answer),
             _ => answer,
         }
     }
 
-    async fn report(&self, hit: &Hit<'_>, channel: Channel, to: Receiver<'_>, form: &[u8]) -> Answer {
-        let names = &to.advertiser.postback.parameters;
-        let params = match channel {
-            Channel::Pixel => ConversionParams::read(hit.query(), form),
-            Channel::Postback => ConversionParams::read_as(|name| names.field(name), hit.query(), form),
-        };
-        let sender = Sender { channel, ip: hit.ip, at: hit.now };
-        match check(to, sender, &params) {
-            Ok(accepted) => self.accepted(hit, channel, to, &accepted, nonce_key(to, &params)).await,
-            Err(refused) => self.refused(hit, channel, to, refused).await,
-        }
-    }
-
-    async fn accepted(
+    /// `said` is what the report itself says of its customer's privacy.
+    pub(super) async fn report(
         &self,
         hit: &Hit<'_>,
         channel: Channel,
         to: Receiver<'_>,
-        accepted: &Accepted<'_>,
-        nonce: Option<SeenKey>,
+        params: &ConversionParams<'_>,
+        said: Privacy,
     ) -> Answer {
+        let sender = Sender { channel, ip: hit.ip, at: hit.now };
+        match check(to, sender, params) {
+            Ok(accepted) => {
+                let nonce = nonce_key(to, channel, params);
+                self.accepted(hit, channel, to, Said { accepted: &accepted, nonce, privacy: said }).await
+            }
+            Err(refused) => self.refused(hit, channel, to, refused, said).await,
+        }
+    }
+
+    async fn accepted(&self, hit: &Hit<'_>, channel: Channel, to: Receiver<'_>, said: Said<'_>) -> Answer {
+        let Said { accepted, nonce, privacy } = said;
         let tenant = to.advertiser.tenant;
         let conversion = conversion_id(tenant, &accepted.hit);
         let fingerprint = Fingerprint::of(conversion, accepted);
@@ -98,9 +125,11 @@ impl Worker {
         }
         // What is sent again word for word was answered above: this is another report with a used nonce.
         if nonce.is_some_and(|nonce| state.seen_conversion(nonce)) {
-            return self.refused(hit, channel, to, accepted.refused(Reason::ReplayedNonce)).await;
+            let refused = accepted.refused(Reason::ReplayedNonce);
+            return self.refused(hit, channel, to, refused, privacy).await;
         }
-        let client = self.client(hit);
+        let mut client = self.client(hit);
+        client.privacy = privacy::least([client.privacy, privacy]);
         let verdict = judge_conversion(to, channel, accepted, &client, hit.now);
         let blocked = verdict.kind == VerdictKind::Block;
         let origin = client.origin(&self.shared.hasher, hit.now);
@@ -120,15 +149,17 @@ impl Worker {
         }
     }
 
-    async fn refused(
+    pub(super) async fn refused(
         &self,
         hit: &Hit<'_>,
         channel: Channel,
         to: Receiver<'_>,
         refused: RefusedRef<'_>,
+        said: Privacy,
     ) -> Answer {
         let reason = refused.reason;
-        let client = self.client(hit);
+        let mut client = self.client(hit);
+        client.privacy = privacy::least([client.privacy, said]);
         let origin = client.origin(&self.shared.hasher, hit.now);
         let queued = self.spool(Lane::Money, &record_refused(to, refused, &client, &origin, hit.now));
         // A refusal ends the matter for the sender, so it must be on record first.
@@ -155,55 +186,31 @@ fn as_legacy(mut answer: Answer) -> Answer {
     answer
 }
 
-/// A pixel is an image whatever happens.
+/// A pixel is an image whatever happens, and a frame is empty.
 fn refusal(channel: Channel, status: StatusCode, reason: Reason) -> Reply {
     match channel {
         Channel::Pixel => reply::gif(),
-        Channel::Postback if status == StatusCode::ACCEPTED => {
+        Channel::Frame => reply::blank(),
+        Channel::Postback | Channel::Page if status == StatusCode::ACCEPTED => {
             reply::json(status, format!("{{\"status\":\"noted\",\"reason\":\"{reason}\"}}\n"))
         }
-        Channel::Postback => reply::json_refusal(status, reason),
+        Channel::Postback | Channel::Page => reply::json_refusal(status, reason),
     }
 }
 
 fn come_again(channel: Channel, reason: Reason) -> Answer {
     let reply = refusal(channel, StatusCode::SERVICE_UNAVAILABLE, reason);
     let answer = Answer::new(reply, Outcome::Failed, reason);
-    if channel == Channel::Postback { answer.retry_after(1) } else { answer }
+    if matches!(channel, Channel::Postback | Channel::Page) { answer.retry_after(1) } else { answer }
 }
 
 fn outcome(channel: Channel, status: StatusCode, word: &str, conversion: DerivedId) -> Reply {
     match channel {
         Channel::Pixel => reply::gif(),
-        Channel::Postback => {
+        Channel::Frame => reply::blank(),
+        Channel::Postback | Channel::Page => {
             let conversion = conversion.text("cnv");
             reply::json(status, format!("{{\"status\":\"{word}\",\"conversion\":\"{conversion}\"}}\n"))
         }
-    }
-}
-
-async fn read_form<B>(hit: &Hit<'_>, body: B, limit: Duration) -> Result<Bytes, (StatusCode, Reason)>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    const TOO_LARGE: (StatusCode, Reason) = (StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge);
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    if !is_form(&hit.parts.headers) {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::UnsupportedMediaType));
-    }
-    // Said before a byte of it is asked for.
-    let announced = hit.parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|len| len > MAX_BODY as u64) {
-        return Err(TOO_LARGE);
-    }
-    let body = std::pin::pin!(Limited::new(body, MAX_BODY));
-    match tokio::time::timeout(limit, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, Reason::MalformedRequest)),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, Reason::RequestTimeout)),
     }
 }

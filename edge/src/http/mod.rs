@@ -2,6 +2,8 @@
 
 mod activity;
 mod admin;
+mod beacon;
+mod body;
 mod caps;
 mod click;
 mod connection;
@@ -9,6 +11,7 @@ mod conversion;
 mod http1;
 mod http2;
 mod http3;
+mod impression;
 mod io;
 mod listen;
 mod onward;

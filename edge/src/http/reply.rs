@@ -60,6 +60,15 @@ pub fn json_refusal(status: StatusCode, reason: Reason) -> Reply {
     json(status, format!("{{\"status\":\"refused\",\"reason\":\"{reason}\"}}\n"))
 }
 
+pub fn script(body: Bytes) -> Reply {
+    with_body(StatusCode::OK, HeaderValue::from_static("text/javascript; charset=utf-8"), body)
+}
+
+/// A page with nothing on it, for a frame.
+pub fn blank() -> Reply {
+    with_body(StatusCode::OK, HTML, Bytes::from_static(b"<!doctype html><title></title>\n"))
+}
+
 pub fn gif() -> Reply {
     let mut reply = with_body(StatusCode::OK, GIF_TYPE, Bytes::from_static(GIF));
     let headers = reply.headers_mut();

@@ -11,7 +11,13 @@ use std::net::IpAddr;
 pub enum Target<'r> {
     Click(&'r str),
     Pixel(&'r str),
+    /// A pixel as a page of its own, for an iframe.
+    Frame(&'r str),
+    Impression(&'r str),
     Postback(&'r str),
+    /// What [`Target::Script`] sends.
+    Beacon,
+    Script,
     Live,
     Ready,
     /// A link's name on a host of a tenant; empty = the host itself.
@@ -26,7 +32,11 @@ impl<'r> Target<'r> {
             return Self::Click(id);
         }
         if let Some(file) = path.strip_prefix("/p/").and_then(one_segment) {
-            return file.strip_suffix(".gif").map_or(Self::Nothing, Self::Pixel);
+            let frame = || file.strip_suffix(".html").map_or(Self::Nothing, Self::Frame);
+            return file.strip_suffix(".gif").map_or_else(frame, Self::Pixel);
+        }
+        if let Some(file) = path.strip_prefix("/i/").and_then(one_segment) {
+            return file.strip_suffix(".gif").map_or(Self::Nothing, Self::Impression);
         }
         if let Some(id) = path.strip_prefix("/postback/").and_then(one_segment) {
             return Self::Postback(id);
@@ -34,6 +44,8 @@ impl<'r> Target<'r> {
         match path {
             "/livez" => Self::Live,
             "/readyz" => Self::Ready,
+            "/t.js" => Self::Script,
+            "/e" => Self::Beacon,
             "/" => Self::Named(""),
             _ => path.strip_prefix('/').filter(|slug| is_slug(slug)).map_or(Self::Nothing, Self::Named),
         }
@@ -42,9 +54,11 @@ impl<'r> Target<'r> {
     pub fn route(self) -> Route {
         match self {
             Self::Click(_) | Self::Named(_) => Route::Click,
-            Self::Pixel(_) => Route::Pixel,
+            Self::Pixel(_) | Self::Frame(_) => Route::Pixel,
+            Self::Impression(_) => Route::Impression,
             Self::Postback(_) => Route::Postback,
-            Self::Live | Self::Ready | Self::Nothing => Route::Other,
+            Self::Beacon => Route::Beacon,
+            Self::Script | Self::Live | Self::Ready | Self::Nothing => Route::Other,
         }
     }
 
@@ -52,6 +66,7 @@ impl<'r> Target<'r> {
     pub fn methods(self) -> &'static str {
         match self {
             Self::Postback(_) => "GET, POST",
+            Self::Beacon => "POST, OPTIONS",
             _ => "GET, HEAD",
         }
     }
@@ -59,6 +74,7 @@ impl<'r> Target<'r> {
     pub fn takes(self, method: &Method) -> bool {
         match self {
             Self::Postback(_) => method == Method::GET || method == Method::POST,
+            Self::Beacon => method == Method::POST || method == Method::OPTIONS,
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -113,9 +129,17 @@ pub fn may_ask_for_health(peer: IpAddr, trusted: &[ipnet::IpNet], headers: &Head
 }
 
 pub fn is_form(headers: &HeaderMap) -> bool {
+    content_type(headers).eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// JSON under its own name, or as the plain text that browsers send without asking first.
+pub fn is_message(headers: &HeaderMap) -> bool {
+    ["text/plain", "application/json"].iter().any(|kind| content_type(headers).eq_ignore_ascii_case(kind))
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    kind.split(';').next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -132,6 +156,12 @@ mod tests {
             ("//evil.example/c/x", Target::Nothing),
             ("/p/adv_1.gif", Target::Pixel("adv_1")),
             ("/p/adv_1", Target::Nothing),
+            ("/p/adv_1.html", Target::Frame("adv_1")),
+            ("/i/lnk_1.gif", Target::Impression("lnk_1")),
+            ("/i/lnk_1", Target::Nothing),
+            ("/t.js", Target::Script),
+            ("/e", Target::Beacon),
+            ("/e/", Target::Nothing),
             ("/p/.gif", Target::Pixel("")),
             ("/postback/adv_1", Target::Postback("adv_1")),
             ("/postback/adv_1/", Target::Nothing),

@@ -1,6 +1,7 @@
 //! Takes one request through: method and path ▸ rate limit ▸ the hit itself ▸ reply.
 
 use super::Shared;
+use super::beacon::{Script, open_to_pages};
 use super::reply::{self, Page, Reply};
 use super::request::{Target, client_ip, is_prefetch, may_ask_for_health, names_one_host};
 use crate::decide::privacy;
@@ -37,6 +38,7 @@ pub struct Worker {
     random: RefCell<RandomPool>,
     spool: LocalSpool,
     unplaced: RefCell<Unplaced>,
+    pub(super) script: Script,
 }
 
 /// A reply, and what it stands for in the counters.
@@ -100,7 +102,8 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, index: usize) -> Self {
         let agents = RefCell::new(AgentCache::new(AGENTS));
         let spool = shared.parts.spool.local();
-        Self { shared, index, agents, random: RefCell::default(), spool, unplaced: RefCell::default() }
+        let (random, unplaced) = (RefCell::default(), RefCell::default());
+        Self { shared, index, agents, random, spool, unplaced, script: Script::default() }
     }
 
     pub fn counters(&self) -> &Counters {
@@ -121,12 +124,16 @@ impl Worker {
         let target = Target::of(parts.uri.path());
         // A body that nobody reads, or one of a length two readers may disagree on: the next request on
         // this connection could be made of it.
-        let reads_body = matches!(target, Target::Postback(_)) && parts.method == Method::POST;
+        let reads_body =
+            matches!(target, Target::Postback(_) | Target::Beacon) && parts.method == Method::POST;
         let unclear = parts.headers.contains_key(TRANSFER_ENCODING) || (!reads_body && !body.is_end_stream());
         let answer = self.answer(peer, target, &parts, body).await;
         let Answer { mut reply, outcome, reason } = answer;
         if let Some(reason) = reason {
             reply::set_reason(&mut reply, reason);
+        }
+        if matches!(target, Target::Beacon | Target::Script) {
+            open_to_pages(&mut reply);
         }
         let broken = [Reason::BodyTooLarge, Reason::RequestTimeout, Reason::MalformedRequest];
         if unclear || reason.is_some_and(|reason| broken.contains(&reason)) {
@@ -165,8 +172,14 @@ impl Worker {
             Target::Click(id) => self.click(&hit, id).await,
             Target::Named(slug) => self.named_click(&hit, slug).await,
             Target::Pixel(id) => self.pixel(&hit, id).await,
+            Target::Frame(id) => self.frame(&hit, id).await,
+            Target::Impression(id) => self.impression(&hit, id).await,
+            Target::Beacon => self.beacon(&hit, body).await,
+            Target::Script => self.script(&hit),
             Target::Postback(id) => self.postback(&hit, id, body).await,
-            _ => Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound),
+            Target::Live | Target::Ready | Target::Nothing => {
+                Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound)
+            }
         }
     }
 
@@ -212,8 +225,10 @@ pub(super) async fn durable(queued: Result<(Address, Durable), SpoolError>) -> R
 fn shed(route: Route, seconds: u64) -> Answer {
     let reply = match route {
         // A page with a broken image helps nobody.
-        Route::Pixel => reply::gif(),
-        Route::Postback => reply::json_refusal(StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited),
+        Route::Pixel | Route::Impression => reply::gif(),
+        Route::Postback | Route::Beacon => {
+            reply::json_refusal(StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited)
+        }
         Route::Click | Route::Other => reply::page(Page::TooMany),
     };
     Answer::new(reply, Outcome::Shed, Reason::RateLimited).retry_after(seconds)

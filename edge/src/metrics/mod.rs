@@ -26,7 +26,14 @@ macro_rules! labels {
 
 labels!(
     /// What was asked for.
-    Route { Click "click", Pixel "pixel", Postback "postback", Other "other" }
+    Route {
+        Click "click",
+        Impression "impression",
+        Pixel "pixel",
+        Postback "postback",
+        Beacon "beacon",
+        Other "other",
+    }
 );
 
 labels!(

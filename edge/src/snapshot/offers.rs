@@ -110,6 +110,16 @@ impl OfferEntry {
         }
     }
 
+    /// Whether a page on this origin is one of the offer's own.
+    pub fn owns(&self, origin: &str) -> bool {
+        let page = Destination::asked_for(origin, &self.click_id_parameter);
+        page.is_some_and(|page| {
+            let own =
+                page.host() == self.destination.host() && (page.is_https() || !self.destination.is_https());
+            own || self.may_land_on(&page)
+        })
+    }
+
     /// Whether it takes clicks at this time, its cap aside.
     pub fn is_open(&self, now: UnixMicros) -> bool {
         self.active && self.routing.expires_at.is_none_or(|end| now < end)

@@ -4,21 +4,30 @@
 
 mod saved;
 mod seen;
+mod visitors;
 
 pub use seen::SeenKey;
 
 use crate::lanes::PerLane;
-use proto_model::Lane;
-use saved::Saved;
+use proto_model::{Lane, OfferId, UnixMicros};
+use proto_wire::keys::random;
+use saved::{RECORD, Saved};
 use seen::Seen;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use visitors::{KEY_LEN, Visit, Visitor, Visitors};
 
 /// Conversions remembered. Older ones are still recognised by the control plane.
 const SEEN_MAX: usize = 1_000_000;
+/// Visitors remembered, of all offers together; 16 bytes each.
+const VISITORS_MAX: usize = 1_000_000;
+/// How long visitors are told apart by one key. With it, all of them are forgotten.
+const VISITOR_KEY_SECS: u32 = 30 * 86_400;
+const VISITOR_KEY: &str = "visitor_key";
 /// How often new ones are written to the database.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 const DIR: &str = "state";
@@ -61,6 +70,43 @@ struct Trees {
     db: sled::Db,
     meta: sled::Tree,
     conversions: sled::Tree,
+    visitors: sled::Tree,
+}
+
+/// Records that are in memory, and how they come into their tree.
+struct Log {
+    saved: Mutex<Saved>,
+    /// Not in the database yet.
+    unsaved: Mutex<Vec<[u8; RECORD]>>,
+}
+
+impl Log {
+    fn new(saved: Saved) -> Self {
+        Self { saved: Mutex::new(saved), unsaved: Mutex::default() }
+    }
+
+    fn push(&self, record: [u8; RECORD]) {
+        lock(&self.unsaved).push(record);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct VisitorKey {
+    key: [u8; KEY_LEN],
+    since_secs: u32,
+}
+
+impl VisitorKey {
+    const NONE: Self = Self { key: [0; KEY_LEN], since_secs: 0 };
+
+    fn serves(&self, now_secs: u32) -> bool {
+        self.since_secs != 0 && now_secs.saturating_sub(self.since_secs) < VISITOR_KEY_SECS
+    }
+
+    fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let (key, since) = bytes.split_at_checked(KEY_LEN)?;
+        Some(Self { key: key.try_into().ok()?, since_secs: u32::from_be_bytes(since.try_into().ok()?) })
+    }
 }
 
 struct Inner {
@@ -68,9 +114,10 @@ struct Inner {
     broken: AtomicBool,
     marker: PathBuf,
     seen: Seen,
-    /// Seen, but not in the database yet.
-    unsaved: Mutex<Vec<SeenKey>>,
-    saved: Mutex<Saved>,
+    seen_log: Log,
+    visitors: Visitors,
+    visitor_log: Log,
+    visitor_key: RwLock<VisitorKey>,
 }
 
 /// Cheap to clone. Once the database has failed, reads find nothing and writes do nothing.
@@ -98,13 +145,26 @@ impl State {
                 Trees::open(&dir).map_err(|source| StateError::Open { path: dir.clone(), source })?
             }
         };
-        let (seen, broken) = (Seen::new(seen_max), AtomicBool::new(false));
-        let saved = match guarded(|| Saved::load(&trees.conversions, seen_max, &seen)) {
-            Ok(saved) => saved,
+        let (seen, visitors) = (Seen::new(seen_max), Visitors::new(VISITORS_MAX));
+        let loaded = guarded(|| {
+            let see = |record: &[u8; RECORD]| {
+                if let Some(key) = SeenKey::from_slice(record) {
+                    seen.insert(key);
+                }
+            };
+            let seen_log = Saved::load(&trees.conversions, seen_max, see)?;
+            let visit = |record: &[u8; RECORD]| visitors.put(Visit::from_bytes(record));
+            let visitor_log = Saved::load(&trees.visitors, VISITORS_MAX, visit)?;
+            let key = trees.meta.get(VISITOR_KEY)?.and_then(|bytes| VisitorKey::from_slice(&bytes));
+            Ok((Log::new(seen_log), Log::new(visitor_log), RwLock::new(key.unwrap_or(VisitorKey::NONE))))
+        });
+        let (seen_log, visitor_log, visitor_key) = match loaded {
+            Ok(loaded) => loaded,
             Err(source) => return Err(StateError::Open { path: dir, source }),
         };
-        let (unsaved, saved) = (Mutex::default(), Mutex::new(saved));
-        let inner = Arc::new(Inner { trees, broken, marker, seen, unsaved, saved });
+        let broken = AtomicBool::new(false);
+        let inner = Inner { trees, broken, marker, seen, seen_log, visitors, visitor_log, visitor_key };
+        let inner = Arc::new(inner);
         save_from_time_to_time(Arc::downgrade(&inner));
         Ok(Self(inner))
     }
@@ -116,8 +176,51 @@ impl State {
     /// Touches memory only. The database hears of it within a second: it is there for the next start.
     pub fn remember_conversion(&self, key: SeenKey) {
         if self.0.seen.insert(key) {
-            lock(&self.0.unsaved).push(key);
+            self.0.seen_log.push(*key.bytes());
         }
+    }
+
+    /// Whether nobody clicked on this offer from this address with this user agent for `window_secs`; that it is so
+    /// is remembered, and, if `keep` says so, also over a restart.
+    pub fn is_unique_visit(
+        &self,
+        offer: OfferId,
+        (ip, user_agent): (IpAddr, &str),
+        now: UnixMicros,
+        window_secs: u32,
+        keep: bool,
+    ) -> bool {
+        let at_secs = u32::try_from(now.secs()).unwrap_or_default();
+        let key = self.visitor_key(at_secs);
+        let visit = Visit { visitor: Visitor::of(&key.key, offer, ip, user_agent), at_secs };
+        let unique = self.0.visitors.is_unique(visit, window_secs);
+        if unique && keep {
+            self.0.visitor_log.push(visit.bytes());
+        }
+        unique
+    }
+
+    fn visitor_key(&self, now_secs: u32) -> VisitorKey {
+        let held = *self.0.visitor_key.read().unwrap_or_else(PoisonError::into_inner);
+        if held.serves(now_secs) {
+            return held;
+        }
+        let mut held = self.0.visitor_key.write().unwrap_or_else(PoisonError::into_inner);
+        if !held.serves(now_secs) {
+            *held = VisitorKey { key: random(), since_secs: now_secs.max(1) };
+            self.forget_visitors(*held);
+        }
+        *held
+    }
+
+    fn forget_visitors(&self, next: VisitorKey) {
+        let Inner { visitors, visitor_log, .. } = &*self.0;
+        let mut saved = lock(&visitor_log.saved);
+        visitors.clear();
+        lock(&visitor_log.unsaved).clear();
+        self.use_trees(|trees| saved.clear(&trees.visitors));
+        let value = [&next.key[..], &next.since_secs.to_be_bytes()].concat();
+        self.set_meta(VISITOR_KEY, &value);
     }
 
     /// The newest snapshot version this node has run.
@@ -154,10 +257,15 @@ impl State {
     }
 
     fn save(&self) {
-        let mut saved = lock(&self.0.saved);
-        let keys = std::mem::take(&mut *lock(&self.0.unsaved));
-        if !keys.is_empty() {
-            self.use_trees(|trees| saved.add(&trees.conversions, &keys));
+        self.save_log(&self.0.seen_log, |trees| &trees.conversions);
+        self.save_log(&self.0.visitor_log, |trees| &trees.visitors);
+    }
+
+    fn save_log(&self, log: &Log, tree: impl Fn(&Trees) -> &sled::Tree) {
+        let mut saved = lock(&log.saved);
+        let records = std::mem::take(&mut *lock(&log.unsaved));
+        if !records.is_empty() {
+            self.use_trees(|trees| saved.add(tree(trees), &records));
         }
     }
 
@@ -193,7 +301,8 @@ impl Trees {
         guarded(|| {
             let db = sled::Config::new().path(dir).cache_capacity(16 << 20).open()?;
             let (meta, conversions) = (db.open_tree("meta")?, db.open_tree("conversions")?);
-            Ok(Self { db, meta, conversions })
+            let visitors = db.open_tree("visitors")?;
+            Ok(Self { db, meta, conversions, visitors })
         })
     }
 }
@@ -207,7 +316,7 @@ fn save_from_time_to_time(state: Weak<Inner>) {
         }
     };
     if let Err(error) = std::thread::Builder::new().name("state".into()).spawn(saving) {
-        tracing::error!(%error, "no thread to save the conversions seen; only an orderly stop saves them");
+        tracing::error!(%error, "no thread to save what was seen; only an orderly stop saves them");
     }
 }
 

@@ -1,9 +1,9 @@
-//! Keys of conversions on their way into the database: in blocks, since a record for each would cost more than
-//! the conversion itself.
+//! Small records on their way into the database: in blocks, since an entry for each would cost more than the hit
+//! itself.
 
-use super::seen::{Seen, SeenKey};
-
-/// Keys of a block. Small, since the last block is written again until it is full.
+/// Bytes of a record.
+pub(super) const RECORD: usize = 16;
+/// Records of a block. Small, since the last block is written again until it is full.
 const BLOCK: usize = 256;
 
 /// The newest block, and what is not in the database yet.
@@ -15,24 +15,26 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Reads what is there into `seen`, the oldest first.
-    pub fn load(tree: &sled::Tree, entries: usize, seen: &Seen) -> sled::Result<Self> {
+    /// Hands what is there to `take`, the oldest first.
+    pub fn load(
+        tree: &sled::Tree,
+        entries: usize,
+        mut take: impl FnMut(&[u8; RECORD]),
+    ) -> sled::Result<Self> {
         let blocks = u64::try_from(entries.div_ceil(BLOCK)).unwrap_or(u64::MAX);
         let mut saved = Self { blocks, number: 0, block: Vec::new() };
         for entry in tree.iter() {
             let (number, block) = entry?;
-            for key in block.chunks_exact(SeenKey::LEN).filter_map(SeenKey::from_slice) {
-                seen.insert(key);
-            }
+            block.as_chunks().0.iter().for_each(&mut take);
             saved.number = super::read_u64(&number).unwrap_or(saved.number);
             saved.block = block.to_vec();
         }
         Ok(saved)
     }
 
-    pub fn add(&mut self, tree: &sled::Tree, keys: &[SeenKey]) -> sled::Result<()> {
-        for key in keys {
-            if self.block.len() >= BLOCK * SeenKey::LEN {
+    pub fn add(&mut self, tree: &sled::Tree, records: &[[u8; RECORD]]) -> sled::Result<()> {
+        for record in records {
+            if self.block.len() >= BLOCK * RECORD {
                 self.write(tree)?;
                 self.number += 1;
                 self.block.clear();
@@ -40,9 +42,16 @@ impl Saved {
                     tree.remove(oldest.to_be_bytes())?;
                 }
             }
-            self.block.extend_from_slice(key.bytes());
+            self.block.extend_from_slice(record);
         }
         self.write(tree)
+    }
+
+    /// Everything is gone.
+    pub fn clear(&mut self, tree: &sled::Tree) -> sled::Result<()> {
+        tree.clear()?;
+        (self.number, self.block) = (0, Vec::new());
+        Ok(())
     }
 
     fn write(&self, tree: &sled::Tree) -> sled::Result<()> {

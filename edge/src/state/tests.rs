@@ -45,6 +45,32 @@ fn the_database_keeps_no_more_blocks_than_there_is_room() {
 }
 
 #[test]
+fn visitors_are_known_across_a_restart_for_as_long_as_their_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let offer = OfferId::new(1).unwrap();
+    let at = |secs: i64| UnixMicros::from_secs(1_760_000_000 + secs);
+    let ip: IpAddr = "203.0.113.7".parse().unwrap();
+    let visit = |state: &State, agent: &str, secs, keep| {
+        state.is_unique_visit(offer, (ip, agent), at(secs), 86_400, keep)
+    };
+    let state = State::open(dir.path()).unwrap();
+    assert!(visit(&state, "kept", 0, true) && !visit(&state, "kept", 1, true));
+    assert!(visit(&state, "not kept", 1, false) && !visit(&state, "not kept", 2, false));
+    state.flush();
+    drop(state);
+    let state = State::open(dir.path()).unwrap();
+    assert!(!visit(&state, "kept", 3, true));
+    assert!(visit(&state, "not kept", 3, false));
+    // A day later it counts again, a month later nothing is left of anybody.
+    assert!(visit(&state, "kept", 86_400, true));
+    let later = i64::from(VISITOR_KEY_SECS) + 5;
+    assert!(visit(&state, "other", later, true));
+    assert!(visit(&state, "kept", later, true));
+    state.flush();
+    assert_eq!(state.0.trees.visitors.len(), 1);
+}
+
+#[test]
 fn a_damaged_database_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(dir.path()).unwrap();

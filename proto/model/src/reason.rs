@@ -64,6 +64,10 @@ coded_enum!(
         Test = 39 "test",
         /// The advertiser reports a sale that it does not accept.
         RejectedByAdvertiser = 40 "rejected_by_advertiser",
+        /// What a page asked to be kept needs its visitor's consent.
+        NoConsent = 41 "no_consent",
+        /// A page that is none of the offer's.
+        ForeignPage = 42 "foreign_page",
     }
 );
 

@@ -88,6 +88,9 @@ named_enum!(
     HitKind {
         Click = 1 "click",
         Conversion = 2 "conversion",
+        Impression = 3 "impression",
+        /// A page binds a click to its visitor or customer.
+        Touch = 4 "touch",
     }
 );
 

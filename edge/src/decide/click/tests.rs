@@ -63,13 +63,15 @@ fn a_rule_decides_the_way_and_stays_on_record() {
         assert_eq!(matches!(decision.way, Way::Onward(_)), onward);
         assert_eq!((decision.verdict.rule_id, decision.verdict.rule_set_version), (rule_id, version));
         let (origin, sub_ids) = (Origin::default(), SubIds::read("sub2=x"));
-        let recorded = decision.record(live, &client, &origin, &sub_ids);
+        let marks = Marks { flags: ClickFlags(ClickFlags::DIRECT), uniqueness: Uniqueness::Repeated };
+        let recorded = decision.record(live, &client, &origin, &sub_ids, marks);
         assert_eq!(recorded.verdict, decision.verdict, "a blocked click is recorded too");
         assert_eq!((recorded.tenant, recorded.occurred_at), (tenant(1), NOW));
         assert_eq!(recorded.personal.sub_ids[..3], ["", "x", ""]);
         let BodyRef::Click(click) = recorded.body else { panic!("a click") };
         let found = (click.link, click.offer, click.advertiser, click.program);
         assert_eq!(found, (link(LINK), offer(1), advertiser(1), program(5)));
+        assert_eq!((click.flags, click.uniqueness), (marks.flags, marks.uniqueness));
     }
 }
 

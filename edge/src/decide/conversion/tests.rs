@@ -43,7 +43,7 @@ fn a_full_report_is_read() {
         amount: Some(Amount::new(1990, Currency::parse("USD").unwrap())),
         coupon: Some("SAVE"),
     };
-    assert_eq!(accepted, Accepted { hit, customer_id: Some("c1") });
+    assert_eq!(accepted, Accepted { hit, customer_id: Some("c1"), visitor_id: None });
     let least = checked(Channel::Pixel, 1, "order_id=A-1&amount=&click_id=&currency=").unwrap();
     assert_eq!((least.hit.goal, least.hit.authority), ("sale", Authority::Pixel));
     assert_eq!((least.hit.click, least.hit.amount), (None, None));
@@ -266,7 +266,7 @@ fn a_signed_postback_can_be_neither_altered_nor_kept() {
         assert_eq!(told(&snapshot, &query), expected, "{query}");
     }
     let to = resolve(&snapshot, advertiser(1)).unwrap();
-    let nonce = |query| nonce_key(to, &ConversionParams::read(query, b""));
+    let nonce = |query| nonce_key(to, Channel::Postback, &ConversionParams::read(query, b""));
     assert_ne!(nonce("nonce=12345678"), nonce("nonce=12345679"));
     assert_eq!(nonce("order_id=A"), None);
 }

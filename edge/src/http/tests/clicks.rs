@@ -1,4 +1,4 @@
-use super::{Node, Setup};
+use super::{Node, OnDisk, Setup, eventually};
 use crate::decide::testing::*;
 use crate::disk::simulated::SimulatedDisk;
 use crate::spool::SpoolConfig;
@@ -61,8 +61,15 @@ fn links_go_where_the_snapshot_says() {
         assert_eq!((reply.status(), reply.reason(), reply.location()), (status, reason, location), "{path}");
         assert_eq!(reply.header("cache-control"), Some("no-store"));
     }
-    assert!(node.on_disk(Lane::Traffic).is_empty());
     assert!(node.metrics().contains("{route=\"click\",outcome=\"refused\",reason=\"inactive_link\"} 3"));
+    // What is known to be somebody's is on record; no reply has waited for that.
+    assert!(eventually(|| node.on_disk(Lane::Traffic).len() == 3));
+    let refused = |event: &OnDisk| match &event.event.body {
+        Body::Refused(hit) => (hit.reason.as_str(), hit.link, hit.advertiser),
+        other => panic!("{other:?}"),
+    };
+    let on_disk = node.on_disk(Lane::Traffic);
+    assert_eq!(refused(&on_disk[0]), ("inactive_link", Some(link(LINK_OFF)), advertiser(1)));
 }
 
 #[test]

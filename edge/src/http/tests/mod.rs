@@ -1,9 +1,11 @@
 //! Over real sockets, with a real spool.
 
+mod beacons;
 mod clicks;
 mod conversions;
 mod foreign;
 mod hostile;
+mod impressions;
 mod limits;
 mod multiplexed;
 mod proxies;

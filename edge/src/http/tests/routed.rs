@@ -1,6 +1,6 @@
 //! How clicks go on: macros, deep links, routes, names on a tenant's own hosts, previews, tests.
 
-use super::{Node, Setup};
+use super::{Node, Setup, eventually};
 use crate::decide::testing::*;
 use crate::snapshot::Snapshot;
 use proto_model::event::Body;
@@ -246,7 +246,9 @@ fn links_have_names_on_their_tenants_hosts() {
     assert_eq!(at("go.example", "/old"), (302, "https://over.example/".into(), Some("expired".into())));
     assert_eq!(at("go.example", "/nobody"), (302, FALLBACK.into(), Some("unknown_link".into())));
     assert_eq!(at("other.example", "/robots"), (404, String::new(), Some("not_found".into())));
-    assert_eq!(node.on_disk(Lane::Traffic).len(), 1);
+    assert!(eventually(|| node.on_disk(Lane::Traffic).len() == 2));
+    let on_disk = node.on_disk(Lane::Traffic);
+    assert!(matches!(&on_disk[1].event.body, Body::Refused(hit) if hit.reason.as_str() == "expired"));
 }
 
 #[test]

@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 const MAX_HOSTS: usize = 64;
 /// Thirty days: edges keep visitors no longer.
 const MAX_UNIQUE_SECS: u32 = 30 * 86_400;
+/// What most networks count by.
+const UNIQUE_SECS: u32 = 86_400;
 
 /// Written as a whole: what is absent has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -34,7 +36,7 @@ pub struct RoutingBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Europe/Berlin")]
     pub timezone: Option<String>,
-    /// A second click of the same visitor within it is not unique; 0 = every click is.
+    /// A second click of the same visitor within it is not unique; 0 = every click is. A day when absent.
     #[schema(maximum = 2_592_000)]
     pub unique_window_secs: u32,
     /// From then on the offer takes no clicks.
@@ -64,7 +66,7 @@ impl Default for RoutingBody {
             deep_link_hosts: Vec::new(),
             pass_through: false,
             timezone: None,
-            unique_window_secs: 0,
+            unique_window_secs: UNIQUE_SECS,
             expires_at: None,
             click_cap: None,
             preview: None,

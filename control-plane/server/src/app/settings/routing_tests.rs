@@ -11,7 +11,8 @@ fn lower(body: &Value) -> Result<edge_v1::OfferRouting, String> {
 
 #[test]
 fn nothing_set_is_nothing_sent() {
-    assert_eq!(lower(&json!({})).unwrap(), edge_v1::OfferRouting::default());
+    let plain = edge_v1::OfferRouting { unique_window_secs: 86_400, ..edge_v1::OfferRouting::default() };
+    assert_eq!(lower(&json!({})).unwrap(), plain);
     assert_eq!(serde_json::from_str::<RoutingBody>("{}").unwrap(), RoutingBody::default());
 }
 
