@@ -1,5 +1,7 @@
 //! Which database: the one switch between an embedded file and a server.
 
+use crate::Trouble;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::fmt;
 use std::path::PathBuf;
@@ -75,11 +77,12 @@ const OF_TOOLS: [(&str, &str); 14] = [
 
 impl DatabaseUrl {
     /// For the command lines of the server's own tools: without the password, which does not belong there.
-    pub fn for_tools(&self) -> String {
-        let Self::Postgres(url) = self else { return self.to_string() };
-        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    pub fn for_tools(&self) -> Result<String, Trouble> {
+        let Self::Postgres(url) = self else { return Ok(self.to_string()) };
+        PgConnectOptions::from_str(url).map_err(|_| Trouble::BadUrl)?;
+        let (scheme, _) = url.split_once("://").ok_or(Trouble::BadUrl)?;
+        let (place, parameters) = parts(url).ok_or(Trouble::BadUrl)?;
+        let parameters = parameters.split('#').next().unwrap_or_default();
         let place = match place.rsplit_once('@') {
             Some((user, place)) => format!("{}@{place}", user.split(':').next().unwrap_or_default()),
             None => place.to_owned(),
@@ -91,8 +94,18 @@ impl DatabaseUrl {
         });
         let known: Vec<String> = known.collect();
         let question = if known.is_empty() { "" } else { "?" };
-        format!("{scheme}://{place}{question}{}", known.join("&"))
+        Ok(format!("{scheme}://{place}{question}{}", known.join("&")))
     }
+}
+
+/// What is before and after the first `?` or `#` of a server's URL. None where an `@` comes later: these two may then
+/// stand, unescaped, in a password, and what is before them is the beginning of it.
+fn parts(url: &str) -> Option<(&str, &str)> {
+    let (_, rest) = url.split_once("://")?;
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (place, more) = rest.split_at(end);
+    let more = more.strip_prefix('?').unwrap_or(more);
+    (!more.contains('@')).then_some((place, more))
 }
 
 /// For people and logs: without user, password and parameters.
@@ -101,10 +114,9 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::Sqlite(url) => f.write_str(url),
             Self::Postgres(url) => {
-                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-                let rest = rest.split(['?', '#']).next().unwrap_or_default();
+                let place = parts(url).map_or("...", |(place, _)| place);
                 // A password may hold an @ and a slash.
-                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+                let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
                 write!(f, "postgres://{place}")
             }
         }
@@ -148,7 +160,13 @@ mod tests {
             ("postgres://a:secret@localhost/t?options=-c%20a=b#x", "postgres://a@localhost/t"),
         ];
         for (url, expected) in cases {
-            assert_eq!(url.parse::<DatabaseUrl>().unwrap().for_tools(), expected, "{url}");
+            let told = url.parse::<DatabaseUrl>().unwrap().for_tools();
+            assert_eq!(told.as_deref(), Ok(expected), "{url}");
+        }
+        // Not even half of a password.
+        for url in ["postgres://a:1#cret@db/t", "postgres://a:1?cret@db/t", "postgres://a:b/c@db/t"] {
+            let told = url.parse::<DatabaseUrl>().unwrap().for_tools();
+            assert_eq!(told, Err(Trouble::BadUrl), "{url}");
         }
     }
 
@@ -160,6 +178,9 @@ mod tests {
             ("postgres://a:secret@db.example/t?sslmode=require", Some("postgres://db.example/t")),
             ("postgres://a:se@cr/et@db.example:5433/t", Some("postgres://db.example:5433/t")),
             ("postgresql://db.example/t?password=secret", Some("postgres://db.example/t")),
+            ("postgres://a:secret#1@db.example/t", Some("postgres://...")),
+            ("postgres://a:secret?1@db.example/t", Some("postgres://...")),
+            ("postgres://a:b@secret?1@db.example/t", Some("postgres://...")),
             ("mysql://a@b/c", None),
             ("tributary.db", None),
             ("sqlite://", None),

@@ -101,7 +101,12 @@ async fn make(
         manifest.add(draft, LOCAL)?;
     }
     match &options.database {
-        Some(url @ DatabaseUrl::Postgres(_)) => commands = by_tools::copying(&url.for_tools(), &options.to),
+        Some(url @ DatabaseUrl::Postgres(_)) => {
+            let url = url
+                .for_tools()
+                .map_err(|why| Failure::new(format!("--database: {url}: {}; {}", why.cause(), why.fix())))?;
+            commands = by_tools::copying(&url, &options.to);
+        }
         url => {
             let file = database_file(url.as_ref(), place)?;
             let to = draft.join(DATABASE);

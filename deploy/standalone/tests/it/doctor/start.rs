@@ -51,6 +51,8 @@ fn a_database_that_cannot_be_reached_is_told_apart() {
         (format!("postgres://me:{PASSWORD}@127.0.0.1:1/t"), "nothing listens there"),
         (format!("postgres://me:{PASSWORD}@no-such-host.invalid/t"), "no such host"),
         (format!("postgres://me:{PASSWORD}@h:notaport/t"), "URL cannot be read"),
+        (format!("postgres://me:{PASSWORD}#1@h/t"), "URL cannot be read"),
+        (format!("postgres://me:{PASSWORD}?1@h/t"), "URL cannot be read"),
     ];
     for (url, words) in cases {
         both_say(&dir, &url, words);
