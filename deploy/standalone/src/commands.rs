@@ -152,8 +152,10 @@ pub fn check_geo_database(path: Option<&Path>) -> Result<(), Failure> {
 async fn run_edge(options: EdgeOptions) -> Result<(), BoxError> {
     check_geo_database(options.geo_database.as_deref())?;
     let config = edge_settings(&options)?;
-    let stop = Stop::listen()?;
-    let edge = if options.takeover { edge::take_over(config).await? } else { edge::start(config).await? };
+    let mut stop = Stop::listen()?;
+    let starting =
+        async { if options.takeover { edge::take_over(config).await } else { edge::start(config).await } };
+    let Some(edge) = stop.unless_requested(starting).await.transpose()? else { return Ok(()) };
     announce(options.output, &serde_json::json!({ "edge_url": format!("http://{}", edge.http_addr()) }))?;
     let name = tokio::select! {
         name = stop.requested() => name,
@@ -236,8 +238,9 @@ pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
         keep_journal_days: options.keep.keep_journal_days,
         keep_rollup_days: options.keep.keep_rollup_days,
     };
-    let stop = Stop::listen()?;
-    let control_plane = control_plane_server::start(config).await?;
+    let mut stop = Stop::listen()?;
+    let starting = control_plane_server::start(config);
+    let Some(control_plane) = stop.unless_requested(starting).await.transpose()? else { return Ok(()) };
     let operator_key = match options.new_operator_key {
         true => Some(app::keys::create_api_key(control_plane.app(), None, "command line").await?.1),
         false => None,

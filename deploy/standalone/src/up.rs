@@ -91,8 +91,9 @@ impl Addresses {
 
 pub async fn run(options: Options) -> Result<(), BoxError> {
     // Before anything is printed: a signal sent on sight of the banner must not be lost.
-    let stop = signal::Stop::listen()?;
-    let node = Node::start(&options).await?;
+    let mut stop = signal::Stop::listen()?;
+    let starting = Node::start(&options);
+    let Some(node) = stop.unless_requested(starting).await.transpose()? else { return Ok(()) };
     output::print_ready(&node.ready, options.output)?;
     let name = stop.requested().await;
     output::note(options.output, &format!("{name}: finishing what is under way"));

@@ -16,4 +16,5 @@ mod outage;
 mod privacy;
 mod restore;
 mod rules;
+mod stopping;
 mod upgrade;
