@@ -167,7 +167,10 @@ async fn check_database(config: &Config) -> Result<(), StartError> {
     let url = config.database_url();
     if let DatabaseUrl::Sqlite(_) = &url {
         match url.file() {
-            Some(file) if !file.exists() => return check_is_new(config, &file),
+            Some(file) if is_missing(&file) => return check_is_new(config, &file),
+            Some(file) if backup::restoring(&file).exists() && !keys_are_in_use(config) => {
+                return Err(StartError::HalfRestored { database: file.display().to_string() });
+            }
             Some(_) => {}
             None => return Ok(()),
         }
@@ -183,16 +186,24 @@ async fn check_database(config: &Config) -> Result<(), StartError> {
     checked
 }
 
+/// An empty file is no database either, for SQLite makes one of it without a word.
+fn is_missing(file: &Path) -> bool {
+    std::fs::metadata(file).map_or(true, |found| found.len() == 0)
+}
+
+/// Without a certificate they never were.
+fn keys_are_in_use(config: &Config) -> bool {
+    config.keys_dir().join(CA_CERTIFICATE).exists()
+}
+
 /// A database that is gone is not begun anew: edges, tenants and money of the old one would be, too.
 fn check_is_new(config: &Config, file: &Path) -> Result<(), StartError> {
     let database = file.display().to_string();
     if backup::restoring(file).exists() {
         return Err(StartError::HalfRestored { database });
     }
-    let keys = config.keys_dir();
-    // Without it they were never in use.
-    if keys.join(CA_CERTIFICATE).exists() {
-        return Err(StartError::Gone { database, keys: keys.display().to_string() });
+    if keys_are_in_use(config) {
+        return Err(StartError::Gone { database, keys: config.keys_dir().display().to_string() });
     }
     Ok(())
 }
@@ -204,7 +215,8 @@ fn other_keys(config: &Config) -> StartError {
 /// Keys are made once for a database: a second node must be given the first one's.
 fn check_owner(config: &Config, owner: Option<[u8; 32]>) -> Result<(), StartError> {
     let Some(owner) = owner else { return Ok(()) };
-    if !config.keys_dir().exists() {
+    // None are made for a database that has its own.
+    if !keys_are_in_use(config) {
         return Err(other_keys(config));
     }
     let authority = Authority::open(&config.keys_dir(), clock::now())?;

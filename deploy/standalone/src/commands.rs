@@ -212,9 +212,20 @@ fn check_is_not_ups(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The other way round.
+/// The other way round. What `up` has made comes after its control plane, so that without one it is lost: a new one
+/// would know neither the edge nor the keys beside it.
 pub fn check_is_ups(dir: &Path) -> Result<(), Failure> {
     if !is_a_control_planes(dir) {
+        let inner = dir.join("control-plane");
+        let is_left = dir.join("local.json").exists() || dir.join("edge").is_dir();
+        if is_left && !inner.is_dir() {
+            return Err(Failure::new(format!(
+                "{} is gone, and what is left in {} belongs to it: put it back (`tributary ctl restore`), or use \
+                 another --data-dir",
+                inner.display(),
+                dir.display()
+            )));
+        }
         return Ok(());
     }
     let dir = dir.display();
@@ -302,6 +313,9 @@ mod tests {
         assert_eq!(both(&of_up), (true, true), "nothing is there yet");
         std::fs::create_dir_all(of_up.join("control-plane/keys")).unwrap();
         assert_eq!(both(&of_up), (true, false));
+        std::fs::write(of_up.join("local.json"), b"{}").unwrap();
+        std::fs::remove_dir_all(of_up.join("control-plane")).unwrap();
+        assert_eq!(both(&of_up), (false, false), "its control plane is gone");
         std::fs::create_dir_all(of_run.join("keys")).unwrap();
         assert_eq!(both(&of_run), (false, true));
         // What an earlier `up` has begun there.

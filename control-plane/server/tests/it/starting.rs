@@ -42,6 +42,7 @@ async fn somebody_elses_database_is_not_brought_up_to_date() {
         assert!(matches!(refused, Some(StartError::OtherKeys { .. })), "{refused:?}");
         assert_eq!(level().await, before);
         std::fs::create_dir_all(ours.path().join("keys")).unwrap();
+        assert_eq!(std::fs::read_dir(ours.path().join("keys")).unwrap().count(), 0, "none were made");
     }
     drop(theirs_dir);
 }
@@ -58,6 +59,9 @@ async fn a_database_that_is_gone_is_not_begun_anew() {
     let refused = start(config()).await.err();
     assert!(matches!(&refused, Some(StartError::Gone { .. })), "{refused:?}");
     assert!(!file.exists(), "nothing was made");
+    std::fs::write(&file, b"").unwrap();
+    let refused = start(config()).await.err();
+    assert!(matches!(&refused, Some(StartError::Gone { .. })), "an empty file: {refused:?}");
     std::fs::rename(&aside, &file).unwrap();
     start(config()).await.unwrap().shutdown().await;
 
@@ -75,6 +79,17 @@ async fn nothing_starts_on_what_an_interrupted_restore_leaves() {
     let refused = start(Config::local(dir.path())).await.err();
     assert!(matches!(&refused, Some(StartError::HalfRestored { .. })), "{refused:?}");
     assert!(!file.exists(), "nothing was made");
+
+    // The old database was still to be moved, and the keys were not.
+    std::fs::remove_file(backup::restoring(&file)).unwrap();
+    start(Config::local(dir.path())).await.unwrap().shutdown().await;
+    std::fs::write(backup::restoring(&file), b"not yet").unwrap();
+    let keys = Config::local(dir.path()).keys_dir();
+    std::fs::rename(&keys, dir.path().join("aside")).unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    let refused = start(Config::local(dir.path())).await.err();
+    assert!(matches!(&refused, Some(StartError::HalfRestored { .. })), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&keys).unwrap().count(), 0, "none were made");
 }
 
 fn ahead() -> UnixMicros {

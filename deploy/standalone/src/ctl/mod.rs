@@ -8,6 +8,7 @@ mod place;
 mod restore;
 
 pub use place::is_a_control_planes;
+pub(crate) use place::{Layout, Place};
 
 use crate::database::UrlParser;
 use crate::error::{BoxError, Failure};

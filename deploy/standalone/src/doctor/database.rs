@@ -6,8 +6,9 @@ use super::machine::{free, size};
 use super::report::Report;
 use super::server;
 use control_plane_server::app::clock;
+use control_plane_server::ca::CA_CERTIFICATE;
 use control_plane_store::doctor::{Embedded, SchemaLevel, Server};
-use control_plane_store::{CLOCKS_APART, Store, StoreError, Trouble};
+use control_plane_store::{CLOCKS_APART, Store, StoreError, Trouble, backup};
 use proto_model::time::SECOND_US;
 use std::path::Path;
 
@@ -15,13 +16,18 @@ const CLOCKS_DIFFER: i64 = 2 * SECOND_US;
 
 pub async fn open(context: &Context, report: &mut Report) -> Option<Store> {
     const CHECK: &str = "database";
-    if let Some(file) = context.url.file().filter(|file| !file.exists()) {
-        let found = format!("there is no file {}", file.display());
-        report.wrong(
-            CHECK,
-            found,
-            "pass --data-dir or --database as the control plane has it; the first start makes the file",
-        );
+    let is_missing = |file: &Path| std::fs::metadata(file).map_or(true, |found| found.len() == 0);
+    if let Some(file) = context.url.file().filter(|file| is_missing(file)) {
+        let found = format!("there is no file {}, or nothing in it", file.display());
+        // What a start would say (control-plane/server/src/start.rs).
+        let fix = if backup::restoring(&file).exists() {
+            "a restore was interrupted: run `tributary ctl restore --replace` again"
+        } else if context.config.keys_dir().join(CA_CERTIFICATE).exists() {
+            "the keys beside it belong to a database: put it back (`tributary ctl restore`), or name it by --database"
+        } else {
+            "pass --data-dir or --database as the control plane has it; the first start makes the file"
+        };
+        report.wrong(CHECK, found, fix);
         return None;
     }
     match Store::look(&context.url).await {

@@ -10,6 +10,7 @@ mod queues;
 mod report;
 mod server;
 
+use crate::ctl::{Layout, Place};
 use crate::database::UrlParser;
 use crate::error::BoxError;
 use control_plane_server::{Config, DatabaseUrl};
@@ -81,9 +82,7 @@ struct Context {
 }
 
 pub async fn run(options: Options) -> Result<ExitCode, BoxError> {
-    // `up` keeps its control plane in a directory of its own.
-    let inner = options.data_dir.join("control-plane");
-    let data_dir = if inner.is_dir() { inner } else { options.data_dir };
+    let data_dir = Place::of(&options.data_dir, Layout::ControlPlane).control_plane();
     let config = Config { data_dir, database: options.database, ..Config::default() };
     let url = config.database_url();
     let context = Context { config, url, thorough: options.thorough };

@@ -184,6 +184,20 @@ async fn what_is_wrong_with_the_database_file_is_told_with_its_fix() {
 
     fs::write(installation.dir.join("tributary.db"), vec![7; 8192]).expect("it is ours");
     installation.diagnose(&[]).says_only("database", "wrong", "not a SQLite database");
-    fs::remove_file(installation.dir.join("tributary.db")).expect("it is ours");
-    installation.diagnose(&[]).says_only("database", "wrong", "there is no file");
+    let file = installation.dir.join("tributary.db");
+    fs::write(&file, b"").expect("it is ours");
+    installation.diagnose(&[]).says_only("database", "wrong", "nothing in it");
+    fs::remove_file(&file).expect("it is ours");
+    let says = |words: &str, fix: &str| {
+        let diagnosis = installation.diagnose(&[]);
+        diagnosis.says_only("database", "wrong", words);
+        let told = diagnosis.check("database")["fix"].as_str().expect("a fix");
+        assert!(told.contains(fix), "{told}");
+    };
+    says("there is no file", "belong to a database: put it back");
+    fs::write(installation.dir.join("tributary.db.restoring"), b"not yet").expect("it is ours");
+    says("there is no file", "interrupted");
+    // As `up` leaves it when it was tried there by mistake.
+    fs::create_dir(installation.dir.join("control-plane")).expect("it is ours");
+    says("there is no file", "interrupted");
 }
