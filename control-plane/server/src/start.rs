@@ -44,6 +44,11 @@ pub enum StartError {
          for a new installation use another data directory, or move the keys away"
     )]
     Gone { database: String, keys: String },
+    #[error(
+        "{database} is empty, and {keys} belong to another one: is its name right, is its backup still to be put back \
+         (docs/backup.md)? For a new installation use another data directory, or move the keys away"
+    )]
+    Empty { database: String, keys: String },
     #[error("a restore of {database} was interrupted: run `tributary ctl restore --replace` again")]
     HalfRestored { database: String },
     #[error(
@@ -178,6 +183,10 @@ async fn check_database(config: &Config) -> Result<(), StartError> {
     let store = Store::look(&url).await?;
     let checked = async {
         check_clock(&store).await?;
+        if keys_are_in_use(config) && store.schema_level().await?.found.is_none() {
+            let (database, keys) = (url.to_string(), config.keys_dir().display().to_string());
+            return Err(StartError::Empty { database, keys });
+        }
         let owner = store.authority_sha256().await?;
         check_owner(config, owner)
     };

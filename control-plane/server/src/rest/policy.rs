@@ -121,6 +121,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/v1/reports/hourly", Policy::Tenant),
     route(GET, "/v1/reports/rules", Policy::Tenant),
     route(DELETE, "/v1/customers/{customer_id}", Policy::Tenant),
+    route(DELETE, "/v1/visitors/{visitor_id}", Policy::Tenant),
 ];
 
 pub fn policy_of(method: &Method, path: &str) -> Option<Policy> {

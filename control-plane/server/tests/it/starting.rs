@@ -70,6 +70,22 @@ async fn a_database_that_is_gone_is_not_begun_anew() {
     start(config()).await.unwrap().shutdown().await;
 }
 
+/// A name with a typing error, or a backup that is still to be put back.
+#[tokio::test]
+async fn an_empty_database_is_not_begun_beside_the_keys_of_another() {
+    let Some(server) = control_plane_testing::chosen() else { return };
+    let plane = Plane::start().await;
+    let dir = plane.stop_and_keep().await;
+    let empty: DatabaseUrl = server.create_database().url.parse().unwrap();
+    let config = |dir: &std::path::Path| Config { database: Some(empty.clone()), ..Config::local(dir) };
+    let refused = start(config(dir.path())).await.err();
+    assert!(matches!(&refused, Some(StartError::Empty { .. })), "{refused:?}");
+    let found = Store::look(&empty).await.unwrap().schema_level().await.unwrap().found;
+    assert_eq!(found, None, "nothing was made");
+    let fresh = tempfile::tempdir().unwrap();
+    start(config(fresh.path())).await.unwrap().shutdown().await;
+}
+
 /// What a restore has made when it is cut off after it has moved away what was there before.
 #[tokio::test]
 async fn nothing_starts_on_what_an_interrupted_restore_leaves() {

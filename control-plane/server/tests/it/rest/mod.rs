@@ -204,6 +204,7 @@ impl Api {
         network.set("statement_id", &settlement["statements"][0]["id"]);
         network.set("payout_id", &settlement["statements"][0]["payout_id"]);
         network.set("customer_id", &json!(customer));
+        network.set("visitor_id", &json!("visitor-1"));
         network.set("order_id", &json!(order));
         network.set("click_id", &json!(click_id));
     }

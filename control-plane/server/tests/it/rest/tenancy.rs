@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 /// Names that are the tenant's own and no ids: a number within the tenant, and the customer id, which the
 /// tenant chooses. Using them touches only the caller's own things.
-const LOCAL: [&str; 2] = ["{version}", "{customer_id}"];
+const LOCAL: [&str; 3] = ["{version}", "{customer_id}", "{visitor_id}"];
 
 #[tokio::test]
 async fn every_route_refuses_missing_unknown_and_wrong_keys() {
