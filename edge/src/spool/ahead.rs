@@ -2,19 +2,24 @@
 //!
 //! `fdatasync` of a file that grows waits for a commit of the file system's journal, and thereby for what
 //! everybody else is writing. Where blocks are there already, it waits for its own data.
+//!
+//! Zeros are written as fast as the log grows, and no faster: all of them at once would be a second or two in which
+//! every group waits behind them.
 
 use super::log::Log;
 use crate::disk::DiskFile;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// Small steps, so that the `fdatasync` of a group never stands behind many megabytes of zeros.
 const STEP: u64 = 1 << 20;
 /// The last group of a segment runs over its size; there is room for it, too.
 const ROOM: u64 = 16;
+/// Zeros for each byte of the log, so that the next file is ready at half of this one.
+const LEAD: u64 = 2;
 
 type Filled = io::Result<Box<dyn DiskFile>>;
 
@@ -22,11 +27,47 @@ type Filled = io::Result<Box<dyn DiskFile>>;
 #[derive(Default)]
 pub(super) struct Ahead {
     under_way: Option<(u64, JoinHandle<Filled>)>,
-    stop: Arc<AtomicBool>,
+    pace: Arc<Pace>,
     failed: bool,
 }
 
+/// How far the thread may go.
+#[derive(Default)]
+struct Pace {
+    stop: AtomicBool,
+    /// Bytes that may be there.
+    allowed: AtomicU64,
+}
+
+impl Pace {
+    /// Returns once `bytes` may be there, or with an error when the spool ends.
+    fn wait(&self, bytes: u64) -> io::Result<()> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if bytes <= self.allowed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            // Woken by whoever changes either of them.
+            std::thread::park();
+        }
+    }
+}
+
 impl Ahead {
+    /// The log has grown to `offset` in its segment.
+    pub fn grown_to(&self, offset: u64) {
+        self.allow(offset.saturating_mul(LEAD).saturating_add(STEP));
+    }
+
+    fn allow(&self, bytes: u64) {
+        let before = self.pace.allowed.fetch_max(bytes, Ordering::Relaxed);
+        if let Some((_, thread)) = self.under_way.as_ref().filter(|_| before / STEP != bytes / STEP) {
+            thread.thread().unpark();
+        }
+    }
+
     /// The file for segment `sequence`, if it is ready. If none is being made, this begins it; after a
     /// failure only when it is `urgent`.
     pub fn next(&mut self, log: &Arc<Log>, sequence: u64, urgent: bool) -> Option<Box<dyn DiskFile>> {
@@ -34,10 +75,13 @@ impl Ahead {
             None if self.failed && !urgent => None,
             None => {
                 self.begin(log, sequence);
+                // This segment was not prepared: the sooner the next one is ready, the better.
+                self.allow(u64::MAX);
                 None
             }
             Some((at, thread)) if !thread.is_finished() => {
                 self.under_way = Some((at, thread));
+                self.allow(u64::MAX);
                 None
             }
             Some((_, thread)) => match thread.join() {
@@ -53,8 +97,9 @@ impl Ahead {
     }
 
     pub fn begin(&mut self, log: &Arc<Log>, sequence: u64) {
-        let (log, stop) = (Arc::clone(log), Arc::clone(&self.stop));
-        let filling = move || fill(&log, &log.path(sequence), &stop);
+        self.pace.allowed.store(STEP, Ordering::Relaxed);
+        let (log, pace) = (Arc::clone(log), Arc::clone(&self.pace));
+        let filling = move || fill(&log, &log.path(sequence), &pace);
         match std::thread::Builder::new().name("spool-ahead".into()).spawn(filling) {
             Ok(thread) => self.under_way = Some((sequence, thread)),
             Err(error) => {
@@ -66,9 +111,10 @@ impl Ahead {
 
     /// Waits for what is under way and takes it back.
     pub fn end(&mut self, log: &Log) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some((sequence, thread)) = self.under_way.take()
-            && let Ok(Ok(_)) = thread.join()
+        self.pace.stop.store(true, Ordering::Relaxed);
+        let Some((sequence, thread)) = self.under_way.take() else { return };
+        thread.thread().unpark();
+        if let Ok(Ok(_)) = thread.join()
             && let Err(error) = log.disk.remove(&log.path(sequence))
         {
             // The next start removes it: it never began.
@@ -79,10 +125,10 @@ impl Ahead {
 
 /// The file has its name from the beginning, so that taking it into use changes no directory. Without a header
 /// it is none of the log's.
-fn fill(log: &Log, path: &Path, stop: &AtomicBool) -> Filled {
+fn fill(log: &Log, path: &Path, pace: &Pace) -> Filled {
     let size = log.shared.config.segment_bytes;
     let filled = log.disk.create(path).and_then(|mut file| {
-        write_zeros(file.as_mut(), size.saturating_add(size / ROOM), stop)?;
+        write_zeros(file.as_mut(), size.saturating_add(size / ROOM), pace)?;
         log.disk.sync_dir(&log.dir)?;
         Ok(file)
     });
@@ -92,14 +138,12 @@ fn fill(log: &Log, path: &Path, stop: &AtomicBool) -> Filled {
     filled
 }
 
-fn write_zeros(file: &mut dyn DiskFile, len: u64, stop: &AtomicBool) -> io::Result<()> {
+fn write_zeros(file: &mut dyn DiskFile, len: u64, pace: &Pace) -> io::Result<()> {
     let zeros = vec![0; usize::try_from(STEP.min(len)).unwrap_or_default()];
     let mut at = 0;
     while at < len {
-        if stop.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
         let step = STEP.min(len - at);
+        pace.wait(at + step)?;
         file.write_all_at(at, zeros.get(..usize::try_from(step).unwrap_or_default()).unwrap_or_default())?;
         file.sync_data()?;
         at += step;

@@ -150,6 +150,7 @@ impl Writer {
     fn rotate_if_due(&mut self) -> Result<(), Failure> {
         let full = self.end.offset >= self.log.shared.config.segment_bytes;
         if self.filled && !full {
+            self.ahead.grown_to(self.end.offset);
             return Ok(());
         }
         match self.ahead.next(&self.log, self.end.sequence + 1, full) {

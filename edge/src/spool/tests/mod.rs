@@ -190,6 +190,32 @@ fn a_prepared_segment_that_never_began_is_no_part_of_the_log() {
 }
 
 #[test]
+fn zeros_are_written_as_fast_as_the_log_grows() {
+    const MIB: u64 = 1 << 20;
+    let disk = SimulatedDisk::default();
+    let large = SpoolConfig { segment_bytes: 8 * MIB, ..config() };
+    let spool = Spool::open(Arc::new(disk.clone()), Path::new(DIR), large, open_as()).unwrap();
+    fill_segments(&spool, 2);
+    let end = || *spool.log().end().borrow();
+    let next = Path::new(DIR).join(log::segment_name(end().sequence + 1));
+    let zeros = || Disk::len(&disk, &next).unwrap_or_default();
+    let megabyte = |_, out: &mut Vec<u8>| {
+        out.resize(out.len() + MIB as usize, 0);
+        Some(MIB as usize)
+    };
+    for _ in 0..3 {
+        let before = end().offset;
+        assert!(zeros() <= 2 * before + MIB, "no more than the log has earned");
+        wait(spool.handle().local().append(Lane::Traffic, megabyte).unwrap().1).unwrap();
+        while zeros() < 2 * before {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(end().sequence, 2);
+    spool.close();
+}
+
+#[test]
 fn a_spool_of_another_edge_or_a_lost_one_is_refused() {
     let disk = SimulatedDisk::default();
     open(&disk).close();
