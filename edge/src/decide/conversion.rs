@@ -45,6 +45,11 @@ pub struct Receiver<'s> {
 }
 
 impl Receiver<'_> {
+    /// Whether this is the id of a click that led to this advertiser.
+    pub fn knows_click(&self, click_id: &str) -> bool {
+        open_click(*self, click_id).is_ok()
+    }
+
     pub(super) fn partner_of(&self, link: LinkId) -> Option<PartnerId> {
         self.snapshot.link(link).map(|link| link.partner)
     }

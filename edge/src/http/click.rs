@@ -1,5 +1,6 @@
 //! `GET /c/{link}` and `GET /{slug}`.
 
+use super::cookie;
 use super::onward::onward;
 use super::reply::{self, Page};
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
@@ -14,6 +15,7 @@ use crate::enrich::Client;
 use crate::metrics::Outcome;
 use crate::snapshot::{Destination, Domain, Landing, Snapshot, TenantEntry};
 use http::StatusCode;
+use http::header::SET_COOKIE;
 use proto_model::event::{ORDINAL_MAX, Uniqueness};
 use proto_model::{Address, ClickFlags, Lane, LinkId, Reason};
 
@@ -188,7 +190,13 @@ impl Worker {
         let flags = ClickFlags::default();
         let click_id = self.seal_click(passing.live, passing.client, decision, spooled, flags);
         let (url, problem) = self.url(hit, passing, &click_id);
-        let Some(reply) = onward(passing.landing.entry.routing.redirect, url) else { return unknown() };
+        let entry = passing.landing.entry;
+        let Some(mut reply) = onward(entry.routing.redirect, url) else { return unknown() };
+        let days = entry.routing.cookie_days;
+        if days > 0 && passing.client.privacy == Privacy::Full {
+            let cookie = cookie::set(&hit.parts.headers, entry.advertiser, &click_id, days);
+            cookie.into_iter().for_each(|cookie| drop(reply.headers_mut().insert(SET_COOKIE, cookie)));
+        }
         match spooled {
             Some(_) => Answer::new(reply, Outcome::Recorded, problem.or(passing.asked.sub_ids.problem)),
             None => Answer::new(reply, Outcome::Unspooled, Reason::SpoolUnavailable),

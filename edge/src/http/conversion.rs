@@ -1,6 +1,7 @@
 //! `GET /p/{advertiser}.gif` and `GET|POST /postback/{advertiser}`.
 
 use super::body::{self, Kind};
+use super::cookie;
 use super::reply::{self, Reply};
 use super::request::is_form;
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
@@ -17,6 +18,7 @@ use http::StatusCode;
 use hyper::body::Body;
 use proto_model::{AdvertiserId, DerivedId, Lane, Reason, VerdictKind};
 use proto_wire::convert::RefusedRef;
+use std::borrow::Cow;
 
 /// A postback has a dozen short fields.
 const FORM: Kind = Kind { takes: is_form, max: 64 * 1024 };
@@ -78,7 +80,7 @@ impl Worker {
             return Answer::new(reply, Outcome::Refused, Reason::UnknownAdvertiser);
         };
         let postback = &to.advertiser.postback;
-        let params = match channel {
+        let mut params = match channel {
             Channel::Postback => {
                 ConversionParams::read_as(|name| postback.parameters.field(name), hit.query(), form)
             }
@@ -87,11 +89,21 @@ impl Worker {
         let form = std::str::from_utf8(form).unwrap_or_default();
         let said = [hit.query(), form].map(|text| privacy::said_as(&postback.consent_parameters, text));
         let said = privacy::least(said.into_iter().chain([privacy::asked_for(None, None, form)]));
+        if matches!(channel, Channel::Pixel | Channel::Frame) && params.click_id.is_none() {
+            params.click_id = self.kept_click(hit, to, said).map(Cow::Borrowed);
+        }
         let answer = self.report(hit, channel, to, &params, said).await;
         match channel {
             Channel::Postback if to.advertiser.postback.legacy_always_200 => as_legacy(answer),
             _ => answer,
         }
+    }
+
+    /// The click that a cookie of ours names, if it is one, and its visitor has not asked that none be used.
+    fn kept_click<'h>(&self, hit: &Hit<'h>, to: Receiver<'_>, said: Privacy) -> Option<&'h str> {
+        let kept = cookie::get(&hit.parts.headers, to.id)?;
+        let privacy = privacy::least([self.client(hit).privacy, said]);
+        (privacy == Privacy::Full && to.knows_click(kept)).then_some(kept)
     }
 
     /// `said` is what the report itself says of its customer's privacy.

@@ -8,6 +8,7 @@ mod caps;
 mod click;
 mod connection;
 mod conversion;
+mod cookie;
 mod http1;
 mod http2;
 mod http3;

@@ -39,6 +39,8 @@ pub struct Routing {
     pub time_zone: Arc<TimeZone>,
     /// A second click of the same visitor within it is not unique; 0 = every click is.
     pub unique_window_secs: u32,
+    /// How long a click is kept in a cookie; 0 = not at all.
+    pub cookie_days: u32,
     pub expires_at: Option<UnixMicros>,
     pub click_cap: Option<ClickCap>,
     pub preview: Option<Preview>,
@@ -56,6 +58,7 @@ impl Default for Routing {
             pass_through: false,
             time_zone: Arc::default(),
             unique_window_secs: 0,
+            cookie_days: 0,
             expires_at: None,
             click_cap: None,
             preview: None,
@@ -163,6 +166,7 @@ impl Routing {
             pass_through: wire.pass_through,
             time_zone: time_zone(&wire.time_zone, zones, left_out),
             unique_window_secs: wire.unique_window_secs,
+            cookie_days: wire.cookie_days,
             expires_at: expiry(wire.expires_at_secs),
             click_cap: wire.click_cap.as_ref().and_then(|cap| click_cap(cap, left_out)),
             preview: wire.preview.as_ref().map(|wire| preview(wire, left_out)),

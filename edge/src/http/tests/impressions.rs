@@ -61,7 +61,14 @@ fn a_frame_is_a_pixel_that_is_a_page() {
 }
 
 fn with_window(unique_window_secs: u32) -> Snapshot {
-    let routing = OfferRouting { unique_window_secs, ..OfferRouting::default() };
+    with_routing(OfferRouting { unique_window_secs, ..OfferRouting::default() })
+}
+
+fn with_cookie(cookie_days: u32) -> Snapshot {
+    with_routing(OfferRouting { cookie_days, ..OfferRouting::default() })
+}
+
+fn with_routing(routing: OfferRouting) -> Snapshot {
     let destination = "https://shop.example/".to_owned();
     let offer = Offer {
         id: 1,
@@ -104,6 +111,38 @@ fn a_visitors_second_click_is_not_unique() {
     let (unique, repeated) = (Uniqueness::Unique, Uniqueness::Repeated);
     assert_eq!(found(86_400, &["a", "a", "b", "a"]), [unique, repeated, unique, repeated]);
     assert_eq!(found(0, &["a", "a"]), [unique, unique], "where nobody asks, every click is");
+}
+
+#[test]
+fn a_cookie_keeps_the_click_only_where_the_offer_says_so() {
+    let node = Setup { snapshot: Some(with_cookie(30)), ..Setup::default() }.start();
+    let click = format!("/c/{}", link(LINK));
+    let reply = node.get(&click);
+    let set = reply.header("set-cookie").unwrap();
+    assert!(set.ends_with("; Max-Age=2592000; Path=/p/; Secure; HttpOnly; SameSite=None"), "{set}");
+    let kept = set.split(';').next().unwrap();
+    assert!(kept.ends_with(&format!("={}", reply.click_id().unwrap())));
+    let framed = node.send("GET", &click, "sec-fetch-dest: iframe\r\n", "");
+    assert!(framed.header("set-cookie").unwrap().ends_with("; Partitioned"));
+    assert_eq!(node.send("GET", &click, "sec-gpc: 1\r\n", "").header("set-cookie"), None);
+
+    let (name, _) = kept.split_once('=').unwrap();
+    let cases = [
+        ("A", format!("cookie: {kept}\r\n"), true),
+        ("B", format!("cookie: {name}=forged\r\n"), false),
+        ("C", format!("cookie: {kept}\r\nsec-gpc: 1\r\n"), false),
+        ("D", String::new(), false),
+    ];
+    for (order, headers, _) in &cases {
+        let reply = node.send("GET", &format!("/p/{}.gif?order_id={order}", advertiser(1)), headers, "");
+        assert_eq!((reply.status(), reply.reason()), (200, None), "{order}");
+    }
+    for (event, (order, _, known)) in node.on_disk(Lane::Money).iter().zip(&cases) {
+        let Body::Conversion(hit) = &event.event.body else { panic!("a conversion") };
+        assert_eq!(hit.click.is_some(), *known, "{order}");
+    }
+    let without = Setup { snapshot: Some(with_window(0)), ..Setup::default() }.start();
+    assert_eq!(without.get(&click).header("set-cookie"), None);
 }
 
 #[test]

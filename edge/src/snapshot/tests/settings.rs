@@ -24,6 +24,7 @@ fn routing() -> OfferRouting {
         pass_through: true,
         time_zone: "Asia/Shanghai".into(),
         unique_window_secs: 3_600,
+        cookie_days: 30,
         expires_at_secs: NOW.secs() + 10,
         click_cap: Some(edge_v1::ClickCap { limit: 5, window: CapWindow::Day.code().into() }),
         preview: Some(Preview {
@@ -69,6 +70,7 @@ fn routing_is_read_and_plain_offers_have_none() {
     let read = &entry.routing;
     assert_eq!((read.redirect, read.pass_through), (RedirectKind::Temporary, true));
     assert_eq!((read.unique_window_secs, read.time_zone.offset_secs(NOW)), (3_600, 28_800));
+    assert_eq!(read.cookie_days, 30);
     assert_eq!(read.click_cap, Some(ClickCap { limit: 5, window: CapWindow::Day }));
     assert_eq!(read.preview.as_ref().unwrap().title, "Robots");
     assert!(entry.is_open(NOW) && !entry.is_open(NOW.plus_secs(10)));

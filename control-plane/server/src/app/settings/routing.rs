@@ -17,6 +17,7 @@ const MAX_HOSTS: usize = 64;
 const MAX_UNIQUE_SECS: u32 = 30 * 86_400;
 /// What most networks count by.
 const UNIQUE_SECS: u32 = 86_400;
+const MAX_COOKIE_DAYS: u32 = 400;
 
 /// Written as a whole: what is absent has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -39,6 +40,11 @@ pub struct RoutingBody {
     /// A second click of the same visitor within it is not unique; 0 = every click is. A day when absent.
     #[schema(maximum = 2_592_000)]
     pub unique_window_secs: u32,
+    /// How long the edge keeps a click in a cookie of its own, for pixels on pages that do not know the click id;
+    /// 0, the default, = no cookie.
+    #[schema(maximum = 400)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cookie_days: u32,
     /// From then on the offer takes no clicks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
@@ -67,6 +73,7 @@ impl Default for RoutingBody {
             pass_through: false,
             timezone: None,
             unique_window_secs: UNIQUE_SECS,
+            cookie_days: 0,
             expires_at: None,
             click_cap: None,
             preview: None,
@@ -105,6 +112,11 @@ pub struct PreviewBody {
     pub image: Option<String>,
 }
 
+/// Serde hands over a reference.
+fn is_zero(days: &u32) -> bool {
+    *days == 0
+}
+
 impl RoutingBody {
     /// What only holds at the moment of writing, beside this destination of the offer; [`RoutingBody::lower`]
     /// checks the rest.
@@ -133,6 +145,9 @@ impl RoutingBody {
         if self.unique_window_secs > MAX_UNIQUE_SECS {
             return Err(refuse("/unique_window_secs", "use at most 2592000 seconds, which is 30 days"));
         }
+        if self.cookie_days > MAX_COOKIE_DAYS {
+            return Err(refuse("/cookie_days", "use at most 400 days: no browser keeps a cookie for longer"));
+        }
         if self.timezone.as_deref().is_some_and(|name| zones::zone(name).is_none()) {
             return Err(refuse(
                 "/timezone",
@@ -152,6 +167,7 @@ impl RoutingBody {
             click_cap: self.click_cap.as_ref().map(CapBody::lower).transpose()?,
             preview: self.preview.as_ref().map(PreviewBody::lower).transpose()?,
             pages: lowered.pages,
+            cookie_days: self.cookie_days,
             table: (!plain).then(|| route_table_to_wire(&lowered.table)),
         })
     }

@@ -60,6 +60,7 @@ fn mistakes_are_named_with_their_place() {
         (json!({ "deep_link_hosts": vec!["a.example"; 65] }), "/deep_link_hosts: name at most 64"),
         (json!({ "timezone": "Mars/Olympus" }), "/timezone: use a name"),
         (json!({ "unique_window_secs": 2_592_001 }), "/unique_window_secs: use at most"),
+        (json!({ "cookie_days": 401 }), "/cookie_days: use at most"),
         (json!({ "click_cap": { "limit": 0, "window": "day" } }), "/click_cap/limit: use at least 1"),
         (json!({ "click_cap": { "limit": 1, "window": "week" } }), "/click_cap/window: use one of"),
         (json!({ "preview": { "title": " " } }), "/preview/title: "),
