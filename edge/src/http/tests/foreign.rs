@@ -127,6 +127,37 @@ fn h2load_has_all_its_requests_answered() {
     assert_eq!(node.on_disk(Lane::Traffic).len(), 2000);
 }
 
+/// Slow headers, slow bodies and slow readers: all of them are closed, and everybody else is served meanwhile.
+#[test]
+fn slowhttptest_finds_nothing_to_hold() {
+    let mut setup = super::Setup::default();
+    let second = Duration::from_secs(1);
+    setup.timeouts = Timeouts { head: second, idle: second, body: second, write: second, ..setup.timeouts };
+    let node = setup.start();
+    let base = format!("http://{}", node.server.addr(Door::Plain).unwrap());
+    let (clicks, postbacks) = (click(), format!("/postback/{}", advertiser(1)));
+    // A slow reader has so much of the replies before it that it does not see the end: its test lasts as long as it is
+    // told to.
+    let modes: [(&[&str], &str, &str); 3] = [
+        (&["-H", "-l", "60", "-i", "1", "-x", "24"], &clicks, "No open connections left"),
+        (&["-B", "-l", "60", "-i", "1", "-s", "4096", "-x", "10"], &postbacks, "No open connections left"),
+        (
+            &["-X", "-l", "4", "-w", "16", "-y", "32", "-n", "1", "-z", "1", "-k", "3"],
+            "/t.js",
+            "Hit test time limit",
+        ),
+    ];
+    for (mode, path, end) in modes {
+        let mut slow = Command::new("slowhttptest");
+        slow.args(["-c", "200", "-r", "200", "-p", "5"]).args(mode);
+        // It speaks in colours.
+        let said = output(slow.arg("-u").arg(format!("{base}{path}")));
+        assert!(said.contains(end) && said.contains("YES") && !said.contains("NO"), "{mode:?}: {said}");
+        assert_eq!(node.get(&clicks).status(), 302);
+        assert!(node.counts("connections_open 0"), "{mode:?}: {}", node.metrics());
+    }
+}
+
 #[test]
 fn aioquic_speaks_http3() {
     let (node, dir) = over_quic(|_| {});
