@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum GeoError {
@@ -19,4 +19,14 @@ pub enum GeoError {
     NoCountries { path: PathBuf, database_type: String },
     #[error("{path} is a `{database_type}` database and holds no autonomous systems; use an ASN database")]
     NoSystems { path: PathBuf, database_type: String },
+}
+
+impl GeoError {
+    /// The path at which there is no file.
+    pub fn missing(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => Some(path),
+            _ => None,
+        }
+    }
 }

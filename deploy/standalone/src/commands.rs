@@ -189,10 +189,10 @@ fn edge_settings(options: &EdgeOptions) -> Result<edge::Config, BoxError> {
         config.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
     }
     if config.geo_database.is_none() {
-        config.geo_database = geo::files_in(&options.data_dir).places;
+        config.geo_database = geo::places_in(&options.data_dir).places;
     }
     if config.geo_asn_database.is_none() {
-        config.geo_asn_database = geo::files_in(&options.data_dir).asns;
+        config.geo_asn_database = geo::places_in(&options.data_dir).asns;
     }
     Ok(config)
 }

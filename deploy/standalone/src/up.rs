@@ -51,7 +51,7 @@ impl Options {
     }
 
     fn geo_database(&self) -> Option<PathBuf> {
-        self.geo_database.clone().or_else(|| geo::files_in(&self.data_dir).places)
+        self.geo_database.clone().or_else(|| geo::places_in(&self.data_dir).places)
     }
 }
 
@@ -220,7 +220,7 @@ fn edge_config(
             "::1/128".parse().unwrap_or_default(),
         ],
         geo_database: options.geo_database(),
-        geo_asn_database: geo::files_in(&options.data_dir).asns,
+        geo_asn_database: geo::places_in(&options.data_dir).asns,
         control_plane_url: Some(control_plane.app().grpc_url.clone()),
         ..edge::Config::default()
     }

@@ -144,10 +144,16 @@ fn open_geo(config: &Config) -> Geo {
     let files = Files { places: config.geo_database.clone(), asns: config.geo_asn_database.clone() };
     let (geo, errors) = Geo::open(files);
     for error in errors {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "a geo database cannot be used, so what it would tell is unknown"
-        );
+        match error.missing() {
+            Some(path) => tracing::info!(
+                path = %path.display(),
+                "there is no geo database yet; once it is there, it is used"
+            ),
+            None => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a geo database cannot be used, so what it would tell is unknown"
+            ),
+        }
     }
     geo
 }

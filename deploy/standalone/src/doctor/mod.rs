@@ -3,6 +3,7 @@
 
 mod books;
 mod database;
+mod geo;
 mod keys;
 mod machine;
 mod plane;
@@ -41,12 +42,13 @@ pub struct Options {
 }
 
 /// In the order in which they are told.
-const CHECKS: [&str; 29] = [
+const CHECKS: [&str; 30] = [
     "disk.kind",
     "disk.space",
     "disk.sync",
     "clock.ntp",
     "keys",
+    "geo",
     "database",
     "database.version",
     "database.encoding",
@@ -90,6 +92,8 @@ pub async fn run(options: Options) -> Result<ExitCode, BoxError> {
     let mut report = Report::default();
     machine::check(&context.config.data_dir, &mut report);
     keys::check(&context.config.keys_dir(), &mut report);
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+    geo::check(&options.data_dir, now, &mut report);
     match database::open(&context, &mut report).await {
         Some(store) => look(&context, &store, &mut report).await,
         None => report.skip_the_rest(&CHECKS, "the database was not reached"),

@@ -115,8 +115,14 @@ impl Target {
 
 /// What `tributary geo` has put into a data directory.
 pub fn files_in(data_dir: &Path) -> Files {
-    let there = |name| Some(data_dir.join("geo").join(name)).filter(|path| path.is_file());
-    Files { places: there(PLACES), asns: there(SYSTEMS) }
+    let Files { places, asns } = places_in(data_dir);
+    Files { places: places.filter(|path| path.is_file()), asns: asns.filter(|path| path.is_file()) }
+}
+
+/// Where it puts them, whether or not they are there: an edge takes them over as soon as they are.
+pub fn places_in(data_dir: &Path) -> Files {
+    let dir = data_dir.join("geo");
+    Files { places: Some(dir.join(PLACES)), asns: Some(dir.join(SYSTEMS)) }
 }
 
 /// What the publisher of a database wants to be said on pages that show its results.

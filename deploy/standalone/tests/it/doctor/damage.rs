@@ -2,6 +2,7 @@
 
 use super::{Installation, run_args, tributary};
 use control_plane_testing::chosen;
+use geoip::testing::Layout;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -147,7 +148,9 @@ async fn a_program_that_is_too_old_for_the_schema_says_so_and_leaves_it_alone() 
 #[tokio::test]
 async fn what_is_wrong_with_files_is_told_with_its_fix() {
     type Harm = fn(&Path);
-    let harms: [(Harm, &str, &str, &str); 4] = [
+    let harms: [(Harm, &str, &str, &str); 6] = [
+        (|dir| old_database(&dir.join("geo")), "geo", "warning", "days old"),
+        (|dir| put(&dir.join("geo"), b"half a database"), "geo", "wrong", "MaxMind"),
         (|dir| chmod(&dir.join("keys/ca.pk8"), 0o644), "keys", "wrong", "ca.pk8"),
         (|dir| fs::remove_file(dir.join("keys/control.pk8")).expect("it is there"), "keys", "wrong", "lacks"),
         (|dir| chmod(&dir.join("keys/ca.der"), 0o640), "keys", "wrong", "ca.der"),
@@ -163,6 +166,15 @@ async fn what_is_wrong_with_files_is_told_with_its_fix() {
         harm(&installation.dir);
         installation.diagnose(&[]).says_only(check, verdict, words);
     }
+}
+
+fn put(dir: &Path, database: &[u8]) {
+    fs::create_dir_all(dir).expect("it can be made");
+    fs::write(dir.join("places.mmdb"), database).expect("it can be written");
+}
+
+fn old_database(dir: &Path) {
+    put(dir, &geoip::testing::mmdb_bytes(Layout::default(), &[("203.0.113.0/24", "CN")]).expect("it fits"));
 }
 
 fn chmod(path: &Path, mode: u32) {
