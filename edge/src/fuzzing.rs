@@ -1,4 +1,4 @@
-//! One function for each kind of bytes that strangers send: it feeds them to whoever reads them and checks what must
+//! One function for each kind of bytes that strangers send, or a disk gives back: it feeds them to whoever reads them and checks what must
 //! hold whatever they are. `edge/fuzz` searches with libFuzzer; `tests/it/corpus.rs` replays what is known and its
 //! mutations in each run of the tests.
 
@@ -11,6 +11,7 @@ use crate::enrich::hints;
 use proto_model::{AdvertiserId, Country, DeviceClass, LinkId, OfferId, PartnerId, TenantId, UnixMicros};
 use proto_wire::click_id::{ClickKey, ClickKeys};
 use std::net::{IpAddr, Ipv4Addr};
+use std::task::{Context, Poll, Waker};
 
 /// A reader with its name, as its folder in the corpus is called.
 pub struct Target {
@@ -24,7 +25,28 @@ pub const TARGETS: &[Target] = &[
     Target { name: "query", run: query },
     Target { name: "beacon", run: beacon },
     Target { name: "headers", run: headers },
+    Target { name: "proxy", run: proxy },
+    Target { name: "segment", run: segment },
 ];
+
+/// What a connection begins with where a balancer speaks first: it is read to its end and no further.
+pub fn proxy(bytes: &[u8]) {
+    let mut left = bytes;
+    let outcome = {
+        let mut reading = std::pin::pin!(crate::http::proxy_header(&mut left));
+        reading.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    };
+    let Poll::Ready(outcome) = outcome else { unreachable!("bytes in memory are there") };
+    if let Ok(Some(address)) = outcome {
+        assert!(!address.is_ipv4() || bytes.len() - left.len() >= 28, "{address} out of nothing");
+    }
+}
+
+/// A file of the spool, whatever a disk has made of it.
+pub fn segment(bytes: &[u8]) {
+    let (intact, damaged) = crate::spool::scan_segment(bytes);
+    assert!(intact + damaged <= bytes.len(), "no byte is counted twice");
+}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

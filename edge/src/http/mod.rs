@@ -26,6 +26,7 @@ mod worker;
 
 pub use http3::Switch as Http3Switch;
 pub use io::Timeouts;
+pub(crate) use proxy_protocol::read as proxy_header;
 pub use sockets::{Door, Listening};
 pub use tls::{CertificateFiles, TlsError};
 pub use worker::Worker;

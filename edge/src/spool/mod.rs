@@ -61,6 +61,17 @@ impl SpoolConfig {
     }
 }
 
+/// Reads a file of the log as recovery does: the bytes of intact records, and those that are no records.
+pub(crate) fn scan_segment(bytes: &[u8]) -> (usize, usize) {
+    let sequence = segment::SegmentHeader::parse(bytes).map_or(1, |header| header.sequence);
+    let mut intact = 0;
+    let damaged = recover::scan(sequence, bytes, |frame| {
+        let _ = frame.decode();
+        intact += frame.len;
+    });
+    (intact, damaged)
+}
+
 /// Whose events these are: what the control plane issued for this spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Streams {
