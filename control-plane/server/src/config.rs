@@ -3,6 +3,7 @@
 use control_plane_store::DatabaseUrl;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub keep_journal_days: Option<u32>,
     /// Days of the hourly roll-ups that are kept; `None` = all of them, for ever.
     pub keep_rollup_days: Option<u32>,
+    /// How long an edge that is cut off goes on with its shares of click caps: from 1 second to a day.
+    pub click_lease_secs: u32,
     /// What publishers of the edges' geo databases want to be said where countries are shown.
     pub geo_credits: Vec<GeoCredit>,
 }
@@ -43,6 +46,7 @@ impl Default for Config {
             grpc_public_url: None,
             keep_journal_days: None,
             keep_rollup_days: None,
+            click_lease_secs: 120,
             geo_credits: Vec::new(),
         }
     }
@@ -59,6 +63,11 @@ impl Config {
         let embedded =
             || DatabaseUrl::Sqlite(format!("sqlite://{}", self.data_dir.join("tributary.db").display()));
         self.database.clone().unwrap_or_else(embedded)
+    }
+
+    /// Within its bounds.
+    pub fn click_lease(&self) -> Duration {
+        Duration::from_secs(self.click_lease_secs.clamp(1, 86_400).into())
     }
 
     pub fn keys_dir(&self) -> PathBuf {

@@ -125,6 +125,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let (api, api_addr) = listen(config.api_listen).await?;
     let (edges, grpc_addr) = listen(config.grpc_listen).await?;
     let (stop_sender, stop) = Stop::channel();
+    let click_lease = config.click_lease();
     let app = Arc::new(App {
         store,
         authority,
@@ -134,6 +135,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         stop: stop.clone(),
         reconciling: job::Job::default(),
         verifying: job::Job::default(),
+        click_lease,
         geo_credits: config.geo_credits,
         logins: keys::Logins::default(),
         node,

@@ -11,6 +11,7 @@ pub mod backup;
 pub mod catalog;
 mod claims;
 mod click_batches;
+pub mod click_leases;
 mod clock;
 mod codec;
 pub mod commissions;

@@ -256,7 +256,7 @@ impl Store {
 
     /// Runs a statement that deletes a few rows until there are none left, each time in a transaction of its
     /// own.
-    async fn delete_all<'q>(&self, few: impl Fn() -> Query<'q>) -> Result<u64, StoreError> {
+    pub(crate) async fn delete_all<'q>(&self, few: impl Fn() -> Query<'q>) -> Result<u64, StoreError> {
         let mut deleted = 0;
         loop {
             let now = retrying!(self.run(few()))?;

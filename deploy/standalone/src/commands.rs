@@ -90,6 +90,10 @@ pub struct ControlPlaneOptions {
     grpc_public_url: Option<String>,
     #[command(flatten)]
     keep: Keep,
+    /// How long an edge that is cut off goes on with its share of a click cap. Longer rides out longer outages;
+    /// shorter gives back sooner what an edge that is gone has held.
+    #[arg(long, default_value_t = 120, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    click_lease_secs: u32,
     /// Print a new operator key (once; only its hash is kept).
     #[arg(long)]
     new_operator_key: bool,
@@ -248,6 +252,7 @@ pub async fn control_plane(command: ControlPlane) -> Result<(), BoxError> {
         grpc_public_url: options.grpc_public_url,
         keep_journal_days: options.keep.keep_journal_days,
         keep_rollup_days: options.keep.keep_rollup_days,
+        click_lease_secs: options.click_lease_secs,
     };
     let mut stop = Stop::listen()?;
     let starting = control_plane_server::start(config);

@@ -25,18 +25,41 @@ coded_enum!(
     }
 );
 
+/// One window of a cap: `start` belongs to it, `end` to the next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Window {
+    pub start: UnixMicros,
+    pub end: UnixMicros,
+}
+
 impl CapWindow {
-    /// When the window that `at` lies in begins; the offset is that of the offer's time zone at `at`.
-    pub const fn start(self, at: UnixMicros, utc_offset_secs: i32) -> UnixMicros {
-        let length = match self {
-            Self::Total => return UnixMicros(0),
-            Self::Day => DAY_US,
-            Self::Hour => HOUR_US,
+    /// The window that `at` lies in. `offset` is the offset from UTC, in seconds, of the offer's time zone: a day on
+    /// which clocks change has 23 or 25 hours, and is one window all the same.
+    pub fn around(self, at: UnixMicros, offset: impl Fn(UnixMicros) -> i32) -> Window {
+        let offset_us = |at| i64::from(offset(at)) * SECOND_US;
+        let now = offset_us(at);
+        let floor = |length: i64| at.0.saturating_add(now).div_euclid(length).saturating_mul(length);
+        let local = match self {
+            Self::Total => return Window { start: UnixMicros(0), end: UnixMicros(i64::MAX) },
+            // Clocks change by whole hours.
+            Self::Hour => {
+                let start = floor(HOUR_US).saturating_sub(now);
+                return Window { start: UnixMicros(start), end: UnixMicros(start.saturating_add(HOUR_US)) };
+            }
+            Self::Day => floor(DAY_US),
         };
-        let offset = utc_offset_secs as i64 * SECOND_US;
-        UnixMicros(
-            at.0.saturating_add(offset).div_euclid(length).saturating_mul(length).saturating_sub(offset),
-        )
+        // When the clocks of the zone show `local`: its offset then may be another one than at `at`.
+        let instant = |local: i64| {
+            let first = local.saturating_sub(now);
+            let then = offset_us(UnixMicros(first));
+            let second = local.saturating_sub(then);
+            match offset_us(UnixMicros(second)) == then {
+                true => second,
+                // It is skipped by the change: the window begins with what comes instead.
+                false => first.max(second),
+            }
+        };
+        Window { start: UnixMicros(instant(local)), end: UnixMicros(instant(local.saturating_add(DAY_US))) }
     }
 }
 
@@ -58,8 +81,8 @@ pub enum Capped {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClickLease {
     pub subject: Capped,
-    /// [`CapWindow::start`] of the window that it is good for.
-    pub window_start: UnixMicros,
+    /// The window that it is good for.
+    pub window: Window,
     pub granted: u64,
     pub expires_at: UnixMicros,
 }
@@ -67,7 +90,7 @@ pub struct ClickLease {
 impl ClickLease {
     /// Whether one more click may be taken, `spent` having been taken of this lease.
     pub fn allows(&self, spent: u64, now: UnixMicros) -> bool {
-        spent < self.granted && now < self.expires_at
+        spent < self.granted && now < self.expires_at && now < self.window.end
     }
 
     /// Time to ask again: half is spent, or half of its `length` is over.
@@ -102,6 +125,17 @@ impl Budget {
         granted
     }
 
+    /// [`Budget::grant`], but for a lease that nobody waits for yet (`ahead`): that is not given out of the last
+    /// clicks, which belong to whoever has somebody to send. For a moment an edge holds two leases, the one that it
+    /// spends and the one it goes on with: the budget is shared as if there were twice as many edges.
+    pub fn lease(&mut self, wanted: u64, edges: u32, ahead: bool) -> u64 {
+        let holders = edges.max(1).saturating_mul(2);
+        if ahead && self.left() < 2 * u64::from(holders) {
+            return 0;
+        }
+        self.grant(wanted, holders)
+    }
+
     /// An edge reports how many clicks of a lease it has spent; the rest comes back.
     pub fn settle(&mut self, granted: u64, spent: u64) {
         self.leased = self.leased.saturating_sub(granted);
@@ -120,25 +154,54 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const DAY_0: i64 = 20_000 * 86_400;
+
     #[test]
     fn windows_begin_where_the_day_does() {
-        let at = UnixMicros::from_secs(20_000 * 86_400 + 17 * 3_600 + 120);
-        let secs = |window: CapWindow, offset| window.start(at, offset).secs() - 20_000 * 86_400;
+        let at = UnixMicros::from_secs(DAY_0 + 17 * 3_600 + 120);
+        let secs = |window: CapWindow, offset| window.around(at, |_| offset).start.secs() - DAY_0;
         assert_eq!(secs(CapWindow::Day, 0), 0);
         assert_eq!(secs(CapWindow::Day, 8 * 3_600), 16 * 3_600, "it is tomorrow in Shenzhen");
         assert_eq!(secs(CapWindow::Day, -8 * 3_600), 8 * 3_600);
         assert_eq!(secs(CapWindow::Hour, 0), 17 * 3_600);
         assert_eq!(secs(CapWindow::Hour, 1_800), 16 * 3_600 + 1_800, "India's hours begin at half past");
-        assert_eq!(CapWindow::Total.start(at, 3_600), UnixMicros(0));
+        assert_eq!(CapWindow::Total.around(at, |_| 3_600).start, UnixMicros(0));
+    }
+
+    /// Clocks change by so many seconds at this second of day 0.
+    fn changing(at: i64, before: i32, by: i32) -> impl Fn(UnixMicros) -> i32 {
+        move |now| if now.secs() < DAY_0 + at { before } else { before + by }
     }
 
     #[test]
-    fn a_lease_ends_with_its_clicks_or_its_time() {
+    fn a_day_on_which_clocks_change_is_one_window() {
+        // Berlin in March and in October, Beirut, where midnight itself is skipped, and a midnight that comes twice.
+        let cases = [
+            (3_600, 3_600, 3_600, -3_600, 23),
+            (3_600, 7_200, -3_600, -7_200, 25),
+            (-7_200, 7_200, 3_600, -7_200, 23),
+            (-3_600, 3_600, -3_600, 0, 24),
+        ];
+        for (at, before, by, start, hours) in cases {
+            let offset = changing(at, before, by);
+            for second in [start, start + 3_600, start + 7_200, start + hours * 3_600 - 1] {
+                let found = CapWindow::Day.around(UnixMicros::from_secs(DAY_0 + second), &offset);
+                let end = DAY_0 + start + hours * 3_600;
+                assert_eq!((found.start.secs(), found.end.secs()), (DAY_0 + start, end), "{before} {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_with_its_clicks_its_time_or_its_window() {
         let until = UnixMicros::from_secs(100);
         let subject = Capped::Offer(OfferId::new(1).unwrap());
-        let lease = ClickLease { subject, window_start: UnixMicros(0), granted: 10, expires_at: until };
+        let window = Window { start: UnixMicros(0), end: UnixMicros(i64::MAX) };
+        let lease = ClickLease { subject, window, granted: 10, expires_at: until };
         assert!(lease.allows(9, UnixMicros::from_secs(99)));
         assert!(!lease.allows(10, UnixMicros::from_secs(99)) && !lease.allows(0, until));
+        let over = ClickLease { window: Window { end: UnixMicros::from_secs(50), ..window }, ..lease };
+        assert!(over.allows(0, UnixMicros::from_secs(49)) && !over.allows(0, UnixMicros::from_secs(50)));
         assert!(!lease.wants_renewal(4, UnixMicros::from_secs(69), 60));
         assert!(lease.wants_renewal(5, UnixMicros::from_secs(69), 60));
         assert!(lease.wants_renewal(0, UnixMicros::from_secs(70), 60));
@@ -160,6 +223,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn windows_follow_each_other(
+            at in -90_000i64..180_000, change in -2i64..26, hours in -12i32..=12, by in -1i32..=1,
+        ) {
+            let offset = changing(change * 3_600, hours * 3_600, by * 3_600);
+            let at = UnixMicros::from_secs(DAY_0 + at);
+            for window in [CapWindow::Day, CapWindow::Hour] {
+                let found = window.around(at, &offset);
+                prop_assert!(found.start <= at && at < found.end, "{found:?}");
+                prop_assert_eq!(window.around(found.end, &offset).start, found.end);
+                prop_assert_eq!(window.around(UnixMicros(found.end.0 - 1), &offset), found);
+                prop_assert_eq!(window.around(found.start, &offset), found);
+            }
+        }
+
         #[test]
         fn the_cap_is_exceeded_by_no_more_than_what_was_taken_back(
             limit in 1u64..300, steps in prop::collection::vec(any_step(), 1..120),
@@ -204,6 +282,14 @@ mod tests {
             }
             prop_assert_eq!(given, limit);
             prop_assert_eq!(budget.grant(1, edges), 0);
+        }
+
+        #[test]
+        fn what_is_asked_for_ahead_leaves_the_last_clicks(limit in 1u64..2_000, edges in 0u32..20) {
+            let mut budget = Budget { limit, ..Budget::default() };
+            while budget.lease(u64::MAX, edges, true) > 0 {}
+            prop_assert!(budget.left() > 0, "whoever has a click to send finds something");
+            prop_assert!(budget.lease(1, edges, false) == 1);
         }
     }
 }

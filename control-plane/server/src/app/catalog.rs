@@ -10,7 +10,7 @@ use control_plane_store::StoreError;
 use control_plane_store::catalog::{
     Advertiser, ClickKeyRecord, Link, Offer, OfferChange, Partner, Program, Tenant,
 };
-use proto_model::{AdvertiserId, OfferId, PartnerId, ProgramId, Rate, TenantId, UnixMicros};
+use proto_model::{AdvertiserId, OfferId, PartnerId, PauseReason, ProgramId, Rate, TenantId, UnixMicros};
 use proto_wire::keys::sha256;
 
 /// Ten years: longer than any window that is sold, and far from overflowing a click's seconds.
@@ -201,6 +201,8 @@ pub async fn create_offer(app: &App, tenant: TenantId, new: NewOffer) -> Result<
 pub struct OfferPatch {
     pub destination: Option<String>,
     pub active: Option<bool>,
+    /// Only with `active` off.
+    pub pause_reason: Option<PauseReason>,
     /// As a whole.
     pub routing: Option<RoutingBody>,
 }
@@ -222,7 +224,11 @@ pub async fn change_offer(
         }
         None => None,
     };
-    let change = OfferChange { destination, active: patch.active, routing_json, ..OfferChange::default() };
+    if patch.pause_reason.is_some() && patch.active != Some(false) {
+        return Err(AppError::invalid("pause_reason", "send it together with status `paused`"));
+    }
+    let OfferPatch { active, pause_reason, .. } = patch;
+    let change = OfferChange { destination, active, pause_reason, routing_json, ..OfferChange::default() };
     app.store.update_offer(tenant, id, &change).await.map_err(AppError::of("offer"))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod ahead;
 pub mod catalog;
+pub mod click_caps;
 pub mod clock;
 pub mod close_once;
 pub mod conversions;
@@ -48,6 +49,8 @@ pub struct App {
     pub stop: Stop,
     pub reconciling: job::Job<restore::Reconciliation>,
     pub verifying: job::Job<verify::Verification>,
+    /// How long an edge may spend its share of a click cap without asking.
+    pub click_lease: std::time::Duration,
     /// Shown at the foot of pages with countries on them.
     pub geo_credits: Vec<crate::config::GeoCredit>,
     pub(crate) logins: keys::Logins,

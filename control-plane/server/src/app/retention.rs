@@ -1,7 +1,7 @@
 //! What is not kept for ever goes when its days are over, and days to come are made ready.
 
 use super::health::Status;
-use super::{App, clock, erase};
+use super::{App, click_caps, clock, erase};
 use crate::config::Config;
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
@@ -95,8 +95,9 @@ pub async fn run(app: Arc<App>, mut stop: Stop, keep: Keep) -> Result<(), AppErr
 async fn turn_days(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {
     let ahead = app.store.make_days_ahead(now).await;
     let scrubbed = erase::scrub(app).await;
+    let caps = click_caps::forget(app).await;
     let journal = drop_journal(app, keep, now).await;
-    drop_rollups(app, keep, now).await.and(journal).and(ahead).and(scrubbed)
+    drop_rollups(app, keep, now).await.and(journal).and(ahead).and(scrubbed).and(caps)
 }
 
 async fn drop_journal(app: &App, keep: Keep, now: UnixMicros) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 //! that names a known edge which has not been revoked.
 
 mod enroll;
+mod lease;
 mod publish;
 mod watch;
 
@@ -14,9 +15,9 @@ use control_plane_store::StoreError;
 use control_plane_store::fleet::Edge;
 use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use proto_wire::edge_v1::{
-    EnrollRequest, EnrollResponse, FetchChunksRequest, FetchChunksResponse, OpenEpochRequest,
-    OpenEpochResponse, PublishRequest, PublishResponse, RenewRequest, RenewResponse, WatchRequest,
-    WatchResponse,
+    EnrollRequest, EnrollResponse, FetchChunksRequest, FetchChunksResponse, LeaseRequest, LeaseResponse,
+    OpenEpochRequest, OpenEpochResponse, PublishRequest, PublishResponse, RenewRequest, RenewResponse,
+    WatchRequest, WatchResponse,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,11 @@ impl EdgeService for Edges {
         let (replies, receiver) = mpsc::channel(1);
         tokio::spawn(watch::run(self.app.clone(), edge, have, replies, self.stop.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+        let edge = self.caller(&request).await?;
+        lease::lease(&self.app, &edge, request.get_ref()).await.map(Response::new).map_err(status)
     }
 
     async fn fetch_chunks(

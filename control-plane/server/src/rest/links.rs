@@ -2,16 +2,17 @@
 
 use super::auth::Tenant;
 use super::body::{Body, Params};
+use super::click_caps::CapView;
 use super::ids::{Id, LinkRef, OfferRef, PartnerRef, PathId, Time};
 use super::page::List;
 use super::problem::{Problem, stored};
 use super::{Api, Created, Reply, present};
-use crate::app::links;
 use crate::app::settings::LinkSettingsBody;
+use crate::app::{click_caps, links};
 use axum::Json;
 use axum::extract::State;
 use control_plane_store::catalog::{Link, LinkFilter, Vanity};
-use proto_model::LinkId;
+use proto_model::{Capped, LinkId};
 use utoipa::{IntoParams, ToSchema};
 
 /// Partner x offer: what a shopper clicks.
@@ -169,6 +170,18 @@ pub async fn patch_link(
         vanity: patch.vanity.map(|vanity| vanity.map(Vanity::from)),
     };
     Ok(Json(links::change_link(api.app(), tenant, id, patch).await?.try_into()?))
+}
+
+/// Get how many of a link's clicks are gone
+#[utoipa::path(get, path = "/v1/links/{link_id}/click-cap", tag = "catalog",
+    params(("link_id" = LinkRef, Path)),
+    responses((status = 200, description = "Of its `max_clicks`", body = CapView)))]
+pub async fn get_link_click_cap(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    PathId(id): PathId<LinkId>,
+) -> Reply<Json<CapView>> {
+    Ok(Json(CapView::from(click_caps::state(api.app(), tenant, Capped::Link(id)).await?)))
 }
 
 #[derive(serde::Deserialize, ToSchema)]

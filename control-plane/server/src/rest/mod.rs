@@ -5,6 +5,7 @@ mod advertisers;
 mod api_keys;
 mod auth;
 mod body;
+mod click_caps;
 mod clicks;
 mod commissions;
 mod conversions;

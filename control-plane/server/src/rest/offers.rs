@@ -2,18 +2,19 @@
 
 use super::auth::Tenant;
 use super::body::{Body, Params};
+use super::click_caps::CapView;
 use super::ids::{AdvertiserRef, Id, OfferRef, PathId, ProgramRef, Time};
 use super::links::Switch;
 use super::page::List;
 use super::problem::{Problem, stored};
 use super::terms::{NewTerms, TermsView, draft};
 use super::{Api, Created, Reply};
-use crate::app::catalog;
 use crate::app::settings::RoutingBody;
+use crate::app::{catalog, click_caps};
 use axum::Json;
 use axum::extract::State;
 use control_plane_store::catalog::Offer;
-use proto_model::{OfferId, PauseReason};
+use proto_model::{Capped, OfferId, PauseReason};
 use utoipa::{IntoParams, ToSchema};
 
 /// Destination, goals, commission plan.
@@ -80,6 +81,9 @@ pub struct NewOffer {
 pub struct OfferPatch {
     destination: Option<String>,
     status: Option<Switch>,
+    /// Why it is paused: `by_hand` when it is absent, `conversion_cap` or `spend_cap`. Only with status `paused`.
+    #[schema(example = "spend_cap")]
+    pause_reason: Option<String>,
     /// Takes the place of the whole routing.
     routing: Option<RoutingBody>,
 }
@@ -152,13 +156,32 @@ pub async fn patch_offer(
     PathId(id): PathId<OfferId>,
     Body(patch): Body<OfferPatch>,
 ) -> Reply<Json<OfferView>> {
+    let pause_reason = patch.pause_reason.as_deref().map(checked_reason).transpose()?;
     let patch = catalog::OfferPatch {
+        pause_reason,
         destination: patch.destination,
         active: patch.status.map(|status| status == Switch::Active),
         routing: patch.routing,
     };
     let offer = catalog::change_offer(api.app(), tenant, id, patch).await?;
     Ok(Json(offer.try_into()?))
+}
+
+fn checked_reason(word: &str) -> Result<PauseReason, crate::AppError> {
+    let message = "use one of by_hand, conversion_cap and spend_cap";
+    PauseReason::parse(word).ok_or_else(|| crate::AppError::invalid("pause_reason", message))
+}
+
+/// Get how much of an offer's click cap is gone
+#[utoipa::path(get, path = "/v1/offers/{offer_id}/click-cap", tag = "catalog",
+    params(("offer_id" = OfferRef, Path)),
+    responses((status = 200, description = "The window of now", body = CapView)))]
+pub async fn get_offer_click_cap(
+    State(api): State<Api>,
+    Tenant(tenant): Tenant,
+    PathId(id): PathId<OfferId>,
+) -> Reply<Json<CapView>> {
+    Ok(Json(CapView::from(click_caps::state(api.app(), tenant, Capped::Offer(id)).await?)))
 }
 
 /// List the versions of an offer's terms

@@ -3,6 +3,7 @@
 // Tests say what must hold by panicking when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod click_caps;
 mod clicks;
 mod database_away;
 mod edge;

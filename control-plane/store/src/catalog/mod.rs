@@ -95,8 +95,9 @@ pub struct OfferChange {
     pub name: Option<String>,
     pub destination: Option<String>,
     pub click_id_parameter: Option<String>,
-    /// Off = paused by hand.
     pub active: Option<bool>,
+    /// Beside `active` off; by hand when nobody says.
+    pub pause_reason: Option<PauseReason>,
     pub routing_json: Option<String>,
 }
 

@@ -120,7 +120,7 @@ impl Store {
                 .bind(change.click_id_parameter.as_deref())
                 .bind(change.active)
                 // Beside an active offer it says nothing.
-                .bind(change.active.map(|_| PauseReason::ByHand.as_str()))
+                .bind(change.active.map(|_| change.pause_reason.unwrap_or(PauseReason::ByHand).as_str()))
                 .bind(change.routing_json.as_deref())
                 .fetch_one(&mut tx)
                 .await?;

@@ -5,6 +5,7 @@
 
 mod arbitrary;
 mod catalog;
+mod click_leases;
 mod clock;
 mod concurrency;
 mod erase;

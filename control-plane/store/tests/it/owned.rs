@@ -5,11 +5,12 @@ use crate::world::{NOW, World, append, edge, lease, run_money};
 use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch};
 use control_plane_store::Store;
 use control_plane_store::catalog::{LinkChange, LinkFilter, NewApiKey};
+use control_plane_store::click_leases::{ClickClaim, ClickWant, LeaseTerms};
 use control_plane_store::projection::{CustomerKey, FraudSignal, Projection, RefusedKey, RollupKey, Who};
 use control_plane_store::reports::{ReportFilter, RuleFilter};
 use proto_model::event::PersonalClass;
 use proto_model::time::DAY_US;
-use proto_model::{Address, DerivedId, Reason, UnixMicros, VerdictKind};
+use proto_model::{Address, Capped, DerivedId, EdgeId, Reason, UnixMicros, VerdictKind};
 use std::fmt::Debug;
 
 /// Of everything that has an id, the id.
@@ -78,6 +79,7 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
 async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     let mark = u8::try_from(n).unwrap();
     let edge = edge(store, mark).await;
+    lease_clicks(store, world, edge.id).await;
     store.append_batch(&edge.batch(1, 3, [0; 32], mark)).await.unwrap();
     let at = |ordinal| Address { stream: edge.epoch.traffic_stream, ordinal };
     let customers = [("ann", mark), ("gone", mark + 100)];
@@ -124,6 +126,18 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     [at(1), at(3)]
 }
 
+/// Leases of the link's clicks, for the one of which the edge has reported.
+async fn lease_clicks(store: &Store, world: &World, edge: EdgeId) {
+    let subject = Capped::Link(world.link);
+    for report in [None, Some((1, 2))] {
+        let want =
+            Some(ClickWant { number: 1 + u64::from(report.is_some()), clicks: 5, ahead: false, limit: 100 });
+        let claim = ClickClaim { subject, window_start: UnixMicros(0), report, want };
+        let terms = LeaseTerms { edges: 1, now: NOW, expires_at: NOW.plus_secs(60) };
+        store.lease_clicks(world.tenant, edge, &[claim], terms).await.unwrap();
+    }
+}
+
 /// Everything of a tenant that its own calls give, to see that nobody has touched it.
 pub async fn everything(store: &Store, owned: &Owned) -> Vec<String> {
     let World { tenant, advertiser, offer, link, .. } = owned.world;
@@ -162,6 +176,7 @@ pub async fn everything(store: &Store, owned: &Owned) -> Vec<String> {
     see(&store.report_links(tenant, &EVER, 10).await.unwrap());
     see(&store.report_rules(tenant, &RULES, 0, 10).await.unwrap());
     see(&store.report_refused(tenant, EVER.from, EVER.until).await.unwrap());
+    see(&store.click_usage(tenant, Capped::Link(link), UnixMicros(0), NOW).await.unwrap());
     see(&store.click_batches(tenant, None, u64::MAX, 10).await.unwrap());
     for address in [owned.address, owned.packed] {
         see(&store.sidecar_at(tenant, address).await.unwrap());

@@ -12,6 +12,7 @@ use control_plane_store::catalog::{
     Advertiser, ClickKeyRecord, Domain, Link, LinkChange, LinkFilter, NewApiKey, Offer, OfferChange, Partner,
     Program, Tenant,
 };
+use control_plane_store::click_leases::{ClickClaim, ClickUsage, ClickWant, LeaseTerms};
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::ledger::LedgerFilter;
@@ -19,7 +20,7 @@ use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
 use control_plane_store::reports::ReportFilter;
 use control_plane_store::{Page, Store, StoreError};
 use proto_model::event::PersonalClass;
-use proto_model::{LinkId, OfferId, ProgramId, VerdictKind};
+use proto_model::{Capped, EdgeId, LinkId, OfferId, ProgramId, UnixMicros, VerdictKind};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
@@ -108,6 +109,8 @@ async fn ids_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned
     }
     assert_eq!(cross!(crossing.links_by_id(&[(me, link)])).unwrap().len(), 0);
     assert_eq!(cross!(crossing.get_tenant(me)).unwrap().id, me);
+    let budget = cross!(crossing.click_usage(me, Capped::Link(link), UnixMicros(0), NOW)).unwrap();
+    assert_eq!(budget, ClickUsage::default());
 }
 
 async fn shards_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Owned) {
@@ -222,6 +225,12 @@ async fn rows_are_not_changed(crossing: &mut Crossing, mine: &Owned, theirs: &Ow
     let row = Domain { tenant: me, ..theirs.world.domain() };
     hidden(cross!(crossing.update_domain(&row)));
     hidden(cross!(crossing.delete_domain(me, &row.host)));
+    let want = Some(ClickWant { number: 9, clicks: 5, ahead: false, limit: 100 });
+    let claim =
+        ClickClaim { subject: Capped::Link(link), window_start: UnixMicros(0), report: Some((1, 9)), want };
+    let terms = LeaseTerms { edges: 1, now: NOW, expires_at: NOW.plus_secs(60) };
+    let edge = EdgeId::from_random(1);
+    refused(cross!(crossing.lease_clicks(me, edge, &[claim], terms)));
     hidden(cross!(crossing.set_postback_token(me, advertiser, None)));
     hidden(cross!(crossing.revoke_api_key(Some(me), theirs.api_key)));
     hidden(cross!(crossing.revoke_api_key(None, theirs.api_key)));

@@ -13,7 +13,7 @@ pub use page::{checked_host, checked_page, host_of};
 pub use postback::PostbackBody;
 pub use routes::RouteBody;
 pub use routing::{CapBody, PreviewBody, RoutingBody};
-pub use zones::zone;
+pub use zones::{offset_at, zone};
 
 use super::rules_json::BodyError;
 use crate::error::AppError;

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use proto_model::UnixMicros;
 use proto_wire::edge_v1;
 
 /// From 2025-01-01 to 2045-01-01: later clicks get the last offset.
@@ -21,6 +22,15 @@ pub fn zone(name: &str) -> Option<edge_v1::TimeZone> {
     let changes = zone.following(begin).take_while(|change| change.timestamp().as_second() < UNTIL_SECS);
     offsets.extend(changes.map(|change| shift(change.timestamp(), change.offset())));
     Some(edge_v1::TimeZone { name: name.to_owned(), offsets })
+}
+
+/// The zone's offset from UTC in seconds, as edges have it; UTC without a name.
+pub fn offset_at(name: Option<&str>) -> impl Fn(UnixMicros) -> i32 {
+    let offsets = name.and_then(zone).map(|zone| zone.offsets).unwrap_or_default();
+    move |at| {
+        let later = offsets.partition_point(|shift| shift.from_secs <= at.secs());
+        offsets.get(later.saturating_sub(1)).map_or(0, |shift| shift.offset_secs)
+    }
 }
 
 #[cfg(test)]

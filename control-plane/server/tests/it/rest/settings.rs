@@ -71,6 +71,38 @@ async fn an_offers_routing_is_set_as_a_whole_and_read_back() {
 }
 
 #[tokio::test]
+async fn who_pauses_an_offer_says_why_and_how_much_of_a_cap_is_gone_is_shown() {
+    let api = Api::start().await;
+    let network = api.catalog("Caps").await;
+    let offer = format!("/v1/offers/{}", network.id("offer_id"));
+    for reason in ["conversion_cap", "spend_cap", "by_hand"] {
+        let paused = json!({ "status": "paused", "pause_reason": reason });
+        assert_eq!(patch(&api, &network, &offer, paused).await["pause_reason"], reason);
+    }
+    for body in [
+        json!({ "status": "paused", "pause_reason": "weather" }),
+        json!({ "status": "active", "pause_reason": "by_hand" }),
+        json!({ "pause_reason": "spend_cap" }),
+    ] {
+        assert_eq!(mistake(&api, &network, Method::PATCH, &offer, body).await, "/pause_reason");
+    }
+    let gone = |view: &Value| (view["limit"].clone(), view["used"].clone(), view["leased"].clone());
+    let of_offer = format!("{offer}/click-cap");
+    let none = api.get(&of_offer, &network.key).await;
+    assert_eq!(gone(&none), (json!(null), json!(0), json!(0)), "no cap");
+    let cap = json!({ "click_cap": { "limit": 9, "window": "day" }, "timezone": "Asia/Shanghai" });
+    patch(&api, &network, &offer, json!({ "status": "active", "routing": cap })).await;
+    let view = api.get(&of_offer, &network.key).await;
+    assert_eq!(gone(&view), (json!(9), json!(0), json!(0)));
+    assert!(text(&view["window_start"]).ends_with("T16:00:00Z"), "midnight in Shanghai: {view}");
+    let link = format!("/v1/links/{}", network.id("link_id"));
+    patch(&api, &network, &link, json!({ "settings": { "max_clicks": 3 } })).await;
+    let view = api.get(&format!("{link}/click-cap"), &network.key).await;
+    assert_eq!((gone(&view), &view["window_start"]), ((json!(3), json!(0), json!(0)), &json!(null)));
+    api.plane.stop().await;
+}
+
+#[tokio::test]
 async fn links_have_settings_and_names() {
     let api = Api::start().await;
     let network = api.catalog("Names").await;
