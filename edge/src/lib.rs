@@ -5,6 +5,7 @@
 //! answers hits from its last good snapshot for as long as the control plane is away.
 
 pub mod admission;
+pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod decide;

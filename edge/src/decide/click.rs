@@ -5,7 +5,9 @@ use super::{Subject, allowed, facts, judge};
 use crate::enrich::{Client, Origin};
 use crate::snapshot::{Landing, LinkEntry, OfferEntry, Snapshot, TenantEntry};
 use proto_model::event::{Authority, Click, Uniqueness};
-use proto_model::{Address, ClickFacts, ClickFlags, LinkId, OfferId, Reason, UnixMicros, VerdictKind};
+use proto_model::{
+    Address, Capped, ClickFacts, ClickFlags, LinkId, OfferId, PauseReason, Reason, UnixMicros, VerdictKind,
+};
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, HitRef, PersonalRef, RefusedRef};
 
@@ -59,7 +61,15 @@ pub struct Decision<'s> {
 
 /// Rules judge the click on the link's own offer; only then is it seen which offer takes it. `draw` decides between
 /// routes that share their clicks.
-pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, draw: u64, now: UnixMicros) -> Decision<'s> {
+///
+/// `has_room` says whether what has a click cap, offer or link, may take one more.
+pub fn decide<'s>(
+    live: Live<'s>,
+    client: &Client<'_>,
+    draw: u64,
+    now: UnixMicros,
+    has_room: impl Fn(Capped) -> bool,
+) -> Decision<'s> {
     let subject = Subject {
         link: Some(live.id),
         offer: Some(live.link.offer),
@@ -69,25 +79,27 @@ pub fn decide<'s>(live: Live<'s>, client: &Client<'_>, draw: u64, now: UnixMicro
     let verdict = judge(live.tenant.rules.as_ref(), client, subject, HitKind::Click, now);
     let way = if verdict.kind == VerdictKind::Block {
         Way::Blocked
+    } else if live.uses().is_some_and(|link| !has_room(link)) {
+        Way::Nowhere(Reason::UsedUp)
     } else {
+        let below_cap =
+            |id, offer: &OfferEntry| offer.routing.click_cap.is_none() || has_room(Capped::Offer(id));
         let asked = facts(client, subject, HitKind::Click, now);
-        let landing = live.snapshot.land(live.link.tenant, live.link.offer, &asked, draw, has_room);
-        landing.map_or_else(|| Way::Nowhere(closed(live, now)), Way::Onward)
+        let landing = live.snapshot.land(live.link.tenant, live.link.offer, &asked, draw, below_cap);
+        landing.map_or_else(|| Way::Nowhere(closed(live, now, below_cap)), Way::Onward)
     };
     Decision { way, verdict, at: now }
 }
 
-/// A cap that nobody could read lets nobody in.
-fn has_room(_: OfferId, offer: &OfferEntry) -> bool {
-    offer.routing.click_cap.is_none_or(|cap| cap.limit > 0)
-}
-
-fn closed(live: Live<'_>, now: UnixMicros) -> Reason {
+fn closed(live: Live<'_>, now: UnixMicros, below_cap: impl Fn(OfferId, &OfferEntry) -> bool) -> Reason {
     if !live.offer.active {
-        Reason::InactiveLink
+        match live.offer.pause_reason {
+            Some(PauseReason::ConversionCap | PauseReason::SpendCap) => Reason::CapReached,
+            Some(PauseReason::ByHand) | None => Reason::InactiveLink,
+        }
     } else if !live.offer.is_open(now) {
         Reason::Expired
-    } else if !has_room(live.link.offer, live.offer) {
+    } else if !below_cap(live.link.offer, live.offer) {
         Reason::CapReached
     } else {
         Reason::NotTargeted
@@ -189,7 +201,20 @@ pub struct Marks {
     pub uniqueness: Uniqueness,
 }
 
+impl Landing<'_> {
+    /// The offer, when its clicks are counted.
+    pub fn capped(&self) -> Option<Capped> {
+        self.entry.routing.click_cap.map(|_| Capped::Offer(self.offer))
+    }
+}
+
 impl Live<'_> {
+    /// The link, when its clicks are counted.
+    pub fn uses(self) -> Option<Capped> {
+        let settings = self.link.settings.as_ref()?;
+        settings.max_clicks.map(|_| Capped::Link(self.id))
+    }
+
     pub(super) fn flags(self) -> ClickFlags {
         ClickFlags(if self.link.is_test() { ClickFlags::TEST } else { 0 })
     }

@@ -162,6 +162,12 @@ impl SealedFiles {
         if header.first_ordinal == first { Ok((batch, header)) } else { Err(RetainError::Absent(first)) }
     }
 
+    /// Where the batches begin that hold what is from `ordinal` on.
+    pub fn firsts_from(&self, ordinal: u64) -> Result<Vec<u64>, RetainError> {
+        let begin = self.files.range(..=ordinal).next_back().ok_or(RetainError::Absent(ordinal))?;
+        Ok(self.files.range(begin.0..).map(|(first, _)| *first).collect())
+    }
+
     pub fn has(&self, first: u64) -> bool {
         self.files.contains_key(&first)
     }

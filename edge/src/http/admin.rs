@@ -97,6 +97,7 @@ impl Shared {
         scrape.gauge("geo_build_seconds", help, self.geo.version())?;
         self.scrape_tls(scrape)?;
         self.scrape_watch(scrape)?;
+        self.scrape_caps(scrape)?;
         self.scrape_spool(scrape)?;
         self.scrape_forward(scrape)
     }
@@ -125,6 +126,15 @@ impl Shared {
         scrape.counter("snapshot_errors", "Failed attempts to follow the snapshots", watch.errors)?;
         let help = "A version that was refused as older than one this node has run; 0 = none";
         scrape.gauge("snapshot_older_refused", help, watch.older_refused.unwrap_or_default())
+    }
+
+    fn scrape_caps(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
+        let budgets = &self.parts.budgets;
+        scrape.gauge("cap_leases", "Capped offers and links that clicks may go to", budgets.leases())?;
+        let help = "1 unless the control plane could not be asked for clicks of capped offers";
+        scrape.gauge("cap_leases_connected", help, u64::from(budgets.is_online()))?;
+        let help = "Clicks that found a capped offer or link full";
+        scrape.counter("cap_full", help, budgets.over())
     }
 
     fn scrape_spool(&self, scrape: &mut Scrape<'_>) -> fmt::Result {

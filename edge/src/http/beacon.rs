@@ -6,7 +6,7 @@ use super::reply::{self, Reply};
 use super::request::is_message;
 use super::worker::{Answer, Hit, Worker, durable};
 use crate::decide::beacon::{Beacon, Conversion, DirectClick, MAX_BODY, Touch};
-use crate::decide::click::{Resolved, Way, decide, resolve};
+use crate::decide::click::{Resolved, Way, resolve};
 use crate::decide::conversion::{self, Channel, Receiver};
 use crate::decide::params::SubIds;
 use crate::decide::privacy::{Privacy, least};
@@ -96,13 +96,13 @@ impl Worker {
             }
             Some(Resolved::Unknown) | None => return refused(StatusCode::NOT_FOUND, Reason::UnknownLink),
         };
-        let decision = decide(live, &client, u64::from_be_bytes(self.random()), hit.now);
-        let problem = match decision.way {
-            Way::Nowhere(reason) => Some(reason),
-            Way::Onward(landing) if !may_register(hit, landing.entry) => Some(Reason::ForeignPage),
-            Way::Onward(_) | Way::Blocked => None,
-        };
-        if let Some(reason) = problem {
+        // Before it is decided: a click that is none takes nothing of a cap.
+        if !may_register(hit, live.offer) {
+            self.note_refused(hit, live, &client, Reason::ForeignPage);
+            return refused(StatusCode::UNPROCESSABLE_ENTITY, Reason::ForeignPage);
+        }
+        let decision = self.decided(hit, live, &client, u64::from_be_bytes(self.random())).await;
+        if let Way::Nowhere(reason) = decision.way {
             self.note_refused(hit, live, &client, reason);
             return refused(StatusCode::UNPROCESSABLE_ENTITY, reason);
         }

@@ -4,6 +4,7 @@ use super::cookie;
 use super::onward::onward;
 use super::reply::{self, Page};
 use super::worker::{Answer, Hit, Worker, durable, prefetch};
+use crate::budget;
 use crate::decide::asked::{Asked, pass_through};
 use crate::decide::click::{Decision, Live, Marks, Resolved, Way, decide, record_refused, resolve};
 use crate::decide::macros::Values;
@@ -89,7 +90,7 @@ impl Worker {
             return preview_of(hit, live);
         }
         let draw = u64::from_be_bytes(self.random());
-        let decision = decide(live, &client, draw, hit.now);
+        let decision = self.decided(hit, live, &client, draw).await;
         let asked = Asked::read(hit.query());
         let landing = match decision.way {
             Way::Nowhere(reason) => {
@@ -177,6 +178,41 @@ impl Worker {
         };
         let facts = decision.facts(live, client, address, ClickFlags(flags.0 | unspooled));
         live.tenant.keys.seal(&facts, self.random())
+    }
+
+    /// Decides, and takes the click of what has a cap: a click that goes onward counts once, whatever becomes of it
+    /// then. Who only looks takes nothing and waits for nobody.
+    pub(super) async fn decided<'s>(
+        &self,
+        hit: &Hit<'_>,
+        live: Live<'s>,
+        client: &Client<'_>,
+        draw: u64,
+    ) -> Decision<'s> {
+        let budgets = &self.shared.parts.budgets;
+        let tenant = live.link.tenant;
+        let (mut until, mut patient) = (None, !hit.is_head());
+        loop {
+            let look = budgets.look(tenant, hit.now);
+            let decision = decide(live, client, draw, hit.now, |subject| look.has_room(subject));
+            // What has no lease may get one in a moment.
+            if patient && look.is_lacking() {
+                patient = look.wait(*until.get_or_insert_with(budget::patience)).await;
+                if patient {
+                    continue;
+                }
+            }
+            let taken = match &decision.way {
+                Way::Onward(landing) if !hit.is_head() => {
+                    budgets.take(tenant, [live.uses(), landing.capped()], hit.now)
+                }
+                _ => true,
+            };
+            // Another click may have been faster.
+            if taken {
+                return decision;
+            }
+        }
     }
 
     /// Without a place in the journal the shopper goes on all the same.

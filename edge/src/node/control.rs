@@ -1,6 +1,7 @@
 //! The thread that talks to the control plane and does what else is not about a hit. It has a runtime of
 //! its own, so that writing sealed batches and snapshots never holds up a redirect.
 
+use crate::budget::Keeper;
 use crate::forward::{Phase, Sender};
 use crate::geo_file::GeoFile;
 use crate::http::{CertificateFiles, Http3Switch};
@@ -19,6 +20,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What runs beside the sending, until the end.
 pub(super) struct Others {
     pub watcher: Watcher,
+    pub keeper: Keeper,
     pub renewer: Renewer,
     pub geo: Vec<GeoFile>,
     pub certificates: Option<CertificateFiles>,
@@ -39,8 +41,12 @@ impl ControlThread {
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
                 let sender = tokio::spawn(sender.run());
-                let Others { watcher, renewer, geo, certificates, http3 } = others;
-                let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
+                let Others { watcher, keeper, renewer, geo, certificates, http3 } = others;
+                let mut others = vec![
+                    tokio::spawn(watcher.run()),
+                    tokio::spawn(renewer.run()),
+                    tokio::spawn(keeper.run()),
+                ];
                 others.extend(geo.into_iter().map(|geo| tokio::spawn(geo.run())));
                 others.extend(certificates.map(|files| tokio::spawn(files.run())));
                 others.extend(http3.map(|switch| tokio::spawn(switch.follow())));

@@ -4,6 +4,7 @@ mod control;
 mod hand_over;
 mod storage;
 
+use crate::budget::{Budgets, Keeper, Recorded, recount};
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
@@ -16,6 +17,7 @@ use crate::state::{State, StateError};
 use arc_swap::ArcSwapOption;
 use control::{ControlThread, Others};
 use hand_over::Offer;
+use proto_model::UnixMicros;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub struct Parts {
     pub snapshot: SharedSnapshot,
     pub spool: SpoolHandle,
     pub state: State,
+    pub budgets: Arc<Budgets>,
     pub forward: Arc<ForwardStatus>,
     pub watch: Arc<WatchStatus>,
 }
@@ -111,10 +114,25 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let version = last_good.as_ref().map_or(0, |snapshot| snapshot.version);
     let shared: SharedSnapshot = Arc::new(ArcSwapOption::new(last_good.map(Arc::new)));
     let (spool, files) = storage::open(&config, disk, &link).await?;
+    let mut leases = state.leases();
+    recount(&mut leases, &Recorded { files: &files.traffic, log: &spool.log() });
+    let budgets = Arc::new(Budgets::default());
+    if let Some(snapshot) = shared.load().as_ref() {
+        budgets.follow(snapshot);
+    }
+    let keeper = Keeper::new(
+        Arc::clone(&budgets),
+        Arc::clone(&link),
+        state.clone(),
+        spool.handle(),
+        leases,
+        UnixMicros(now_micros()),
+    );
     let parts = Parts {
         snapshot: Arc::clone(&shared),
         spool: spool.handle(),
         state: state.clone(),
+        budgets: Arc::clone(&budgets),
         forward: Arc::default(),
         watch: Arc::default(),
     };
@@ -135,12 +153,13 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         phase: phases,
     });
     let status = Arc::clone(&parts.watch);
-    let watcher = Watcher { disk: snapshots, shared, state, link: Arc::clone(&link), changed, status };
+    let watcher =
+        Watcher { disk: snapshots, shared, budgets, state, link: Arc::clone(&link), changed, status };
     let follow = |(seen, path)| GeoFile::new(path, seen, Arc::clone(&server.shared().geo));
     let geo = geo_files.into_iter().map(follow).collect();
     let certificates = server.shared().certificate_files(&config.tls);
     let http3 = server.shared().http3_switch();
-    let others = Others { watcher, renewer: Renewer { link }, geo, certificates, http3 };
+    let others = Others { watcher, keeper, renewer: Renewer { link }, geo, certificates, http3 };
     let control =
         ControlThread::start(phase, sender, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
@@ -253,6 +272,11 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
         Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: data_dir.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(StartError::Io { path, source }),
     }
+}
+
+pub(crate) fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn now_secs() -> i64 {

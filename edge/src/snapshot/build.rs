@@ -49,6 +49,7 @@ impl Snapshot {
                 tenants: HashMap::new(),
                 offers: HashMap::new(),
                 advertisers: HashMap::new(),
+                limited: Vec::new(),
                 domains: HashMap::new(),
             },
             vanity: Vec::new(),
@@ -128,11 +129,12 @@ impl<'c> Building<'c> {
                 _ => 1,
             };
         }
-        let Snapshot { links, offers, left_out, .. } = &mut snapshot;
-        for link in links.values_mut() {
+        let Snapshot { links, offers, limited, left_out, .. } = &mut snapshot;
+        for (id, link) in links {
             let offer = offers.get(&(link.tenant, link.offer));
             if let Some(settings) = &mut link.settings {
                 *left_out += settle(settings, offer);
+                limited.extend(settings.max_clicks.map(|limit| (link.tenant, *id, limit)));
             }
         }
         if snapshot.left_out > 0 {

@@ -22,8 +22,9 @@ pub use status::{WatchProgress, WatchStatus};
 pub use watch::{WatchError, Watcher};
 pub use zones::TimeZone;
 
+use crate::budget::{self, Key};
 use arc_swap::ArcSwapOption;
-use proto_model::{AdvertiserId, LinkId, OfferId, PartnerId, TenantId, UnixMicros};
+use proto_model::{AdvertiserId, Capped, ClickCap, LinkId, OfferId, PartnerId, TenantId, UnixMicros};
 use proto_rules::RuleSet;
 use proto_wire::click_id::ClickKeys;
 use proto_wire::deep_link::DeepLinkKeys;
@@ -43,6 +44,8 @@ pub struct Snapshot {
     tenants: HashMap<TenantId, TenantEntry>,
     offers: HashMap<(TenantId, OfferId), OfferEntry>,
     advertisers: HashMap<AdvertiserId, AdvertiserEntry>,
+    /// Links that are good for so many clicks; few have such a limit.
+    limited: Vec<(TenantId, LinkId, u64)>,
     /// By host, lower case.
     domains: HashMap<Box<str>, Domain>,
 }
@@ -136,6 +139,18 @@ pub struct TenantEntry {
 impl Snapshot {
     pub fn links(&self) -> usize {
         self.links.len()
+    }
+
+    /// What has a click cap, with the zone of its days.
+    pub fn capped(&self) -> impl Iterator<Item = (Key, ClickCap, Arc<TimeZone>)> + '_ {
+        let offers = self.offers.iter().filter_map(|((tenant, id), offer)| {
+            let zone = Arc::clone(&offer.routing.time_zone);
+            Some(((*tenant, Capped::Offer(*id)), offer.routing.click_cap?, zone))
+        });
+        let link = |(tenant, id, limit): &(TenantId, LinkId, u64)| {
+            ((*tenant, Capped::Link(*id)), budget::uses(*limit), Arc::default())
+        };
+        offers.chain(self.limited.iter().map(link))
     }
 
     pub fn link(&self, id: LinkId) -> Option<&LinkEntry> {

@@ -1,6 +1,7 @@
 //! Follows the control plane's snapshots: verify, fetch what changed, make durable, swap.
 
 use super::{SharedSnapshot, Snapshot, SnapshotDisk, SnapshotDiskError, WatchStatus};
+use crate::budget::Budgets;
 use crate::forward::Backoff;
 use crate::identity::ControlLink;
 use crate::state::State;
@@ -38,6 +39,7 @@ pub enum WatchError {
 pub struct Watcher {
     pub disk: SnapshotDisk,
     pub shared: SharedSnapshot,
+    pub budgets: Arc<Budgets>,
     pub state: State,
     pub link: Arc<ControlLink>,
     /// Told of each version that is taken over.
@@ -134,6 +136,7 @@ impl Watcher {
         self.disk.store_manifest(manifest.version, signed)?;
         self.state.raise_snapshot_floor(manifest.version);
         let links = snapshot.links();
+        self.budgets.follow(&snapshot);
         self.shared.store(Some(Arc::new(snapshot)));
         self.changed.send_replace(manifest.version);
         self.status.update(|progress| {

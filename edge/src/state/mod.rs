@@ -2,10 +2,12 @@
 //! anything (the spool is for that), since sled's flush is no promise against a power cut, and a damaged
 //! database may panic. Both are met in one way: the directory is set aside and the node goes on empty.
 
+mod leases;
 mod saved;
 mod seen;
 mod visitors;
 
+pub use leases::SavedLease;
 pub use seen::SeenKey;
 
 use crate::lanes::PerLane;
@@ -71,6 +73,7 @@ struct Trees {
     meta: sled::Tree,
     conversions: sled::Tree,
     visitors: sled::Tree,
+    leases: sled::Tree,
 }
 
 /// Records that are in memory, and how they come into their tree.
@@ -301,8 +304,8 @@ impl Trees {
         guarded(|| {
             let db = sled::Config::new().path(dir).cache_capacity(16 << 20).open()?;
             let (meta, conversions) = (db.open_tree("meta")?, db.open_tree("conversions")?);
-            let visitors = db.open_tree("visitors")?;
-            Ok(Self { db, meta, conversions, visitors })
+            let (visitors, leases) = (db.open_tree("visitors")?, db.open_tree("click_leases")?);
+            Ok(Self { db, meta, conversions, visitors, leases })
         })
     }
 }

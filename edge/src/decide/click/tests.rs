@@ -59,7 +59,7 @@ fn a_rule_decides_the_way_and_stays_on_record() {
     for (rules, user_agent, onward, rule_id, version) in cases {
         let (snapshot, client) = (snapshot(rules), client(user_agent));
         let live = live(&snapshot, LINK);
-        let decision = decide(live, &client, 0, NOW);
+        let decision = decide(live, &client, 0, NOW, |_| true);
         assert_eq!(matches!(decision.way, Way::Onward(_)), onward);
         assert_eq!((decision.verdict.rule_id, decision.verdict.rule_set_version), (rule_id, version));
         let (origin, sub_ids) = (Origin::default(), SubIds::read("sub2=x"));
@@ -78,7 +78,7 @@ fn a_rule_decides_the_way_and_stays_on_record() {
 #[test]
 fn a_closed_offer_takes_no_clicks() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
-    let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, 0, NOW);
+    let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, 0, NOW, |_| true);
     assert!(matches!(decision.way, Way::Nowhere(Reason::InactiveLink)));
 }
 
@@ -87,8 +87,12 @@ fn the_id_carries_the_facts() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
     let live = live(&snapshot, LINK);
     let address = Address { stream: StreamNo(2), ordinal: 5 };
-    let facts =
-        decide(live, &client, 0, NOW).facts(live, &client, address, ClickFlags(ClickFlags::UNSPOOLED));
+    let facts = decide(live, &client, 0, NOW, |_| true).facts(
+        live,
+        &client,
+        address,
+        ClickFlags(ClickFlags::UNSPOOLED),
+    );
     assert_eq!((facts.tenant, facts.link, facts.offer), (tenant(1), link(LINK), offer(1)));
     assert_eq!((facts.at_secs, facts.address), (1_760_000_000, address));
     assert_eq!(facts.device, DeviceClass::Desktop);

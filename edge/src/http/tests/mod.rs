@@ -83,6 +83,7 @@ impl Setup {
             snapshot: Arc::new(ArcSwapOption::new(snapshot)),
             spool: spool.handle(),
             state: State::open(dir.path()).unwrap(),
+            budgets: Arc::default(),
             forward: Arc::new(ForwardStatus::default()),
             watch: Arc::default(),
         };
