@@ -24,8 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 enum LeaseError {
     #[error("no connection to the control plane")]
     Connect(#[from] tonic::transport::Error),
-    #[error("the control plane gave no leases (is it older than this edge? upgrade it first)")]
-    Refused(#[from] Box<tonic::Status>),
+    #[error("the control plane knows no leases: it is older than this edge, upgrade it")]
+    Older,
+    #[error("the control plane ended the call")]
+    Call(#[source] Box<tonic::Status>),
     #[error("the control plane did not answer in time")]
     TimedOut(#[from] tokio::time::error::Elapsed),
     #[error("the control plane answered {0} of {1} claims")]
@@ -119,7 +121,10 @@ impl Keeper {
             Some(client) => client,
             None => EdgeServiceClient::new(self.link.connect().await?),
         };
-        let answer = client.lease(LeaseRequest { claims }).await.map_err(Box::new)?;
+        let answer = client.lease(LeaseRequest { claims }).await.map_err(|status| match status.code() {
+            tonic::Code::Unimplemented => LeaseError::Older,
+            _ => LeaseError::Call(Box::new(status)),
+        })?;
         self.client = Some(client);
         Ok(answer.into_inner().grants)
     }

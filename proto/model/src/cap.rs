@@ -7,7 +7,7 @@
 //! **Overshoot.** The sum of what is reported and what is leased never exceeds the limit, and an edge never
 //! spends more than its lease nor after its end. So the cap holds exactly as long as every lease is reported
 //! on. A lease that is taken back without a report may have been spent: the cap can then be exceeded by at
-//! most the clicks of the leases that were taken back. Leases shrink as the budget does ([`Budget::grant`]),
+//! most the clicks of the leases that were taken back. Leases shrink as the budget does ([`Budget::lease`]),
 //! so that this is a small part of what was left when the edge was last heard of: at most half, for all edges
 //! together. Without a lease an edge counts the offer as over its cap.
 

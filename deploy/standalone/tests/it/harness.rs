@@ -206,6 +206,14 @@ impl Api {
         reply.json().expect("JSON")
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.base);
+        let request = request(Method::PATCH, &url, Some(&self.key), Some(&body)).expect("a valid request");
+        let reply = self.client.send(request).await.expect("the API answers");
+        assert!(reply.status.is_success(), "PATCH {path}: {} {}", reply.status, reply.text());
+        reply.json().expect("JSON")
+    }
+
     pub async fn delete(&self, path: &str) -> Reply {
         let request = request(Method::DELETE, &format!("{}{path}", self.base), Some(&self.key), None);
         self.client.send(request.expect("a valid request")).await.expect("the API answers")

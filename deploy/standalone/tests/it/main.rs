@@ -5,6 +5,7 @@
 mod balancer;
 mod browser;
 mod by_curl;
+mod click_caps;
 mod crash;
 mod doctor;
 mod failover;

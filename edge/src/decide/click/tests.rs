@@ -2,6 +2,7 @@ use super::*;
 use crate::decide::testing::*;
 use proto_model::{DeviceClass, StreamNo};
 use proto_rules::RuleSet;
+use proto_wire::edge_v1::{self, chunk};
 
 fn live(snapshot: &Snapshot, id: u64) -> Live<'_> {
     match resolve(snapshot, link(id), NOW) {
@@ -80,6 +81,65 @@ fn a_closed_offer_takes_no_clicks() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
     let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, 0, NOW, |_| true);
     assert!(matches!(decision.way, Way::Nowhere(Reason::InactiveLink)));
+}
+
+/// The first tenant's offer 1 with a cap, and offer 2 beside it; a link of the first that is good for some clicks.
+fn capped(fallback: bool, active: bool, pause_reason: u32) -> Snapshot {
+    let cap = edge_v1::ClickCap { limit: 5, window: 1 };
+    let routes = vec![edge_v1::Route {
+        id: "other".into(),
+        weight: 1,
+        to: Some(edge_v1::route::To::Offer(2)),
+        ..Default::default()
+    }];
+    let table = fallback.then(|| edge_v1::RouteTable { fallbacks: routes, ..Default::default() });
+    let routing = edge_v1::OfferRouting { click_cap: Some(cap), table, ..Default::default() };
+    let of = |id, active, routing| edge_v1::Offer {
+        id,
+        advertiser: 1,
+        program: 5,
+        destination: "https://shop.example/".into(),
+        active,
+        pause_reason: if active { 0 } else { pause_reason },
+        routing,
+        ..Default::default()
+    };
+    let content = edge_v1::TenantChunk {
+        click_keys: vec![edge_v1::ClickKey { key_id: 1, key: vec![7; 32], active: true }],
+        offers: vec![of(1, active, Some(routing)), of(2, true, None)],
+        ..Default::default()
+    };
+    let settings = Some(edge_v1::LinkSettings { max_clicks: 3, ..Default::default() });
+    let links = vec![edge_v1::Link { id: LINK, offer: 1, partner: 9, active: true, settings }];
+    let contents = [chunk::Content::Settings(content), chunk::Content::Links(edge_v1::LinkChunk { links })];
+    let chunks = contents.map(|content| edge_v1::Chunk { tenant: 1, content: Some(content) });
+    Snapshot::from_chunks(1, &chunks).unwrap()
+}
+
+#[test]
+fn what_is_full_sends_its_clicks_on_and_says_why_it_takes_none() {
+    let (of_link, of_offer) = (Capped::Link(link(LINK)), Capped::Offer(offer(1)));
+    let cases = [
+        (vec![], false, true, 0, Ok(1)),
+        (vec![of_offer], true, true, 0, Ok(2)),
+        (vec![of_offer], false, true, 0, Err(Reason::CapReached)),
+        (vec![of_link], true, true, 0, Err(Reason::UsedUp)),
+        (vec![], false, false, 1, Err(Reason::InactiveLink)),
+        (vec![], false, false, 2, Err(Reason::CapReached)),
+        (vec![], false, false, 3, Err(Reason::CapReached)),
+        (vec![], true, false, 3, Ok(2)),
+    ];
+    for (full, fallback, active, pause_reason, expected) in cases {
+        let (snapshot, client) = (capped(fallback, active, pause_reason), client(CHROME));
+        let live = live(&snapshot, LINK);
+        let decision = decide(live, &client, 0, NOW, |subject| !full.contains(&subject));
+        let found = match decision.way {
+            Way::Onward(landing) => Ok(landing.offer.get()),
+            Way::Nowhere(reason) => Err(reason),
+            Way::Blocked => panic!("no rule blocks"),
+        };
+        assert_eq!(found, expected, "{full:?} {fallback} {active} {pause_reason}");
+    }
 }
 
 #[test]
