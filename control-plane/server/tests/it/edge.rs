@@ -269,7 +269,7 @@ pub fn click_facts(catalog: &Catalog, address: Address) -> ClickFacts {
         tenant: catalog.tenant,
         link: catalog.link,
         offer: catalog.offer,
-        at_secs: u32::try_from(clock::now().secs()).unwrap(),
+        at_secs: catalog.clicked_secs,
         address,
         country: Country::parse("CN"),
         device: DeviceClass::Mobile,

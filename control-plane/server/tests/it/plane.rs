@@ -2,6 +2,7 @@
 
 use control_plane_domain::terms::{GoalPlan, Hold, Plan};
 use control_plane_server::app::catalog::{self, NewOffer, TermsDraft};
+use control_plane_server::app::clock;
 use control_plane_server::app::health::Status;
 use control_plane_server::{App, Config, ControlPlane, DatabaseUrl, start};
 use control_plane_store::Store;
@@ -100,6 +101,8 @@ pub struct Catalog {
     pub offer: OfferId,
     pub partner: PartnerId,
     pub link: LinkId,
+    /// When its clicks happened, read from the clock once: whoever names a click twice must say the same.
+    pub clicked_secs: u32,
 }
 
 pub fn ten_percent() -> TermsDraft {
@@ -133,5 +136,10 @@ pub async fn seed(app: &App) -> Catalog {
         offer: offer.id,
         partner: partner.id,
         link: link.id,
+        clicked_secs: now_secs(),
     }
+}
+
+pub fn now_secs() -> u32 {
+    u32::try_from(clock::now().secs()).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use super::{Api, text};
 use crate::edge::{self, Edge};
-use crate::plane::{Catalog, eventually};
+use crate::plane::{Catalog, eventually, now_secs};
 use http::Method;
 use proto_model::event::Authority;
 use proto_model::{Lane, VerdictKind};
@@ -93,6 +93,7 @@ fn ids(network: &super::Network) -> Catalog {
         offer: network.id("offer_id").parse().unwrap(),
         partner: network.id("partner_id").parse().unwrap(),
         link: network.id("link_id").parse().unwrap(),
+        clicked_secs: now_secs(),
     }
 }
 
