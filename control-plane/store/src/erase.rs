@@ -75,11 +75,10 @@ impl Store {
         // The projector's checkpoint is not a tenant's.
         let mut tx = self.write(Scope::Deployment).await?;
         hold_projection(&mut tx).await?;
-        let row = query("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2")
-            .bind(tenant.column())
-            .bind(who.column().into_owned())
-            .fetch_optional(&mut tx)
-            .await?;
+        // Whoever is writing what they did ends first.
+        let sql = locking!("SELECT customer FROM customers WHERE tenant_id = $1 AND customer_id = $2");
+        let row =
+            query(sql).bind(tenant.column()).bind(who.column().into_owned()).fetch_optional(&mut tx).await?;
         let Some(row) = row else { return Ok(ErasedCounts::default()) };
         let customer = CustomerRef(row.bytes("customer")?);
         let (events, values) = erase_events(&mut tx, tenant, customer, &[]).await?;

@@ -3,6 +3,7 @@
 use crate::codec::{hex, input_from_json, input_to_json};
 use crate::dialect;
 use crate::dialect::Scope;
+use crate::projection::{CustomerKey, resolve};
 use crate::retry::retrying;
 use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, Row, query};
@@ -183,6 +184,33 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let mut tx = self.write(shard).await?;
         let ordinals = append_inputs(&mut tx, &[(shard, input)], now).await?;
+        tx.owed.intake = true;
+        tx.commit().await?;
+        ordinals.first().copied().ok_or(StoreError::NotFound)
+    }
+
+    /// Appends what a customer did and returns the ordinal. With the look for their pseudonym in one
+    /// transaction, so that an erasure comes before both, and they are somebody new, or after both, and finds it.
+    pub async fn append_of_customer(
+        &self,
+        shard: ShardKey,
+        customer: &CustomerKey,
+        input: &(impl Fn(CustomerRef) -> Input + Sync),
+        now: UnixMicros,
+    ) -> Result<u64, StoreError> {
+        retrying!(self.try_append_of_customer(shard, customer, input, now))
+    }
+
+    async fn try_append_of_customer(
+        &self,
+        shard: ShardKey,
+        customer: &CustomerKey,
+        input: &(impl Fn(CustomerRef) -> Input + Sync),
+        now: UnixMicros,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.write(shard).await?;
+        let customer = resolve(&mut tx, customer).await?.ok_or(StoreError::NotFound)?;
+        let ordinals = append_inputs(&mut tx, &[(shard, &input(customer))], now).await?;
         tx.owed.intake = true;
         tx.commit().await?;
         ordinals.first().copied().ok_or(StoreError::NotFound)

@@ -26,6 +26,7 @@ mod rollups;
 mod sidecar;
 
 pub(crate) use batches::{Events, erased_within, read_values, select_packed, take_out};
+pub(crate) use customers::resolve;
 pub use customers::{CustomerKey, Customers, Who};
 pub use rollups::{RollupKey, Rollups};
 pub use sidecar::SidecarRow;
@@ -250,7 +251,7 @@ impl Store {
         let days = self.days().make(&mut tx, &DayTable::ROLLUPS, projection.days(now)).await?;
         fold_rollups(&mut tx, seq, projection).await?;
         let left_out = append_known(&mut tx, &projection.intake, now).await?;
-        let erased = insert_values(&mut tx, &projection.sidecar).await?;
+        let erased = insert_values(&mut tx, &projection.sidecar, &projection.intake).await?;
         for signal in &projection.signals {
             insert_signal(&mut tx, signal).await?;
         }

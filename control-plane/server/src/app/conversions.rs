@@ -43,10 +43,6 @@ pub async fn record(
         Some(text) => Some(open_click(app, tenant, text, Some(new.advertiser)).await?.0),
         None => None,
     };
-    let customer = match &new.customer_id {
-        Some(customer_id) => Some(pseudonym(app, tenant, customer_id).await?),
-        None => None,
-    };
     let now = clock::now();
     let shard = ShardKey::advertiser(tenant, new.advertiser);
     let key = ConversionKey { order_id: new.order_id, goal: new.goal, event_id: new.event_id };
@@ -56,12 +52,19 @@ pub async fn record(
         authority: Authority::Signed,
         amount: new.amount,
         click,
-        customer,
+        customer: None,
         coupon: new.coupon,
         occurred_at: new.occurred_at.unwrap_or(now),
         source: Source::Api(request_id.to_owned()),
     };
-    let ordinal = app.store.append_intake(shard, &Input::Conversion(report), now).await?;
+    let ordinal = match &new.customer_id {
+        None => app.store.append_intake(shard, &Input::Conversion(report), now).await?,
+        Some(customer_id) => {
+            let theirs =
+                |customer| Input::Conversion(ConversionReport { customer: Some(customer), ..report.clone() });
+            app.store.append_of_customer(shard, &key_of(tenant, customer_id), &theirs, now).await?
+        }
+    };
     Ok((id, ordinal))
 }
 
@@ -75,11 +78,10 @@ pub async fn bind_touch(
 ) -> Result<u64, AppError> {
     checked_text("customer_id", customer_id)?;
     let (click, advertiser) = open_click(app, tenant, click_id, None).await?;
-    let customer = pseudonym(app, tenant, customer_id).await?;
     let now = clock::now();
-    let touch = Touch { customer, click, bound_at: bound_at.unwrap_or(now) };
+    let touch = |customer| Input::Touch(Touch { customer, click, bound_at: bound_at.unwrap_or(now) });
     let shard = ShardKey::advertiser(tenant, advertiser);
-    Ok(app.store.append_intake(shard, &Input::Touch(touch), now).await?)
+    Ok(app.store.append_of_customer(shard, &key_of(tenant, customer_id), &touch, now).await?)
 }
 
 /// Goals are written as terms write them; another one could never be paid.
@@ -116,12 +118,7 @@ async fn open_click(
     Ok((ClickCredit { click, partner, program }, owner))
 }
 
-async fn pseudonym(app: &App, tenant: TenantId, customer_id: &str) -> Result<CustomerRef, AppError> {
-    let key = CustomerKey {
-        tenant,
-        who: Who::Customer(customer_id.to_owned()),
-        candidate: CustomerRef(clock::random()),
-    };
-    let found = app.store.resolve_customers(&[key]).await?;
-    found.into_values().next().ok_or(AppError::NotFound("customer"))
+fn key_of(tenant: TenantId, customer_id: &str) -> CustomerKey {
+    let who = Who::Customer(customer_id.to_owned());
+    CustomerKey { tenant, who, candidate: CustomerRef(clock::random()) }
 }

@@ -197,6 +197,22 @@ pub(crate) const FORGOTTEN_CUSTOMERS: Sql = Sql {
         SELECT 1 FROM customers c WHERE c.tenant_id = t.id AND c.customer = decode(v ->> 1, 'hex'))",
 };
 
+/// Rows: tenant, advertiser, order. Whose orders they are, as far as nobody has that pseudonym any more.
+pub(crate) const FORGOTTEN_BY_ORDER: Sql = Sql {
+    sqlite: "
+    SELECT DISTINCT i.tenant_id, i.customer
+    FROM json_each($1) JOIN intake i ON i.tenant_id = value ->> 0 AND i.advertiser_id = value ->> 1
+        AND i.subject = value ->> 2 AND i.kind = 'conversion'
+    WHERE i.customer IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM customers c WHERE c.tenant_id = i.tenant_id AND c.customer = i.customer)",
+    postgres: "
+    SELECT DISTINCT i.tenant_id, i.customer
+    FROM jsonb_array_elements($1::text::jsonb) v JOIN intake i ON i.tenant_id = (v ->> 0)::bigint
+        AND i.advertiser_id = (v ->> 1)::bigint AND i.subject = v ->> 2 AND i.kind = 'conversion'
+    WHERE i.customer IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM customers c WHERE c.tenant_id = i.tenant_id AND c.customer = i.customer)",
+};
+
 /// Rows: tenant, advertiser. Which of them are shards.
 pub(crate) const KNOWN_SHARDS: Sql = Sql {
     sqlite: "

@@ -5,10 +5,11 @@ use super::batches::{erased_within, insert_packed, read_values, select_packed};
 use crate::codec::hex;
 use crate::dialect;
 use crate::erase::erase_events;
+use crate::intake::advertiser_column;
 use crate::row::{Columns, Id, big};
-use crate::sql::{Connection, Row, query};
+use crate::sql::{Connection, Row, Sql, query};
 use crate::{Store, StoreError};
-use control_plane_domain::intake::CustomerRef;
+use control_plane_domain::intake::{ConversionReport, CustomerRef, Input, ShardKey};
 use proto_model::event::PersonalClass;
 use proto_model::{Address, TenantId};
 use serde_json::{Value, json};
@@ -54,36 +55,49 @@ pub(crate) fn read_sidecar(row: &Row) -> Result<SidecarRow, StoreError> {
 
 /// Keeps the values of whoever was not erased. To be called when the batch's intake is written: whose erasure came
 /// between the look for their pseudonym and this transaction is known by these events alone, and is erased of them
-/// as if they had been here before. Says how many values that took away.
-pub(crate) async fn insert_values(conn: &mut Connection, values: &[SidecarRow]) -> Result<u64, StoreError> {
+/// as if they had been here before; so is a late report of an erased customer's order. Says how many values that took
+/// away.
+pub(crate) async fn insert_values(
+    conn: &mut Connection,
+    values: &[SidecarRow],
+    intake: &[(ShardKey, Input)],
+) -> Result<u64, StoreError> {
     let (single, packed): (Vec<_>, Vec<_>) = values.iter().partition(|row| row.customer.is_some());
     insert_packed(conn, packed).await?;
-    if single.is_empty() {
-        return Ok(0);
+    if !single.is_empty() {
+        let rows = Value::Array(single.iter().copied().map(in_order).collect());
+        query(dialect::INSERT_SIDECAR).bind(rows.to_string()).execute(&mut *conn).await?;
     }
-    let rows = Value::Array(single.iter().copied().map(in_order).collect());
-    query(dialect::INSERT_SIDECAR).bind(rows.to_string()).execute(&mut *conn).await?;
-    let named: BTreeSet<_> = single.iter().filter_map(|row| Some((row.tenant, row.customer?))).collect();
+    let named = single.iter().filter_map(|row| Some(json!([row.tenant.column(), hex(&row.customer?.0)])));
+    let orders = intake.iter().filter_map(|(shard, input)| unnamed_order(*shard, input));
+    let mut gone = forgotten(conn, dialect::FORGOTTEN_CUSTOMERS, named.collect()).await?;
+    gone.extend(forgotten(conn, dialect::FORGOTTEN_BY_ORDER, orders.collect()).await?);
     let mut erased = 0;
-    for (tenant, customer) in forgotten(conn, &named).await? {
-        let theirs = values.iter().filter(|row| (row.tenant, row.customer) == (tenant, Some(customer)));
+    for (tenant, customer) in gone {
+        let theirs = single.iter().filter(|row| (row.tenant, row.customer) == (tenant, Some(customer)));
         let addresses: Vec<Address> = theirs.map(|row| row.address).collect();
         erased += erase_events(conn, tenant, customer, &addresses).await?.1;
     }
     Ok(erased)
 }
 
-/// Those that have no customer any more.
+/// Of a report that names no customer, in the order of [`dialect::FORGOTTEN_BY_ORDER`]: by its order alone it is known
+/// whose it is.
+fn unnamed_order(shard: ShardKey, input: &Input) -> Option<Value> {
+    let Input::Conversion(ConversionReport { key, customer: None, .. }) = input else { return None };
+    Some(json!([shard.tenant.column(), advertiser_column(shard), key.order_id]))
+}
+
+/// Those that one of these statements finds, each once.
 async fn forgotten(
     conn: &mut Connection,
-    named: &BTreeSet<(TenantId, CustomerRef)>,
-) -> Result<Vec<(TenantId, CustomerRef)>, StoreError> {
-    if named.is_empty() {
-        return Ok(Vec::new());
+    sql: Sql,
+    rows: Vec<Value>,
+) -> Result<BTreeSet<(TenantId, CustomerRef)>, StoreError> {
+    if rows.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    let rows = named.iter().map(|(tenant, customer)| json!([tenant.column(), hex(&customer.0)]));
-    let rows = Value::Array(rows.collect()).to_string();
-    let rows = query(dialect::FORGOTTEN_CUSTOMERS).bind(rows).fetch_all(conn).await?;
+    let rows = query(sql).bind(json!(rows).to_string()).fetch_all(conn).await?;
     rows.iter().map(|row| Ok((row.id("tenant_id")?, CustomerRef(row.bytes("customer")?)))).collect()
 }
 

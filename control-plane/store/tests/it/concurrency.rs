@@ -1,16 +1,16 @@
 //! Several control planes on one database, asking at once.
 
 use crate::owned::own_everything;
-use crate::projection::value;
+use crate::projection::{batches, value};
 use crate::raw::{Place, Raw};
 use crate::world::{NOW, World, edge, lease, new_edge};
-use control_plane_domain::intake::CustomerRef;
+use control_plane_domain::intake::{CustomerRef, Input, Touch};
 use control_plane_store::fleet::JoinToken;
 use control_plane_store::journal::{AppendOutcome, NewBatch};
 use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
 use control_plane_store::{Store, StoreError};
 use proto_model::event::PersonalClass;
-use proto_model::{Lane, UnixMicros};
+use proto_model::{Lane, StreamNo, UnixMicros};
 use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -231,6 +231,40 @@ async fn a_value_that_is_projected_while_its_customer_is_erased_does_not_stay() 
     }
     for table in ["sidecar", "sidecar_batches"] {
         assert_eq!(Raw::open(&place.url).await.count(table).await, 0, "{table}");
+    }
+}
+
+/// Either it comes first and is erased, or it is of somebody new, who can be erased in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_customer_does_while_they_are_erased_can_still_be_erased() {
+    let (_place, stores) = processes().await;
+    let world = World::create(&stores[0], 1).await;
+    batches(&stores[0], 1).await;
+    let clicks = 1..=40u64;
+    let sidecar =
+        clicks.clone().map(|ordinal| value(&world, ordinal, PersonalClass::Network, None)).collect();
+    let projection = Projection { sidecar, ..Projection::default() };
+    assert!(stores[0].commit_projection(&lease(&stores[0]).await, 1, &projection, NOW).await.unwrap());
+    for round in clicks.clone().step_by(PROCESSES) {
+        let (tenant, shard) = (world.tenant, world.shard());
+        at_once(&stores, |n, store| {
+            let click = world.click(round + n as u64);
+            async move {
+                let candidate = CustomerRef([u8::try_from(click.click.address.ordinal).unwrap(); 16]);
+                let key = CustomerKey { tenant, who: Who::Customer("ann".into()), candidate };
+                let touch = |customer| Input::Touch(Touch { customer, click, bound_at: NOW });
+                store.append_of_customer(shard, &key, &touch, NOW).await.unwrap();
+                if n == 0 {
+                    store.erase_customer(tenant, &Who::Customer("ann".into())).await.unwrap();
+                }
+            }
+        })
+        .await;
+    }
+    stores[0].erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap();
+    for ordinal in clicks {
+        let address = proto_model::Address { stream: StreamNo(2), ordinal };
+        assert_eq!(stores[1].sidecar_at(world.tenant, address).await.unwrap(), [], "{ordinal}");
     }
 }
 

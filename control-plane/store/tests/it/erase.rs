@@ -116,6 +116,32 @@ async fn a_click_that_arrives_after_the_erasure_is_not_kept() {
 }
 
 #[tokio::test]
+async fn what_comes_later_of_an_erased_order_is_not_kept_although_it_names_nobody() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 2).await;
+    two_customers(&store, &world).await;
+    store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap();
+    // From an edge that was cut off: pixels of Ann's order at 7, with another click at 8, and of Bob's at 9.
+    let pixel = |order: &str, source, click| {
+        let report = ConversionReport {
+            click: Some(world.click(click)),
+            source: Source::Journal(at(source)),
+            ..world.report(order, 10_000)
+        };
+        (world.shard(), Input::Conversion(report))
+    };
+    let projection = Projection {
+        intake: vec![pixel("A-1", 7, 8), pixel("B-1", 9, 5)],
+        sidecar: (7..=9).map(|ordinal| value(&world, ordinal, PersonalClass::Network, None)).collect(),
+        ..Projection::default()
+    };
+    let lease = lease(&store).await;
+    assert!(store.commit_projection(&lease, 2, &projection, NOW).await.unwrap());
+    assert_eq!(values_left(&store, &world).await, [4, 5, 6, 9]);
+}
+
+#[tokio::test]
 async fn an_erasure_between_the_pseudonym_and_the_projection_holds() {
     let store = store().await;
     let world = World::create(&store, 1).await;

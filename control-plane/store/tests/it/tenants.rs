@@ -127,6 +127,9 @@ async fn shards_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Ow
     hidden(cross!(crossing.begin_money(shard, &lease)).map(|_| ()));
     let sale = mine.world.sale("A-1", 1);
     hidden(cross!(crossing.append_intake(shard, &sale, NOW)));
+    let tenant = mine.world.tenant;
+    let key = CustomerKey { tenant, who: Who::Customer("ann".into()), candidate: CustomerRef([76; 16]) };
+    hidden(cross!(crossing.append_of_customer(shard, &key, &|_| sale.clone(), NOW)));
     hidden(cross!(crossing.append_intake_once(shard, &sale, "new", [1; 32], NOW)));
 }
 
