@@ -3,9 +3,9 @@
 use crate::projection::{batches, clicks};
 use crate::world::{NOW, World, append, lease, run_money, store, usd};
 use control_plane_domain::intake::{ConversionReport, Input};
-use control_plane_store::projection::{HitKind, Projection, RollupKey};
-use control_plane_store::reports::ReportFilter;
-use proto_model::{UnixMicros, VerdictKind};
+use control_plane_store::projection::{HitKind, Projection, RollupKey, Rollups};
+use control_plane_store::reports::{LinkHour, ReportFilter};
+use proto_model::{LinkId, PartnerId, UnixMicros, VerdictKind};
 
 #[tokio::test]
 async fn clicks_conversions_and_money_meet_in_one_line() {
@@ -80,5 +80,76 @@ async fn a_report_goes_back_as_far_as_its_rows_need() {
             let hours: Vec<UnixMicros> = report.iter().map(|row| row.hour).collect();
             assert_eq!(hours, found[..limit.min(found.len())], "{filter:?}, at most {limit}");
         }
+    }
+}
+
+/// Whatever is asked for is read by another index, and is the same as what is left of everything.
+#[tokio::test]
+async fn a_filter_takes_lines_away_and_changes_none() {
+    let store = store().await;
+    let (world, other) = (World::create(&store, 1).await, World::create(&store, 2).await);
+    let lease = lease(&store).await;
+    batches(&store, 3).await;
+    let names = |world: &World, n: u64| {
+        let (link, partner) = (LinkId::from_random(50 + n), PartnerId::from_random(60 + n % 2));
+        if n == 0 { (world.link, world.partner) } else { (link, partner) }
+    };
+    // Late batches come again to hours that were reported; the other tenant has links of the same numbers.
+    for seq in 1..=3u64 {
+        let mut rollups = Rollups::default();
+        for (n, hours) in (0..4).flat_map(|n| [0, 1, 25, 49].map(|hours| (n, hours))) {
+            for (whose, hits) in [(&world, seq + n), (&other, 100)] {
+                let (link, partner) = names(&world, n);
+                for verdict in [VerdictKind::Allow, VerdictKind::Flag, VerdictKind::Block] {
+                    let key = clicks(whose, verdict);
+                    let hour = key.hour.plus_secs(-3_600 * hours);
+                    let key = RollupKey { hour, link: Some(link), partner: Some(partner), ..key };
+                    rollups.add(&key, hits + u64::from(verdict.code()));
+                }
+            }
+        }
+        let projection = Projection { rollups, ..Projection::default() };
+        assert!(store.commit_projection(&lease, seq, &projection, NOW).await.unwrap());
+    }
+    for n in 0..4 {
+        let (link, partner) = names(&world, n);
+        let mut click = world.click(1);
+        (click.click.link, click.partner) = (link, partner);
+        let report = ConversionReport { click: Some(click), ..world.report(&format!("A-{n}"), 1_000) };
+        append(&store, world.shard(), &Input::Conversion(report)).await;
+    }
+    run_money(&store, &lease).await;
+
+    let (from, until) = (NOW.hour_start().plus_secs(-49 * 3_600), NOW.plus_secs(3_600));
+    let all = ReportFilter { from, until, advertiser: None, offer: None, partner: None, link: None };
+    let everything = store.report_links(world.tenant, &all, 100).await.unwrap();
+    assert_eq!(everything.len(), 4 * 4);
+    assert_eq!(everything.iter().map(|line| line.conversions).sum::<u64>(), 4);
+    // Each verdict adds its code: what counts is allowed and flagged.
+    let sum = |of: fn(&LinkHour) -> u64| everything.iter().map(of).sum::<u64>();
+    let (hits, lines) = ((1..=3).flat_map(|seq| (0..4).map(move |n| seq + n)).sum::<u64>(), 4 * 3);
+    assert_eq!(sum(|line| line.clicks), 4 * (2 * hits + lines));
+    assert_eq!(sum(|line| line.flagged), 4 * (hits + lines));
+    assert_eq!(sum(|line| line.blocked), 4 * (hits + 2 * lines));
+
+    let mut links = vec![None, Some(other.link)];
+    links.extend((0..4).map(|n| Some(names(&world, n).0)));
+    let partners = [None, Some(other.partner), Some(names(&world, 1).1), Some(names(&world, 2).1)];
+    let hours = [(from, until), (from.plus_secs(3_600), NOW.hour_start())];
+    for ((link, partner), (from, until)) in links
+        .iter()
+        .flat_map(|link| partners.map(|partner| (*link, partner)))
+        .flat_map(|which| hours.map(|hours| (which, hours)))
+    {
+        let filter = ReportFilter { from, until, link, partner, ..all };
+        let expected: Vec<LinkHour> = everything
+            .iter()
+            .filter(|line| line.hour >= from && line.hour < until)
+            .filter(|line| link.is_none_or(|link| line.link == link))
+            .filter(|line| partner.is_none_or(|partner| line.partner == partner))
+            .cloned()
+            .collect();
+        let report = store.report_links(world.tenant, &filter, 100).await.unwrap();
+        assert_eq!(report, expected, "{filter:?}");
     }
 }

@@ -290,6 +290,29 @@ async fn on_postgres_the_days_are_dropped_as_tables() {
 }
 
 #[tokio::test]
+async fn on_postgres_a_later_day_is_looked_up_as_the_first_ones_are() {
+    // SQLite has no parts.
+    if control_plane_testing::chosen().is_none() {
+        return;
+    }
+    let journal = Journal::new().await;
+    journal.project(6).await;
+    let cases = [
+        ("rollup_links_link", "tenant_id, link_id, kind, hour"),
+        ("rollup_links_partner", "tenant_id, partner_id, kind, hour"),
+    ];
+    for (index, columns) in cases {
+        let parts = format!(
+            "SELECT count(*) FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid \
+             WHERE h.inhparent = '{index}'::regclass AND i.indisvalid \
+             AND i.indrelid::regclass::text ~ '^rollup_links_(d[0-9]{{8}}|other)$' \
+             AND pg_get_indexdef(i.indexrelid) LIKE '%({columns})'"
+        );
+        assert_eq!(journal.ask(&parts).await, Ok(3 + 1), "{index}: each day, and what falls beside them");
+    }
+}
+
+#[tokio::test]
 async fn who_reads_for_long_is_not_waited_for() {
     // SQLite's readers keep nobody waiting.
     if control_plane_testing::chosen().is_none() {
