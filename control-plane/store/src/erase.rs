@@ -87,22 +87,22 @@ impl Store {
             .bind(who.column().into_owned())
             .execute(&mut tx)
             .await?;
+        self.database().owe_log();
         tx.commit().await?;
         self.database().forget_log().await?;
         Ok(ErasedCounts { customers, values, events })
     }
 
     /// Takes out of the blobs what a version that knows nothing of them has erased while it was at work beside this
-    /// one; says how many values that were. Costs next to nothing when there is nothing to do.
+    /// one; says how many values that were. Then cuts the log off, if an erasure could not. Costs next to nothing when
+    /// there is nothing to do.
     pub async fn scrub_erased(&self) -> Result<u64, StoreError> {
         let sql = "SELECT 1 FROM erased_events WHERE NOT scrubbed LIMIT 1";
         let mut values = 0;
         while query(sql).fetch_optional(&mut self.read(Scope::Deployment).await?).await?.is_some() {
             values += retrying!(self.scrub_some())?;
         }
-        if values > 0 {
-            self.database().forget_log().await?;
-        }
+        self.database().forget_log().await?;
         Ok(values)
     }
 
@@ -121,6 +121,9 @@ impl Store {
             values += take_out(&mut tx, *tenant, events).await?;
             let events = json!(events).to_string();
             query(dialect::MARK_SCRUBBED).bind(tenant.column()).bind(events).execute(&mut tx).await?;
+        }
+        if values > 0 {
+            self.database().owe_log();
         }
         tx.commit().await?;
         Ok(values)

@@ -263,6 +263,9 @@ impl Store {
         query(sql).bind(big(seq)).bind(done_at).execute(&mut tx).await?;
         tx.owed.projection = true;
         tx.owed.intake = !projection.intake.is_empty();
+        if erased > 0 {
+            self.database().owe_log();
+        }
         tx.commit().await?;
         self.days().made(days);
         if erased > 0 {

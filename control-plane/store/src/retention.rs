@@ -216,6 +216,7 @@ impl Store {
             self.delete_all(|| query(erased).bind(stream).bind(last).bind(ROWS)).await?;
         }
         if values > 0 {
+            self.database().owe_log();
             self.database().forget_log().await?;
         }
         let sql = "UPDATE journal_head SET forgotten_through = $1, packed_forgotten_through = $1 \

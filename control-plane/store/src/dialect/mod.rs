@@ -147,8 +147,15 @@ impl Database {
         }
     }
 
-    /// After values were erased: takes them out of the log beside the database file, too. PostgreSQL's
-    /// own vacuum and the recycling of its log see to it there.
+    /// Values are being erased; to be called before the commit, so that [`Self::forget_log`] is not forgotten.
+    pub fn owe_log(&self) {
+        if let Self::Sqlite(pools) = self {
+            pools.owe_log();
+        }
+    }
+
+    /// After values were erased: takes them out of the log beside the database file, too, or leaves that to the next
+    /// time. PostgreSQL's own vacuum and the recycling of its log see to it there.
     pub async fn forget_log(&self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(pools) => pools.forget_log().await,

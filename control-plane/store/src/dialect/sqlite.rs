@@ -1,21 +1,27 @@
 use crate::sql::Connection;
 use crate::url::is_in_memory;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(10);
+const CUT: Duration = Duration::from_secs(1);
 const ACQUIRE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Pools {
     /// Exactly one connection: the pool's queue is the writers' mutex, and it is fair.
     pub writer: SqlitePool,
     pub readers: SqlitePool,
+    /// Whether the log may still hold what was erased; so it does when the process before this one died.
+    log_owed: AtomicBool,
 }
 
 pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
@@ -40,7 +46,13 @@ pub(super) async fn connect(url: &str) -> Result<Pools, sqlx::Error> {
     } else {
         base.max_connections(READERS).connect_with(options.read_only(true)).await?
     };
-    Ok(Pools { writer, readers })
+    Ok(Pools { writer, readers, log_owed: AtomicBool::new(true) })
+}
+
+/// How long this connection waits for whoever is in its way.
+async fn wait_for(conn: &mut SqliteConnection, time: Duration) -> Result<(), sqlx::Error> {
+    let sql = format!("PRAGMA busy_timeout = {}", time.as_millis());
+    sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(|_| ())
 }
 
 /// Reads alone, of a file that is there.
@@ -49,7 +61,7 @@ pub(super) async fn look(url: &str) -> Result<Pools, sqlx::Error> {
     let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
     // Opening alone does not look into the file.
     sqlx::query("SELECT 1 FROM sqlite_master").fetch_optional(&readers).await?;
-    Ok(Pools { writer: readers.clone(), readers })
+    Ok(Pools { writer: readers.clone(), readers, log_owed: AtomicBool::new(false) })
 }
 
 impl Pools {
@@ -77,8 +89,23 @@ impl Pools {
         begun.map(Connection::SqliteTx)
     }
 
+    pub fn owe_log(&self) {
+        self.log_owed.store(true, Ordering::Relaxed);
+    }
+
+    /// Cuts the log off, if that is owed. Who reads for long keeps it from being cut: then it stays owed, as everybody
+    /// who writes waits for this.
     pub async fn forget_log(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await.map(|_| ())
+        if !self.log_owed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut writer = self.writer.acquire().await?;
+        wait_for(&mut writer, CUT).await?;
+        let busy = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *writer).await;
+        wait_for(&mut writer, BUSY).await?;
+        let busy: i64 = busy?;
+        self.log_owed.store(busy != 0, Ordering::Relaxed);
+        Ok(())
     }
 
     pub async fn close(&self) {

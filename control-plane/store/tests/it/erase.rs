@@ -11,6 +11,7 @@ use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::{CustomerKey, Projection, Who};
 use proto_model::event::PersonalClass;
 use proto_model::{Address, StreamNo};
+use std::fs;
 
 const ANN: CustomerRef = CustomerRef([1; 16]);
 const BOB: CustomerRef = CustomerRef([2; 16]);
@@ -211,4 +212,33 @@ async fn what_an_older_version_has_erased_is_not_read_and_goes() {
         assert_eq!(values_left(&store, &world).await, left);
     }
     assert_eq!(raw.count("sidecar_batches").await, 0, "an empty blob goes");
+}
+
+#[tokio::test]
+async fn the_log_of_who_was_erased_goes_when_nobody_reads_it_any_more() {
+    // PostgreSQL's log is its own.
+    if control_plane_testing::chosen().is_some() {
+        return;
+    }
+    let place = Place::new().await;
+    let store = place.open().await;
+    let world = World::create(&store, 1).await;
+    batches(&store, 1).await;
+    two_customers(&store, &world).await;
+    let log = || fs::metadata(place.file().with_extension("db-wal")).unwrap().len();
+    let mut reader = Raw::open(&place.url).await;
+    reader.script("BEGIN; SELECT count(*) FROM customers").await;
+    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().customers, 1);
+    assert!(log() > 0);
+    reader.script("COMMIT").await;
+    assert_eq!(store.scrub_erased().await.unwrap(), 0);
+    assert_eq!(log(), 0);
+    // Nobody is kept waiting for it when there is nothing to cut.
+    append(&store, world.shard(), &world.sale("C-1", 100)).await;
+    store.scrub_erased().await.unwrap();
+    assert!(log() > 0);
+    // A process that died after it had erased somebody.
+    let next = place.open().await;
+    next.scrub_erased().await.unwrap();
+    assert_eq!(log(), 0);
 }
