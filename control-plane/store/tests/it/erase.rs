@@ -228,7 +228,7 @@ async fn the_log_of_who_was_erased_goes_when_nobody_reads_it_any_more() {
     let log = || fs::metadata(place.file().with_extension("db-wal")).unwrap().len();
     let mut reader = Raw::open(&place.url).await;
     reader.script("BEGIN; SELECT count(*) FROM customers").await;
-    assert_eq!(store.erase_customer(world.tenant, "ann").await.unwrap().customers, 1);
+    assert_eq!(store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap().customers, 1);
     assert!(log() > 0);
     reader.script("COMMIT").await;
     assert_eq!(store.scrub_erased().await.unwrap(), 0);
