@@ -4,7 +4,9 @@
   var tag = d.currentScript || d.querySelector("script[data-advertiser]");
   if (!tag || w.tributary && w.tributary.loaded) return;
   var conf = tag.dataset, base = new URL(tag.src, d.baseURI).origin, key = "tributary";
-  var days = Number(conf.days) || 90, memory = {}, consent = conf.consent || "wait";
+  var days = Number(conf.days) || 90, consent = conf.consent || "wait";
+  // What this page was told, which ends with it; and what is kept where the browser stores nothing.
+  var told = {}, kept = {};
 
   // Global Privacy Control outweighs whatever the page says.
   function allowed() {
@@ -12,25 +14,24 @@
   }
 
   function load() {
-    if (!allowed()) return memory;
+    if (!allowed()) return told;
     try {
-      var kept = JSON.parse(w.localStorage.getItem(key)) || {};
-      return kept.until > Date.now() ? kept : {};
-    } catch (e) { return memory; }
+      var stored = JSON.parse(w.localStorage.getItem(key));
+      if (stored && stored.until > Date.now()) return stored;
+    } catch (e) { /* no storage, or another's */ }
+    return kept;
   }
 
   function save(more) {
-    var all = Object.assign({}, load(), more);
-    memory = all;
-    if (!allowed()) return all;
-    all.until = Date.now() + days * 864e5;
-    try { w.localStorage.setItem(key, JSON.stringify(all)); } catch (e) { /* a private window: this page only */ }
-    return all;
+    if (!allowed()) return;
+    var old = load(), all = Object.assign({}, old, more);
+    if (!old.until || all.click_id !== old.click_id) all.until = Date.now() + days * 864e5;
+    try { w.localStorage.setItem(key, JSON.stringify(all)); } catch (e) { kept = all; }
   }
 
   function forget() {
-    memory = {};
-    try { w.localStorage.removeItem(key); } catch (e) { /* nothing was kept */ }
+    kept = {};
+    try { w.localStorage.removeItem(key); } catch (e) { /* nothing was stored */ }
   }
 
   // Plain text needs no preflight; the edge reads it as JSON.
@@ -40,41 +41,46 @@
     var text = JSON.stringify(body), url = base + "/e";
     if (!done && w.navigator.sendBeacon && w.navigator.sendBeacon(url, text)) return;
     w.fetch(url, { method: "POST", body: text, keepalive: true, credentials: "omit", headers: { "Content-Type": "text/plain" } })
-      .then(function (r) { return r.json(); }).then(done || function () {}, function () {});
+      .then(function (r) { return r.json(); }).then(done || function () {}).catch(function () {});
   }
 
-  // Who this is, as far as the visitor agreed: a random number of this site, or the shop's own customer id.
+  // Whose click it was: a random number's of this site's, and the shop's own customer's.
   function bind() {
     var s = load();
-    if (!allowed() || !s.click_id || !(s.visitor_id || s.customer_id)) return;
+    if (!allowed() || !s.click_id) return;
+    if (!s.visitor_id) {
+      save({ visitor_id: w.crypto.getRandomValues(new Uint32Array(4)).join("-") });
+      s = load();
+    }
     var now = [s.click_id, s.visitor_id, s.customer_id].join();
     if (s.bound === now) return;
-    send({ type: "touch", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id });
-    save({ bound: now });
+    // Said again on the next page unless the edge has it.
+    send({ type: "touch", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, function (r) {
+      if (r.status === "accepted") save({ bound: now });
+    });
   }
 
-  function visitor() {
-    if (!allowed()) return;
-    save({ visitor_id: load().visitor_id || w.crypto.randomUUID && w.crypto.randomUUID() || String(Math.random()).slice(2) });
+  function tell(more) {
+    Object.assign(told, more);
+    save(more);
     bind();
   }
 
   var commands = {
     consent: function (state) {
-      var before = memory;
+      if (state === consent) return;
       consent = state;
       if (!allowed()) return forget();
-      save(before.click_id ? { click_id: before.click_id } : {});
-      visitor();
+      if (told.click_id || told.customer_id) save(told);
+      bind();
     },
     identify: function (who) {
-      save({ customer_id: String(who.customer_id) });
-      bind();
+      if (who && who.customer_id) tell({ customer_id: String(who.customer_id) });
     },
     // A page that partners link to directly: the click is registered here, without a redirect.
     click: function (what) {
       send(Object.assign({ type: "click", referrer: d.referrer }, what), function (r) {
-        if (r.click_id) { save({ click_id: r.click_id, bound: "" }); visitor(); }
+        if (r.click_id) tell({ click_id: r.click_id });
       });
     },
     conversion: function (order) {
@@ -86,13 +92,13 @@
   };
 
   function push(call) {
-    var command = commands[call[0]];
+    var command = call && commands[call[0]];
     if (command) command(call[1]);
   }
 
   var arrived = new URLSearchParams(w.location.search).get(conf.parameter || "click_id");
-  if (arrived) save({ click_id: arrived, bound: "" });
-  visitor();
+  if (arrived) tell({ click_id: arrived });
+  else bind();
   var queued = w.tributary || [];
   w.tributary = { loaded: true, push: push };
   queued.forEach(push);

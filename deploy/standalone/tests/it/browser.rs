@@ -1,67 +1,17 @@
 //! A real browser: the publisher's link, the shop, the pixel, the postback, the delivery.
 
+use crate::chromium::Chromium;
 use crate::harness::{Up, eventually, temp_dir};
 use crate::main_job::{assert_balanced, close_period, wait_for_status};
-use fantoccini::wd::Capabilities;
-use fantoccini::{Client, ClientBuilder, Locator};
+use fantoccini::Locator;
 use serde_json::json;
-use std::net::TcpListener;
-use std::process::Stdio;
-use tokio::process::{Child, Command};
-
-const PROGRAMS: [&str; 2] = ["chromedriver", "/usr/lib/chromium/chromedriver"];
-
-/// `make test` installs Chromium and its driver; without them this test fails rather than pass unseen.
-fn start_driver(port: u16) -> Child {
-    for program in PROGRAMS {
-        let child = Command::new(program)
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        if let Ok(child) = child {
-            return child;
-        }
-    }
-    panic!(
-        "chromedriver was not found: run `make test`, or install the packages chromium and chromium-driver"
-    );
-}
-
-async fn open_browser(port: u16, profile: &std::path::Path) -> Client {
-    let args = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        &format!("--user-data-dir={}", profile.display()),
-    ];
-    let mut capabilities = Capabilities::new();
-    capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": args }));
-    eventually("the browser", || async {
-        let connector = hyper_util::client::legacy::connect::HttpConnector::new();
-        ClientBuilder::new(connector)
-            .capabilities(capabilities.clone())
-            .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .ok()
-    })
-    .await
-}
 
 #[tokio::test]
 async fn a_shopper_buys_and_the_partner_is_paid() {
     let (_guard, dir) = temp_dir();
     let up = Up::start(&dir.join("data")).await;
     let api = up.api();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    let mut driver = start_driver(port);
-    let browser = open_browser(port, &dir.join("profile")).await;
+    let browser = Chromium::start(&dir.join("profile")).await;
 
     browser.goto(up.text("publisher_url")).await.expect("the publisher's page");
     browser.find(Locator::Css("#offer")).await.expect("the link").click().await.expect("a click");
@@ -100,6 +50,5 @@ async fn a_shopper_buys_and_the_partner_is_paid() {
     browser.goto(&format!("{}/?lang=zh-CN", up.text("api_url"))).await.expect("the live page");
     let html = browser.find(Locator::Css("html")).await.expect("a document");
     assert_eq!(html.attr("lang").await.expect("an attribute").as_deref(), Some("zh-CN"));
-    browser.close().await.expect("the browser closes");
-    driver.kill().await.expect("the driver ends");
+    browser.close().await;
 }

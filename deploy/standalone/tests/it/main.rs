@@ -5,6 +5,7 @@
 mod balancer;
 mod browser;
 mod by_curl;
+mod chromium;
 mod click_caps;
 mod crash;
 mod doctor;
@@ -17,5 +18,6 @@ mod outage;
 mod privacy;
 mod restore;
 mod rules;
+mod script;
 mod stopping;
 mod upgrade;
