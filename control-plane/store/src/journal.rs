@@ -278,6 +278,13 @@ impl Store {
         read_journal(&query.fetch_one(&mut self.read(Scope::Deployment).await?).await?)
     }
 
+    /// The first batch from `seq` on that is still there.
+    pub async fn journal_batch_from(&self, seq: u64) -> Result<Option<JournalRow>, StoreError> {
+        let query = query(select_journal!("WHERE j.seq >= $1 ORDER BY j.seq LIMIT 1")).bind(big(seq));
+        let row = query.fetch_optional(&mut self.read(Scope::Deployment).await?).await?;
+        row.as_ref().map(read_journal).transpose()
+    }
+
     /// The batch that holds the event at `address`.
     pub async fn batch_at(&self, address: Address) -> Result<Option<JournalRow>, StoreError> {
         let sql = select_journal!(

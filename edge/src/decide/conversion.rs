@@ -72,8 +72,9 @@ pub struct Accepted<'q> {
 impl<'q> Accepted<'q> {
     /// In good order by itself, and refused all the same.
     pub fn refused(&self, reason: Reason) -> RefusedRef<'q> {
-        let ConversionRef { advertiser, authority, order_id, .. } = self.hit;
-        RefusedRef { advertiser, authority, reason, order_id: Some(order_id), link: None }
+        let ConversionRef { advertiser, authority, order_id, click, .. } = self.hit;
+        let link = click.map(|click| click.link);
+        RefusedRef { advertiser, authority, reason, order_id: Some(order_id), link }
     }
 }
 
@@ -109,7 +110,10 @@ pub fn check<'q>(
         }),
         Err(reason) => {
             let order_id = params.order_id.as_deref();
-            Err(RefusedRef { advertiser: to.id, authority, reason, order_id, link: None })
+            // So that whoever follows a link sees why its sales do not count.
+            let click = params.click_id.as_deref().and_then(|text| open_click(to, text).ok());
+            let link = click.map(|click| click.link);
+            Err(RefusedRef { advertiser: to.id, authority, reason, order_id, link })
         }
     }
 }

@@ -198,7 +198,7 @@ pub struct RefusedHit {
     pub authority: Authority,
     pub reason: Reason,
     pub order_id: Option<String>,
-    /// Of a click that nobody took.
+    /// Of the click that nobody took, or that the refused report names.
     pub link: Option<LinkId>,
 }
 

@@ -67,6 +67,11 @@ pub async fn change_link(
     app.store.update_link(tenant, id, &change).await.map_err(AppError::of("link"))
 }
 
+/// Whether its hits move no money. What cannot be read any more is no test.
+pub fn is_test(link: &Link) -> bool {
+    settings::read::<LinkSettingsBody>(&link.settings_json).is_ok_and(|settings| settings.test)
+}
+
 pub async fn set_link_active(
     app: &App,
     tenant: TenantId,

@@ -11,6 +11,7 @@ use crate::app::recent::{self, RecentClick};
 use axum::Json;
 use axum::extract::State;
 use proto_model::VerdictKind;
+use proto_model::event::{RecordedFacts, RecordedVerdict};
 use utoipa::{IntoParams, ToSchema};
 
 #[derive(serde::Serialize, ToSchema)]
@@ -23,14 +24,64 @@ pub struct ClickEventView {
     pub offer_id: OfferRef,
     pub partner_id: PartnerRef,
     pub advertiser_id: AdvertiserRef,
+    /// Of a test link: visible, counted nowhere, never paid.
+    pub test: bool,
+    /// Registered by the landing page itself; nobody was redirected.
+    pub direct: bool,
+    /// Whether the visitor was new to the offer: `unique`, `repeated`, or `undecided` for a click that was not let on.
+    #[schema(example = "unique")]
+    pub unique: &'static str,
+    #[serde(flatten)]
+    pub facts: FactsView,
+    pub verdict: VerdictView,
+}
+
+/// What is known of whoever sent a hit. Where privacy is `reduced`, nothing finer than the country is.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = Facts)]
+pub struct FactsView {
     /// `ZZ` when unknown.
     #[schema(example = "US")]
     pub country: String,
+    /// Empty when unknown, as are the texts below.
+    #[schema(example = "CA")]
+    pub region: String,
+    #[schema(example = "Fresno")]
+    pub city: String,
+    /// The number of the network (autonomous system).
+    pub asn: Option<u32>,
     #[schema(example = "desktop")]
     pub device: &'static str,
     pub os: String,
     pub browser: String,
-    pub verdict: VerdictView,
+    /// A primary language tag.
+    #[schema(example = "en")]
+    pub language: String,
+    #[schema(example = "4g")]
+    pub connection: String,
+    /// How much was kept of it: `full`, `reduced`, or `unrecorded` where an older edge did not say.
+    #[schema(example = "full")]
+    pub privacy: &'static str,
+    /// The number of the rules by which that was decided; 0 when it was not recorded.
+    pub privacy_policy: u32,
+}
+
+impl From<RecordedFacts> for FactsView {
+    fn from(facts: RecordedFacts) -> Self {
+        Self {
+            country: facts.country.code().to_owned(),
+            region: facts.fine.region,
+            city: facts.fine.city,
+            asn: facts.fine.asn,
+            device: facts.device.as_str(),
+            os: facts.os,
+            browser: facts.browser,
+            language: facts.fine.language,
+            connection: facts.fine.connection,
+            privacy: facts.privacy.as_str(),
+            privacy_policy: facts.privacy_policy,
+        }
+    }
 }
 
 #[derive(serde::Serialize, ToSchema)]
@@ -45,6 +96,13 @@ pub struct VerdictView {
     pub rule_set_version: u32,
 }
 
+impl From<RecordedVerdict> for VerdictView {
+    fn from(verdict: RecordedVerdict) -> Self {
+        let RecordedVerdict { kind, rule_id, rule_set_version } = verdict;
+        Self { kind: kind.as_str(), rule_id, rule_set_version }
+    }
+}
+
 impl From<RecentClick> for ClickEventView {
     fn from(recent: RecentClick) -> Self {
         Self {
@@ -54,15 +112,11 @@ impl From<RecentClick> for ClickEventView {
             offer_id: Id(recent.click.offer),
             partner_id: Id(recent.click.partner),
             advertiser_id: Id(recent.click.advertiser),
-            country: recent.facts.country.code().to_owned(),
-            device: recent.facts.device.as_str(),
-            os: recent.facts.os,
-            browser: recent.facts.browser,
-            verdict: VerdictView {
-                kind: recent.verdict.kind.as_str(),
-                rule_id: recent.verdict.rule_id,
-                rule_set_version: recent.verdict.rule_set_version,
-            },
+            test: recent.click.flags.test(),
+            direct: recent.click.flags.direct(),
+            unique: recent.click.uniqueness.as_str(),
+            facts: recent.facts.into(),
+            verdict: recent.verdict.into(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::app::conversions::{self, NewConversion};
 use axum::Json;
 use axum::extract::State;
 use control_plane_domain::intake::ShardKey;
-use control_plane_domain::order::ConversionStatus;
+use control_plane_domain::order::{Commission, ConversionStatus};
 use control_plane_store::conversions::{ConversionFilter, ConversionRow};
 use control_plane_store::ledger::LedgerFilter;
 use http::StatusCode;
@@ -67,6 +67,17 @@ pub struct CommissionBrief {
     pub reason: &'static str,
 }
 
+impl From<&Commission> for CommissionBrief {
+    fn from(commission: &Commission) -> Self {
+        Self {
+            id: commission.id.text(COMMISSION),
+            amount: commission.amount.into(),
+            status: commission.status.as_str(),
+            reason: commission.reason,
+        }
+    }
+}
+
 async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<ConversionView> {
     let conversion = row.conversion;
     let mut transactions = Vec::new();
@@ -91,12 +102,7 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
         coupon: conversion.coupon.clone(),
         partner_id: row.partner.map(Id),
         link_id: row.link.map(Id),
-        commission: conversion.commission.as_ref().map(|commission| CommissionBrief {
-            id: commission.id.text(COMMISSION),
-            amount: commission.amount.into(),
-            status: commission.status.as_str(),
-            reason: commission.reason,
-        }),
+        commission: conversion.commission.as_ref().map(CommissionBrief::from),
         occurred_at: Time(conversion.occurred_at),
         recorded_at: Time(row.recorded_at),
         explain: explain(&conversion, &reports, &transactions),

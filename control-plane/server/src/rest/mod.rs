@@ -16,6 +16,7 @@ mod edges;
 mod envelope;
 mod explain;
 mod health;
+mod hits;
 mod idempotency;
 pub mod ids;
 mod journal;

@@ -4,7 +4,7 @@ use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
     Api, advertisers, api_keys, clicks, commissions, conversions, customers, deployment, domains, edges,
-    health, journal, ledger, links, offers, order_events, partners, postbacks, programs, reports,
+    health, hits, journal, ledger, links, offers, order_events, partners, postbacks, programs, reports,
     rule_report, rule_sets, settlements, signals, statements, tenants, touches,
 };
 use axum::response::IntoResponse;
@@ -82,6 +82,7 @@ fn catalog_routes() -> OpenApiRouter<Api> {
 fn tracking_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(clicks::list_clicks))
+        .routes(routes!(hits::list_hits))
         .routes(routes!(reports::refused))
         .routes(routes!(signals::list_signals))
         .routes(routes!(reports::hourly))

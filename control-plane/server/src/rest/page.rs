@@ -99,8 +99,13 @@ impl<'a> Slice<'a> {
         self.list(rows, more.then(|| self.skip().saturating_add(i64::from(self.limit))))
     }
 
+    /// For where the next page starts.
+    pub fn cursor(&self, after: i64) -> String {
+        self.key.seal(&self.scope, after)
+    }
+
     pub fn list<T>(&self, data: Vec<T>, next: Option<i64>) -> List<T> {
-        let next_cursor = next.map(|after| self.key.seal(&self.scope, after));
+        let next_cursor = next.map(|after| self.cursor(after));
         List { data, has_more: next_cursor.is_some(), next_cursor }
     }
 }

@@ -101,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     route(GET, "/v1/rule-sets/{version}", Policy::Tenant),
 
     route(GET, "/v1/clicks", Policy::Tenant),
+    route(GET, "/v1/hits", Policy::Tenant),
     route(GET, "/v1/refused-hits", Policy::Tenant),
     route(GET, "/v1/fraud-signals", Policy::Tenant),
     route(GET, "/v1/conversions", Policy::Tenant),

@@ -10,8 +10,8 @@ use crate::app::clock;
 use axum::Json;
 use axum::extract::State;
 use control_plane_store::reports::{LinkHour, RefusedHits, ReportFilter};
-use proto_model::UnixMicros;
 use proto_model::time::{DAY_US, HOUR_US};
+use proto_model::{Reason, UnixMicros};
 use utoipa::{IntoParams, ToSchema};
 
 /// What is reported when nobody says from when on.
@@ -141,15 +141,32 @@ pub async fn hourly(
     Ok(Json(slice.skipped(rows.collect()).map(HourlyReport::from)))
 }
 
-/// Hits of one advertiser that were refused in one hour for one reason.
+/// Hits for one advertiser that were refused in one hour for one reason.
 #[derive(serde::Serialize, ToSchema)]
 #[schema(as = RefusedHits)]
 pub struct RefusedView {
     pub hour: Time,
     pub advertiser_id: AdvertiserRef,
+    /// `click` = nobody took it; `report` = a conversion or a touch that says nothing which can be believed.
+    #[schema(example = "report")]
+    pub refused: &'static str,
     #[schema(example = "invalid_click_id")]
     pub reason: &'static str,
     pub hits: u64,
+}
+
+/// What was refused for this reason. Which link it was stands at `/v1/hits`.
+fn refused_as(reason: Reason) -> &'static str {
+    match reason {
+        Reason::InactiveLink
+        | Reason::Expired
+        | Reason::UsedUp
+        | Reason::CapReached
+        | Reason::NotTargeted
+        | Reason::TooManyHops
+        | Reason::ForeignPage => "click",
+        _ => "report",
+    }
 }
 
 impl From<RefusedHits> for RefusedView {
@@ -157,6 +174,7 @@ impl From<RefusedHits> for RefusedView {
         Self {
             hour: Time(row.hour),
             advertiser_id: Id(row.advertiser),
+            refused: refused_as(row.reason),
             reason: row.reason.as_str(),
             hits: row.hits,
         }
@@ -171,6 +189,9 @@ pub struct RefusedQuery {
     from: Option<String>,
     /// RFC 3339, exclusive; now by default. At most 366 days after `from`.
     until: Option<String>,
+    advertiser_id: Option<AdvertiserRef>,
+    /// One of the codes that `X-Tributary-Reason` has.
+    reason: Option<String>,
     /// 1 to 100; 25 by default.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -179,6 +200,9 @@ pub struct RefusedQuery {
 }
 
 /// Hits that could not take effect, by hour and reason
+///
+/// Clicks that nobody took as well as reports that were refused or only noted (`test`, `rejected_by_advertiser`). One by
+/// one, with link and order, they stand at `/v1/hits`.
 #[utoipa::path(get, path = "/v1/refused-hits", tag = "reports", params(RefusedQuery),
     responses((status = 200, description = "A page, newest hour first", body = List<RefusedView>)))]
 pub async fn refused(
@@ -187,10 +211,21 @@ pub async fn refused(
     Params(query): Params<RefusedQuery>,
 ) -> Reply<Json<List<RefusedView>>> {
     let (from, until) = range(query.from.as_deref(), query.until.as_deref())?;
-    let scope = format!("{tenant} refused-hits {:?} {:?}", query.from, query.until);
+    let reason = query.reason.as_deref().map(|text| Reason::parse(text).ok_or_else(unknown_reason));
+    let reason = reason.transpose()?;
+    let advertiser = query.advertiser_id.map(|id| id.0);
+    let scope = format!("{tenant} refused-hits {:?} {:?} {advertiser:?} {reason:?}", query.from, query.until);
     let slice = api.slice(scope, query.limit, query.cursor.as_deref())?;
     let mut rows = api.store().report_refused(tenant, from, until).await?;
+    rows.retain(|row| {
+        advertiser.is_none_or(|wanted| wanted == row.advertiser)
+            && reason.is_none_or(|wanted| wanted == row.reason)
+    });
     rows.sort_by_key(|row| (std::cmp::Reverse(row.hour), row.advertiser, row.reason.code()));
     let rows = rows.into_iter().skip(usize::try_from(slice.skip()).unwrap_or(usize::MAX));
     Ok(Json(slice.skipped(rows.collect()).map(RefusedView::from)))
+}
+
+fn unknown_reason() -> Problem {
+    Problem::bad_request("invalid_query", "reason must be a code that X-Tributary-Reason has.")
 }

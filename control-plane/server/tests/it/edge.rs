@@ -4,11 +4,11 @@ use crate::plane::{Catalog, Plane};
 use control_plane_server::app::{clock, fleet};
 use control_plane_server::ca::SERVER_NAME;
 use proto_model::event::{
-    Authority, Body, Click, ConversionHit, FineFacts, Network, Personal, Privacy, RecordedFacts,
-    RecordedVerdict, TrackingEvent, Uniqueness,
+    Authority, Body, Click, ConversionHit, FineFacts, Impression, Network, Personal, Privacy, RecordedFacts,
+    RecordedVerdict, RefusedHit, TouchHit, TrackingEvent, Uniqueness,
 };
 use proto_model::{
-    Address, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane, StreamNo,
+    Address, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, EdgeId, Lane, Reason, StreamNo,
     VerdictKind,
 };
 use proto_wire::convert::event_to_wire;
@@ -261,6 +261,36 @@ pub fn click(catalog: &Catalog, verdict: VerdictKind) -> (TrackingEvent, Persona
     };
     let personal = Personal { network: Some(network), ..Personal::default() };
     (event(catalog, verdict, Body::Click(click)), personal)
+}
+
+pub fn impression(catalog: &Catalog) -> (TrackingEvent, Personal) {
+    let shown = Impression {
+        link: catalog.link,
+        offer: catalog.offer,
+        partner: catalog.partner,
+        program: catalog.program,
+        advertiser: catalog.advertiser,
+        flags: ClickFlags::default(),
+    };
+    (event(catalog, VerdictKind::Allow, Body::Impression(shown)), Personal::default())
+}
+
+/// A click that nobody took.
+pub fn refused_click(catalog: &Catalog, reason: Reason) -> (TrackingEvent, Personal) {
+    let refused = RefusedHit {
+        advertiser: catalog.advertiser,
+        authority: Authority::Pixel,
+        reason,
+        order_id: None,
+        link: Some(catalog.link),
+    };
+    (event(catalog, VerdictKind::Allow, Body::Refused(refused)), Personal::default())
+}
+
+pub fn touch(catalog: &Catalog, click: ClickFacts) -> (TrackingEvent, Personal) {
+    let touch = TouchHit { advertiser: catalog.advertiser, click };
+    let personal = Personal { visitor_id: Some("v-1".into()), ..Personal::default() };
+    (event(catalog, VerdictKind::Allow, Body::Touch(touch)), personal)
 }
 
 /// What the click id of the click at `address` carries.

@@ -8,6 +8,7 @@ mod clicks;
 mod database_away;
 mod edge;
 mod enrolment;
+mod hits;
 mod money;
 mod plane;
 mod projecting;

@@ -303,5 +303,10 @@ fn a_sale_of_a_test_click_is_a_test() {
     let to = resolve(&snapshot, advertiser(1)).unwrap();
     let facts = ClickFacts { flags: ClickFlags(ClickFlags::TEST), ..click_facts() };
     let id = to.tenant.keys.seal(&facts, [7; 6]);
-    assert_eq!(told(&snapshot, &format!("order_id=A&token={TOKEN}&click_id={}", &*id)), Err(Reason::Test));
+    let query = format!("order_id=A&token={TOKEN}&click_id={}", &*id);
+    assert_eq!(told(&snapshot, &query), Err(Reason::Test));
+    let params = ConversionParams::read(&query, b"");
+    let sender = Sender { channel: Channel::Postback, ip: "203.0.113.7".parse().unwrap(), at: NOW };
+    let refused = check(to, sender, &params).unwrap_err();
+    assert_eq!(refused.link, Some(facts.link), "whoever tests the link is told");
 }

@@ -1,5 +1,6 @@
 //! The REST API, called through its router as a client would call it.
 
+mod hits;
 mod live;
 mod money;
 mod openapi;
@@ -204,7 +205,7 @@ impl Api {
         network.set("statement_id", &settlement["statements"][0]["id"]);
         network.set("payout_id", &settlement["statements"][0]["payout_id"]);
         network.set("customer_id", &json!(customer));
-        network.set("visitor_id", &json!("visitor-1"));
+        network.set("visitor_id", &json!(format!("{}-visitor", network.name)));
         network.set("order_id", &json!(order));
         network.set("click_id", &json!(click_id));
     }

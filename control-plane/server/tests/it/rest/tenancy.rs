@@ -12,8 +12,8 @@ use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Names that are the tenant's own and no ids: a number within the tenant, and the customer id, which the
-/// tenant chooses. Using them touches only the caller's own things.
+/// Names that are the tenant's own and no ids: a number within the tenant, and the ids of customers and visitors, which
+/// the tenant chooses. Using them touches only the caller's own things.
 const LOCAL: [&str; 3] = ["{version}", "{customer_id}", "{visitor_id}"];
 
 #[tokio::test]
