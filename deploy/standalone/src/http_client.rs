@@ -1,10 +1,12 @@
-//! A small HTTP client for the demo shop and the command line: plain HTTP, bounded, no redirects.
+//! A small HTTP client for the demo shop and the command line: bounded, no redirects; plain HTTP unless it is made for
+//! TLS.
 
 use crate::error::{BoxError, Failure};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use std::time::Duration;
 
@@ -12,8 +14,21 @@ const BODY_MAX: usize = 8 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
-pub struct HttpClient {
-    client: Client<HttpConnector, Full<bytes::Bytes>>,
+pub struct HttpClient<C = HttpConnector> {
+    client: Client<C, Full<bytes::Bytes>>,
+}
+
+/// To servers that this machine's certificates vouch for; plain HTTP as well, for whoever permits it.
+pub fn tls_connector(mut tcp: HttpConnector) -> Result<HttpsConnector<HttpConnector>, BoxError> {
+    tcp.enforce_http(false);
+    let tls = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+        .map_err(|error| {
+            let message = "this machine has no certificates to know servers by; install ca-certificates, or set \
+                           SSL_CERT_FILE";
+            Failure::because(message, error)
+        })?;
+    Ok(tls.https_or_http().enable_http1().wrap_connector(tcp))
 }
 
 #[derive(Debug)]
@@ -43,7 +58,14 @@ impl Default for HttpClient {
     }
 }
 
-impl HttpClient {
+impl HttpClient<HttpsConnector<HttpConnector>> {
+    pub fn over_tls() -> Result<Self, BoxError> {
+        let tls = tls_connector(HttpConnector::new())?;
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(tls) })
+    }
+}
+
+impl<C: Connect + Clone + Send + Sync + 'static> HttpClient<C> {
     pub async fn send(&self, request: Request<Full<bytes::Bytes>>) -> Result<Reply, BoxError> {
         let target = request.uri().clone();
         let exchange = async {

@@ -100,6 +100,12 @@ impl Ready {
                 ),
             ]);
         }
+        lines.extend([
+            String::new(),
+            "  Every hit as it comes in, and why it counts or not, in another terminal:".to_owned(),
+            String::new(),
+            format!("    tributary ctl tail --api-url {} --data-dir {}", self.api_url, self.data_dir),
+        ]);
         lines.extend([String::new(), "  Ctrl-C stops it; nothing is lost.".to_owned(), String::new()]);
         lines.join("\n")
     }

@@ -6,6 +6,7 @@ pub(crate) mod files;
 mod manifest;
 mod place;
 mod restore;
+mod tail;
 
 pub use place::is_a_control_planes;
 pub(crate) use place::{Layout, Place};
@@ -21,6 +22,8 @@ pub enum Ctl {
     Backup(BackupOptions),
     /// Put a backup in place, and make sure that nothing given out since then is given out again.
     Restore(RestoreOptions),
+    /// Show hits as they come in, each with the reason for its fate, until Ctrl-C.
+    Tail(tail::Options),
 }
 
 #[derive(clap::Args)]
@@ -106,6 +109,7 @@ pub async fn run(command: Ctl) -> Result<(), BoxError> {
     match command {
         Ctl::Backup(options) => backup::run(options).await,
         Ctl::Restore(options) => restore::run(options).await,
+        Ctl::Tail(options) => tail::run(options).await,
     }
 }
 

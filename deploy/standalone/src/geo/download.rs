@@ -3,12 +3,13 @@
 use super::Refused;
 use crate::ctl::files;
 use crate::error::{BoxError, Failure};
+use crate::http_client::tls_connector;
 use aws_lc_rs::digest::{Context, SHA256, SHA512};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as HyperClient, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
@@ -82,18 +83,8 @@ pub struct Client {
 impl Client {
     pub fn new(insecure: bool) -> Result<Self, BoxError> {
         let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| {
-                let message = "this machine has no certificates to know servers by; install ca-certificates, or set \
-                               SSL_CERT_FILE";
-                Failure::because(message, error)
-            })?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = tls_connector(tcp)?;
         Ok(Self { client: HyperClient::builder(TokioExecutor::new()).build(tls), insecure })
     }
 

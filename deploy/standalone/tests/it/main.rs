@@ -20,4 +20,5 @@ mod restore;
 mod rules;
 mod script;
 mod stopping;
+mod tail;
 mod upgrade;

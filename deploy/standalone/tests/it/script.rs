@@ -119,6 +119,13 @@ impl Shopping {
         .await
     }
 
+    /// What the control plane has of this kind.
+    async fn told(&self, kind: &str) -> Vec<Value> {
+        let feed = self.up.api().get("/v1/hits?from=oldest&limit=100").await;
+        let hits = feed["data"].as_array().expect("a list").iter();
+        hits.filter(|hit| hit["kind"] == kind).cloned().collect()
+    }
+
     async fn partner_earns(&self, order_id: &str) -> Value {
         let conversion = self.conversion(order_id, "attributed").await;
         assert_eq!(conversion["partner_id"], self.up.text("demo_partner"), "{order_id}");
@@ -173,6 +180,9 @@ async fn with_consent_later_sales_find_the_click() {
     shop.push(json!(["conversion", sale("by-page")])).await;
     let conversion = shop.partner_earns("by-page").await;
     assert_eq!(conversion["authority"], "pixel");
+    let touches = shop.told("touch").await;
+    assert_eq!(touches.len(), 1, "{touches:?}");
+    assert_eq!((&touches[0]["status"], &touches[0]["privacy"]), (&json!("counted"), &json!("full")));
     shop.wait_for_beacons(2).await;
     assert_eq!(shop.kept().await["visitor_id"], kept["visitor_id"], "the same visitor, who was told of once");
 
@@ -201,8 +211,10 @@ async fn without_consent_the_page_alone_remembers() {
     shop.visit("/thank-you?consent=denied").await;
     shop.push(json!(["conversion", sale("next-page")])).await;
     assert_eq!(shop.conversion("next-page", "unattributed").await["reason"], "no_click");
-    // Two conversions and no touch.
+    // Two conversions, of which no more was kept than that they happened, and no touch.
     shop.wait_for_beacons(2).await;
+    assert!(shop.told("conversion").await.iter().all(|hit| hit["privacy"] == "reduced"));
+    assert!(shop.told("touch").await.is_empty());
     shop.end().await;
 }
 
@@ -241,6 +253,8 @@ async fn privacy_control_outweighs_consent() {
     shop.push(json!(["conversion", sale("private")])).await;
     shop.partner_earns("private").await;
     shop.wait_for_beacons(1).await;
+    let sale = shop.told("conversion").await.remove(0);
+    assert_eq!((&sale["privacy"], shop.told("touch").await.len()), (&json!("reduced"), 0));
     // A script that pays no heed to it gets nowhere either.
     let ignoring = format!(
         "const done = arguments[0]; fetch('{}/e', {{ method: 'POST', body: JSON.stringify({{ type: 'touch', \
@@ -265,6 +279,9 @@ async fn a_page_that_is_linked_to_directly_registers_the_click() {
     shop.visit("/thank-you?consent=granted").await;
     shop.push(json!(["conversion", sale("direct")])).await;
     shop.partner_earns("direct").await;
+    // Clicks have a lane of their own.
+    let click = eventually("the click", || async { shop.told("click").await.pop() }).await;
+    assert_eq!((&click["direct"], &click["status"]), (&json!(true), &json!("counted")));
     shop.wait_for_beacons(3).await;
 
     // Another site with the same script: the offer does not lead there.
