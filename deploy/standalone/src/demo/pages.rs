@@ -22,9 +22,12 @@ struct Publisher {
 
 #[derive(Template)]
 #[template(path = "shop.html")]
-struct Shop {
+struct Shop<'a> {
     w: Words,
     products: Vec<Offered>,
+    /// Of the edge, for the shop's visitors.
+    script: String,
+    advertiser: &'a str,
 }
 
 #[derive(Template)]
@@ -42,7 +45,7 @@ pub fn publisher(w: Words, link: String) -> Result<String, askama::Error> {
     Publisher { w, link }.render()
 }
 
-pub fn shop(w: Words) -> Result<String, askama::Error> {
+pub fn shop(w: Words, script: String, advertiser: &str) -> Result<String, askama::Error> {
     let offered = |product: &super::orders::Product| Offered {
         sku: product.sku,
         name: w.t(&format!("demo-product-{}", product.sku)),
@@ -51,7 +54,7 @@ pub fn shop(w: Words) -> Result<String, askama::Error> {
         currency: Products::CURRENCY,
     };
     let products = Products::ALL.iter().map(offered).collect();
-    Shop { w, products }.render()
+    Shop { w, products, script, advertiser }.render()
 }
 
 pub fn thank_you(w: Words, order: &Order, pixel: String, live: String) -> Result<String, askama::Error> {

@@ -91,9 +91,14 @@ struct FrontQuery {
     click_id: Option<String>,
 }
 
-async fn front(Query(query): Query<FrontQuery>, headers: HeaderMap) -> Response {
+async fn front(
+    State(shop): State<Arc<Shop>>,
+    Query(query): Query<FrontQuery>,
+    headers: HeaderMap,
+) -> Response {
     let words = words(query.lang.as_deref(), &headers);
-    let mut response = page(words, pages::shop(words));
+    let script = format!("{}/t.js", shop.settings.edge_url);
+    let mut response = page(words, pages::shop(words, script, &shop.settings.advertiser));
     let cookie = query.click_id.filter(|id| is_click_id(id)).and_then(|id| {
         HeaderValue::from_str(&format!(
             "shop_click_id={id}; Path=/shop; HttpOnly; SameSite=Lax; Max-Age=2592000"

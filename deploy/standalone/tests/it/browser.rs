@@ -18,6 +18,12 @@ async fn a_shopper_buys_and_the_partner_is_paid() {
     let buy = browser.wait().for_element(Locator::Css("#buy-mower")).await.expect("the shop");
     let landed = browser.current_url().await.expect("an address");
     assert!(landed.query_pairs().any(|(name, _)| name == "click_id"), "{landed}");
+    browser.find(Locator::Css("#agree")).await.expect("a question").click().await.expect("consent");
+    eventually("the touch", || async {
+        let feed = api.get("/v1/hits?from=oldest&limit=100").await;
+        feed["data"].as_array()?.iter().any(|hit| hit["kind"] == "touch").then_some(())
+    })
+    .await;
     buy.click().await.expect("a purchase");
     let order = browser.wait().for_element(Locator::Css("#order")).await.expect("the thank-you page");
     let order = order.text().await.expect("the order id");

@@ -150,3 +150,78 @@ async fn settle(feed: &mut Feed, pending: &mut Pending) -> Result<Vec<serde_json
     }
     Ok(decided)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::extract::RawQuery;
+    use http::StatusCode;
+    use serde_json::json;
+    use std::sync::{Arc, Mutex};
+
+    /// Answers these in turn, the last one for ever, and remembers what it was asked.
+    async fn server(answers: Vec<(StatusCode, serde_json::Value)>) -> (Url, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = asked.clone();
+        let answer = move |RawQuery(query): RawQuery| {
+            let mut heard = heard.lock().unwrap();
+            let (status, body) = answers[heard.len().min(answers.len() - 1)].clone();
+            heard.push(query.unwrap_or_default());
+            async move { (status, body.to_string()) }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        (url, asked)
+    }
+
+    fn options(api_url: Url) -> Options {
+        Options {
+            api_url,
+            api_key: None,
+            data_dir: PathBuf::new(),
+            insecure: false,
+            test: true,
+            link: None,
+            advertiser: None,
+            from: From::Now,
+            output: Format::Jsonl,
+        }
+    }
+
+    fn page(order_id: &str, next: &str) -> (StatusCode, serde_json::Value) {
+        let hit = json!({ "kind": "refused", "order_id": order_id });
+        (StatusCode::OK, json!({ "data": [hit], "has_more": false, "next_cursor": next }))
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_for_a_while_is_waited_for() {
+        let gone = (StatusCode::FORBIDDEN, json!({ "detail": "The key was revoked." }));
+        let away = (StatusCode::SERVICE_UNAVAILABLE, json!(null));
+        let (url, asked) = server(vec![page("a", "c1"), away, page("b", "c2"), gone]).await;
+        let mut out = Vec::new();
+        let feed = Feed::open(&options(url), "tbk_x".into()).unwrap();
+        let error = follow(feed, &mut Show::new(Format::Jsonl, &mut out)).await.unwrap_err();
+        assert!(error.to_string().contains("403") && error.to_string().contains("revoked"), "{error}");
+        let orders: Vec<_> = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        assert_eq!(orders.len(), 2, "each once");
+        let wanted = [
+            "limit=100&test=true&wait_secs=0&from=now",
+            "limit=100&test=true&wait_secs=20&after=c1",
+            "limit=100&test=true&wait_secs=20&after=c1",
+            "limit=100&test=true&wait_secs=20&after=c2",
+        ];
+        assert_eq!(*asked.lock().unwrap(), wanted, "from where it was");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_control_plane_is_said_to_be_none() {
+        for answer in [(StatusCode::OK, json!({ "data": 7 })), (StatusCode::NOT_FOUND, json!({}))] {
+            let (url, _) = server(vec![answer]).await;
+            let feed = Feed::open(&options(url), "tbk_x".into()).unwrap();
+            let error = follow(feed, &mut Show::new(Format::Jsonl, Vec::new())).await.unwrap_err();
+            assert!(error.to_string().contains("--api-url"), "{error}");
+        }
+    }
+}
