@@ -1,5 +1,8 @@
 //! What the stages of a redirect cost by themselves, without sockets and disk: `cargo bench -p loadtest`.
 
+// As in tests: what cannot be set up must not be measured.
+#![allow(clippy::expect_used)]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use edge::config::RateLimit;
 use edge::decide::asked::Asked;

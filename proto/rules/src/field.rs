@@ -151,7 +151,7 @@ impl Field {
         match self {
             Self::Country => "a two-letter country code such as CN",
             Self::Device => "a device class: unknown, desktop, mobile, tablet, crawler, appliance or other",
-            Self::Hit => "click or conversion",
+            Self::Hit => "click, conversion, impression or touch",
             Self::Link => "a link id (lnk_...)",
             Self::Offer => "an offer id (off_...)",
             Self::Partner => "a partner id (ptn_...)",

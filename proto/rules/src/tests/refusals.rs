@@ -24,7 +24,7 @@ fn a_bad_node_is_named() {
             "device eq phone",
             "node 0: `phone` is not a value of `device`; expected a device class: unknown, desktop",
         ),
-        ("hit eq impression", "expected click or conversion"),
+        ("hit eq view", "expected click, conversion, impression or touch"),
         ("link eq off_00000001", "expected a link id"),
         ("hour eq noon", "expected an hour from 0 to 23"),
         ("hour eq 24", "`24` is not a value of `hour`"),

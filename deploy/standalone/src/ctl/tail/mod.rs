@@ -66,7 +66,7 @@ enum Format {
 }
 
 pub async fn run(options: Options) -> Result<(), BoxError> {
-    let stop = Stop::listen()?;
+    let mut stop = Stop::listen()?;
     let feed = Feed::open(&options, key(&options)?)?;
     let mut show = Show::new(options.output, stdout());
     let ended = tokio::select! {
