@@ -2,7 +2,7 @@
 
 use super::{Api, Network, text};
 use crate::edge::{Edge, click, click_facts, impression, refused_click, sale, touch};
-use crate::plane::{Catalog, eventually};
+use crate::plane::{Catalog, eventually, now_secs};
 use http::Method;
 use proto_model::event::{Authority, Body, FineFacts, Uniqueness};
 use proto_model::{ClickFlags, Lane, Reason, VerdictKind};
@@ -16,6 +16,7 @@ fn catalog_of(network: &Network) -> Catalog {
         offer: network.id("offer_id").parse().unwrap(),
         partner: network.id("partner_id").parse().unwrap(),
         link: network.id("link_id").parse().unwrap(),
+        clicked_secs: now_secs(),
     }
 }
 
