@@ -1,7 +1,7 @@
 //! A cap on clicks, shared by two edges: exact while they run, bounded when one is killed or cut off.
 
 use crate::harness::{Api, Process, click, database_of, eventually, temp_dir};
-use crate::outage::{edge, enroll, wait_for_link};
+use crate::outage::{enroll, wait_for_link};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tributary::http_client::HttpClient;
@@ -26,6 +26,15 @@ async fn control_plane(dir: &Path, grpc: &str, lease_secs: &str) -> Process {
         args.extend(["--database", url.as_str()]);
     }
     Process::start(&args).await
+}
+
+/// All shoppers have one address here, and some of them click until a lease is over: nobody limits their rate.
+async fn edge(dir: &Path) -> Process {
+    let config = dir.with_extension("toml");
+    std::fs::write(&config, "[rate_limit]\nper_second = 0\n").expect("it can be written");
+    let [dir, config] = [dir, &config].map(|path| path.to_str().expect("a UTF-8 path"));
+    let args = ["edge", "run", "--output", "json", "--listen", "127.0.0.1:0", "--data-dir", dir];
+    Process::start(&[&args[..], &["--config", config]].concat()).await
 }
 
 async fn offer(api: &Api, program: &Value, destination: &str) -> String {
@@ -81,7 +90,8 @@ impl Capping {
                 let mut capped = 0;
                 for _ in 0..each {
                     let click = click(&client, &url, &link, &[]).await;
-                    let location = click.reply.header("location").expect("somewhere to go");
+                    let location = click.reply.header("location");
+                    let location = location.unwrap_or_else(|| panic!("nowhere to go: {:?}", click.reply));
                     assert!(location.starts_with(CAPPED) || location.starts_with(OTHER), "{location}");
                     capped += u64::from(location.starts_with(CAPPED));
                 }
