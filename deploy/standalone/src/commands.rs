@@ -189,7 +189,8 @@ fn edge_settings(options: &EdgeOptions) -> Result<edge::Config, BoxError> {
     let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?)));
     let env = std::env::vars_os().filter_map(edge::cli::text_pair);
     let mut config = edge::Config::load(options.config.as_deref(), env, flags)?;
-    if config.listen.port() == 0 && options.admin_listen.is_none() {
+    // Where nobody has said anything else, in whichever way.
+    if config.listen.port() == 0 && config.admin_listen == edge::Config::default().admin_listen {
         config.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into());
     }
     if config.geo_database.is_none() {
