@@ -27,11 +27,22 @@ impl Process {
 
     /// Of another version.
     pub async fn start_binary(binary: &Path, args: &[&str]) -> Self {
+        Self::spawn(binary, args, Stdio::inherit()).await
+    }
+
+    /// What it logs is appended to a file.
+    pub async fn start_logged(args: &[&str], log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        Self::spawn(env!("CARGO_BIN_EXE_tributary").as_ref(), args, log.into()).await
+    }
+
+    async fn spawn(binary: &Path, args: &[&str], stderr: Stdio) -> Self {
         let mut child = Command::new(binary)
             .args(args)
             .env_remove("TRIBUTARY_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
@@ -55,13 +66,17 @@ impl Process {
         self.ready[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {}", self.ready))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("still running")
+    }
+
     /// SIGKILL: no destructor, no flush.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the process can be killed");
     }
 
     pub async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("still running").to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await.expect("kill runs");
         assert!(sent.success());
     }
@@ -211,6 +226,14 @@ impl Api {
         let request = request(Method::PATCH, &url, Some(&self.key), Some(&body)).expect("a valid request");
         let reply = self.client.send(request).await.expect("the API answers");
         assert!(reply.status.is_success(), "PATCH {path}: {} {}", reply.status, reply.text());
+        reply.json().expect("JSON")
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.base);
+        let request = request(Method::PUT, &url, Some(&self.key), Some(&body)).expect("a valid request");
+        let reply = self.client.send(request).await.expect("the API answers");
+        assert!(reply.status.is_success(), "PUT {path}: {} {}", reply.status, reply.text());
         reply.json().expect("JSON")
     }
 

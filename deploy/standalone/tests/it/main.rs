@@ -12,6 +12,7 @@ mod doctor;
 mod failover;
 mod geo;
 mod harness;
+mod hostile;
 mod main_job;
 mod named_routes;
 mod outage;
