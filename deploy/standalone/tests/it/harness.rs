@@ -27,16 +27,18 @@ impl Process {
 
     /// Of another version.
     pub async fn start_binary(binary: &Path, args: &[&str]) -> Self {
-        Self::spawn(binary, args, Stdio::inherit()).await
+        Self::spawn(binary, args, None).await
     }
 
     /// What it logs is appended to a file.
     pub async fn start_logged(args: &[&str], log: &Path) -> Self {
-        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-        Self::spawn(env!("CARGO_BIN_EXE_tributary").as_ref(), args, log.into()).await
+        Self::spawn(env!("CARGO_BIN_EXE_tributary").as_ref(), args, Some(log)).await
     }
 
-    async fn spawn(binary: &Path, args: &[&str], stderr: Stdio) -> Self {
+    async fn spawn(binary: &Path, args: &[&str], log: Option<&Path>) -> Self {
+        let stderr = log.map_or_else(Stdio::inherit, |log| {
+            std::fs::File::options().create(true).append(true).open(log).expect("a log file").into()
+        });
         let mut child = Command::new(binary)
             .args(args)
             .env_remove("TRIBUTARY_LOG")
@@ -49,7 +51,10 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let line = tokio::time::timeout(DEADLINE, lines.next_line()).await;
         let line = line.expect("ready within the deadline").expect("stdout is readable");
-        let line = line.unwrap_or_else(|| panic!("{args:?} ended before it was ready"));
+        let line = line.unwrap_or_else(|| {
+            let said = log.map(|log| std::fs::read_to_string(log).expect("a log file")).unwrap_or_default();
+            panic!("{args:?} ended before it was ready {said}")
+        });
         let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         Self { child, ready }
     }

@@ -6,7 +6,7 @@ use super::wire::{Reply, eventually, exchange};
 use crate::harness::{Api, Process, Up, temp_dir};
 use crate::outage::{enroll, wait_for_link};
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The one whose X-Forwarded-For and PROXY headers are believed.
@@ -54,7 +54,8 @@ impl Field {
         let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "attacked" })).await;
         assert!(enroll(&dir.join("edge"), bundle["bundle"].as_str().expect("a bundle")));
         geoip::testing::write_mmdb(dir.join("geo.mmdb"), &[("203.0.113.0/24", "CN")]).expect("a database");
-        let (admin, tls) = (free_port(), free_port());
+        let host = own_host();
+        let (admin, tls) = (SocketAddr::from((host, 7302)), SocketAddr::from((host, 8443)));
         std::fs::write(dir.join("edge.toml"), config(&dir, admin, tls, &setup)).expect("a configuration");
         let runtime = tokio::runtime::Handle::current();
         let (log, unknown) = (dir.join("log"), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -169,10 +170,10 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("a text, not {value}")).to_owned()
 }
 
-/// Of TCP; the same port of UDP is as likely to be free.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address")
+/// An address of this machine that nobody else uses, so that its ports are free, also after a restart.
+fn own_host() -> Ipv4Addr {
+    let [a, b, c] = proto_wire::keys::random();
+    Ipv4Addr::new(127, 64 | (a & 63), b, c)
 }
 
 /// The limits are the defaults, but for what one machine cannot do without: a rate that lets the flood of an attack

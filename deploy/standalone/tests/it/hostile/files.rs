@@ -4,6 +4,8 @@ use super::field::{Field, IN_CHINA, PROXY};
 use super::watch::{Honest, no_panic};
 use super::wire::eventually;
 use super::{Attack, attack};
+use crate::harness;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 pub const WHILE_RUNNING: &[Attack] = &[attack("54 a country database that is broken", broken_database)];
@@ -29,17 +31,21 @@ fn broken_database(field: &Field) {
     assert!(country(), "the last good one stays");
 }
 
-/// What happens to a file while nobody looks.
+/// What happens to a file while nobody looks: its bytes afterwards.
 type Damage = fn(&[u8]) -> Vec<u8>;
 
 const DAMAGES: &[(&str, &str, Damage)] = &[
-    ("half a manifest", "manifest-", |bytes| bytes[..bytes.len() / 2].to_vec()),
+    ("half a manifest", "manifest-", half),
     ("a flipped byte in a signature", "manifest-", |bytes| flip(bytes, bytes.len() - 1)),
     ("an empty manifest", "manifest-", |_| Vec::new()),
     ("a manifest of rubbish", "manifest-", |bytes| vec![0xff; bytes.len()]),
-    ("half a chunk", "chunks/", |bytes| bytes[..bytes.len() / 2].to_vec()),
+    ("half a chunk", "chunks/", half),
     ("a flipped byte in a chunk", "chunks/", |bytes| flip(bytes, bytes.len() / 2)),
 ];
+
+fn half(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len() / 2].to_vec()
+}
 
 fn flip(bytes: &[u8], at: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -72,6 +78,30 @@ pub async fn damage_between_runs(mut field: Field) {
         std::fs::write(&field.log, "").expect("a new log");
     }
     field.edge.take().expect("running").stop().await;
+}
+
+/// 55: a manifest that was good once, under the name of a newer one, is not what it is called.
+pub async fn an_older_one_returns(mut field: Field) {
+    field.edge.take().expect("running").stop().await;
+    for file in snapshot_files(&field.dir.join("edge"), "manifest-") {
+        let newer = file.with_file_name(format!("manifest-{:020}", u64::MAX - 7));
+        std::fs::copy(file, newer).expect("copied");
+    }
+    field = field.run().await;
+    let said = std::fs::read_to_string(&field.log).expect("a log");
+    assert!(said.contains("of another version than its name says"), "{said}");
+    // What the control plane says from now on counts, whatever the number of the file.
+    let settings = json!({ "settings": { "destination": "https://shop.example/changed" } });
+    field.ours.api.patch(&format!("/v1/links/{}", field.ours.link), settings).await;
+    let (edge, link) = (field.edge.take().expect("running"), &field.ours.link);
+    harness::eventually("the change on the edge", || async {
+        let click = harness::click(&field.up.client, edge.text("edge_url"), link, &[]).await;
+        let location = click.reply.header("location").expect("a redirect");
+        location.starts_with("https://shop.example/changed").then_some(())
+    })
+    .await;
+    edge.stop().await;
+    no_panic(&field.log, "an older manifest");
 }
 
 /// Of everything below `dir`, what has `kind` in its path below a directory of snapshots.

@@ -13,7 +13,8 @@ pub const ATTACKS: &[Attack] = &[
     attack("33 a header bomb", header_bomb),
     attack("34 floods of empty frames", empty_frames),
     attack("35 odd pseudo-headers", odd_fields),
-    attack("no room for replies", no_window),
+    attack("28 no room for replies", no_window),
+    Attack { name: "26 bodies without end", grows_mib: 192, play: endless_bodies },
 ];
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -232,4 +233,25 @@ fn no_window(field: &Field) {
         heads += usize::from(peer.next().expect("heads need no window").0 == kind::HEADERS);
     }
     assert!(eventually(|| field.metric("connections_open") > 0));
+}
+
+/// As much as all the windows of a client with many connections let it send, and no end of it.
+fn endless_bodies(field: &Field) {
+    let head = post_head(field);
+    let body = vec![b'x'; 15_000];
+    let open = |stream: u32| {
+        let data = frame(kind::DATA, 0, stream, &body);
+        [frame(kind::HEADERS, END_HEADERS, stream, &head), data.repeat(4)].concat()
+    };
+    let all: Vec<u8> = (0..4).flat_map(|n| open(2 * n + 1)).collect();
+    let mut held: Vec<Peer> = (0..400).map(|_| Peer::greet(field, &[])).collect();
+    for peer in &mut held {
+        // Of the connection; those of its streams are large enough from the beginning.
+        while peer.next().expect("a window") != (kind::WINDOW, 0) {}
+        assert!(peer.send(&all), "there is room");
+    }
+    assert_eq!(field.get(&field.click(), "").status(), 302);
+    assert!(field.metric("connections_open") >= 400, "they are waited for");
+    drop(held);
+    field.is_left_alone("bodies without end");
 }

@@ -1,7 +1,7 @@
 //! Forged addresses, forged clicks, forged sales.
 
 use super::field::{Field, IN_CHINA, PROXY, STRANGER, text};
-use super::wire::{Reply, connect_from, encoded, eventually, exchange, read_to_end};
+use super::wire::{Reply, connect_from, encoded, eventually, exchange, exchange_and_end, read_to_end};
 use super::{Attack, attack};
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -89,7 +89,7 @@ fn proxy_headers(field: &Field) {
         ("half", proxy_header(0x21, 12)[..20].to_vec()),
     ];
     for (name, bytes) in odd {
-        let reply = exchange(PROXY, field.tls, &bytes);
+        let reply = exchange_and_end(PROXY, field.tls, &bytes);
         assert!(reply.0.is_empty() || reply.0.as_bytes()[0] == 21, "{name}: an alert at most: {reply:?}");
     }
     // Where no header is expected it is no request.

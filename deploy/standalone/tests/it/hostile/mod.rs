@@ -68,3 +68,8 @@ async fn a_damaged_database_is_not_taken() {
 async fn damaged_snapshots_are_replaced_at_the_start() {
     files::damage_between_runs(Field::start(Setup::default()).await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_snapshot_does_not_return() {
+    files::an_older_one_returns(Field::start(Setup::default()).await).await;
+}

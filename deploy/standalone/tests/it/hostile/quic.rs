@@ -60,7 +60,6 @@ fn others_get_in(field: &Field) {
     field.runtime.block_on(async {
         let endpoint = endpoint();
         connected(&endpoint, client_config(field), field.tls).await.close(VarInt::from_u32(0x100), b"");
-        endpoint.wait_idle().await;
     });
 }
 
@@ -109,7 +108,7 @@ fn first_packets(field: &Field) {
     }
     others_get_in(field);
     assert!(field.metric("quic_incoming_total{outcome=\"retried\"}") > 0, "addresses are proved under load");
-    assert!(field.metric("connections_open") <= 3, "the forged take no room");
+    field.is_left_alone("first packets");
 }
 
 fn foreign_tokens(field: &Field) {
@@ -168,7 +167,6 @@ fn no_early_data(field: &Field) {
             assert!(again.into_0rtt().is_err(), "early data is allowed");
             connected(&endpoint, config.clone(), field.tls).await.close(VarInt::from_u32(0x100), b"");
         }
-        endpoint.wait_idle().await;
     });
 }
 
