@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use visitors::{KEY_LEN, Visit, Visitor, Visitors};
 
 /// Conversions remembered. Older ones are still recognised by the control plane.
@@ -140,7 +140,7 @@ impl State {
             std::fs::remove_file(&marker)
                 .map_err(|source| StateError::SetAside { path: marker.clone(), source })?;
         }
-        let trees = match Trees::open(&dir) {
+        let trees = match Trees::open_when_free(&dir) {
             Ok(trees) => trees,
             Err(error) => {
                 tracing::error!(%error, "the state database cannot be opened; it is set aside, going on empty");
@@ -299,7 +299,30 @@ impl State {
     }
 }
 
+/// For as long a directory may still be held by somebody who is closing it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Fault {
+    /// Somebody else has the directory open. sled says so in words alone.
+    fn is_held(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"))
+    }
+}
+
 impl Trees {
+    /// As [`Trees::open`]; whoever has the database open is waited for. It is not damaged, and must not be set aside.
+    fn open_when_free(dir: &Path) -> Result<Self, Fault> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Self::open(dir) {
+                Err(fault) if fault.is_held() && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     fn open(dir: &Path) -> Result<Self, Fault> {
         guarded(|| {
             let db = sled::Config::new().path(dir).cache_capacity(16 << 20).open()?;

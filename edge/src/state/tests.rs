@@ -71,6 +71,21 @@ fn visitors_are_known_across_a_restart_for_as_long_as_their_key() {
 }
 
 #[test]
+fn a_database_that_is_still_being_closed_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    state.remember_conversion(key(1));
+    state.flush();
+    let closing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(state);
+    });
+    let state = State::open(dir.path()).unwrap();
+    assert!(state.seen_conversion(key(1)), "and not set aside");
+    closing.join().unwrap();
+}
+
+#[test]
 fn a_damaged_database_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let state = State::open(dir.path()).unwrap();
