@@ -191,7 +191,7 @@ impl Statements {
 const RULES: &str = "SELECT hour - hour % $4 AS start, rule_set_version, rule_id, verdict, \
     CAST(sum(CASE WHEN kind = $5 THEN hits ELSE 0 END) AS BIGINT) AS clicks, \
     CAST(sum(CASE WHEN kind = $6 THEN hits ELSE 0 END) AS BIGINT) AS conversions \
-    FROM rollup_rules WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 \
+    FROM rollup_rules WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND kind IN ($5, $6) \
     GROUP BY start, rule_set_version, rule_id, verdict \
     ORDER BY start DESC, rule_set_version DESC, rule_id, verdict LIMIT $7 OFFSET $8";
 

@@ -207,6 +207,8 @@ impl Plan {
             if !ask.ahead
                 && let Some(meter) = budgets.meter(&key)
             {
+                // The next window is another budget.
+                let until = until.min(meter.window(sent_at).end);
                 meter.not_before.store(until.0, Ordering::Relaxed);
             }
             return None;

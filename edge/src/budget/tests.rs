@@ -4,6 +4,7 @@ use super::plan::{Line, Note, Plan};
 use super::{Budgets, Key};
 use crate::decide::testing::{NOW, link, offer, tenant};
 use crate::snapshot::Snapshot;
+use proto_model::time::HOUR_US;
 use proto_model::{CapWindow, Capped, UnixMicros};
 use proto_wire::edge_v1::{self, Chunk, LeaseClaim, LeaseGrant, LinkChunk, TenantChunk, chunk};
 
@@ -171,6 +172,23 @@ fn nobody_is_asked_again_soon_when_there_is_nothing() {
     assert!(!lacks(&node));
     node.budgets.follow(&snapshot(2_000, CapWindow::Total, 0));
     assert!(lacks(&node));
+}
+
+#[test]
+fn the_next_window_is_asked_for_at_once() {
+    let mut node = Node::new(&snapshot(1_000, CapWindow::Hour, 0));
+    let end = NOW.0 - NOW.0.rem_euclid(HOUR_US) + HOUR_US;
+    node.now = UnixMicros(end - 1_000_000);
+    node.waits_for(capped_offer());
+    node.call(|_| 0);
+    let lacks = |node: &Node| {
+        let look = node.budgets.look(tenant(1), node.now);
+        assert!(!look.has_room(capped_offer().1));
+        look.is_lacking()
+    };
+    assert!(!lacks(&node), "this hour is used up");
+    node.now = UnixMicros(end);
+    assert!(lacks(&node), "and the next one is not");
 }
 
 #[test]

@@ -85,13 +85,17 @@ impl<'r> Client<'r> {
             os: &self.agent.os,
             browser: &self.agent.browser,
             geo_version: self.geo_version,
-            fine: if self.privacy == Privacy::Full { self.fine() } else { FineRef::default() },
+            fine: self.fine(),
             privacy: self.privacy,
             privacy_policy: POLICY,
         }
     }
 
-    fn fine(&self) -> FineRef<'_> {
+    /// What is finer than the country and may be kept and handed on.
+    pub fn fine(&self) -> FineRef<'_> {
+        if self.privacy != Privacy::Full {
+            return FineRef::default();
+        }
         FineRef {
             region: self.place.region.as_deref().unwrap_or_default(),
             city: self.place.city.as_deref().unwrap_or_default(),
@@ -156,6 +160,20 @@ mod tests {
         for (url, host) in cases {
             assert_eq!(host_of(url), host, "{url}");
         }
+    }
+
+    #[test]
+    fn nothing_finer_than_the_country_is_said_of_who_asks_for_privacy() {
+        let hints = hints::Headers { accept_language: b"de", ect: b"4g", ..hints::Headers::default() };
+        let headers = Headers { hints, ..Headers::default() };
+        let ip = IpAddr::from([203, 0, 113, 9]);
+        let mut client = Client::describe(ip, &headers, &Geo::empty(), &mut AgentCache::new(4));
+        client.place =
+            Place { region: Some("BE".into()), city: Some("Berlin".into()), asn: Some(7), ..Place::UNKNOWN };
+        let known = FineRef { region: "BE", city: "Berlin", asn: Some(7), language: "de", connection: "4g" };
+        assert_eq!((client.fine(), client.recorded().fine), (known, known));
+        client.privacy = Privacy::Reduced;
+        assert_eq!((client.fine(), client.recorded().fine), (FineRef::default(), FineRef::default()));
     }
 
     #[test]

@@ -152,7 +152,11 @@ impl Worker {
     }
 
     async fn page_conversion(&self, hit: &Hit<'_>, report: Conversion) -> Answer {
-        let Conversion { advertiser, params, consent } = report;
+        let Conversion { advertiser, mut params, consent } = report;
+        if agreed(consent) != Privacy::Full {
+            // Not even a hash of them is kept.
+            (params.customer_id, params.visitor_id) = (None, None);
+        }
         let Some(snapshot) = self.shared.parts.snapshot.load_full() else { return not_yet() };
         let Some(to) = receiver(&snapshot, &advertiser) else {
             return refused(StatusCode::NOT_FOUND, Reason::UnknownAdvertiser);

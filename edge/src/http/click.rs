@@ -138,14 +138,24 @@ impl Worker {
         flags: ClickFlags,
     ) -> Option<Address> {
         let origin = client.origin(&self.shared.hasher, hit.now);
-        let marks = Marks { flags, uniqueness: self.uniqueness(hit, client, decision) };
+        let marks = Marks { flags, uniqueness: self.uniqueness(hit, live, client, decision) };
         let queued = self.spool(Lane::Traffic, &decision.record(live, client, &origin, sub_ids, marks));
         durable(queued).await.ok()
     }
 
     /// Of those alone who are let on.
-    fn uniqueness(&self, hit: &Hit<'_>, client: &Client<'_>, decision: &Decision<'_>) -> Uniqueness {
+    fn uniqueness(
+        &self,
+        hit: &Hit<'_>,
+        live: Live<'_>,
+        client: &Client<'_>,
+        decision: &Decision<'_>,
+    ) -> Uniqueness {
         let Way::Onward(landing) = decision.way else { return Uniqueness::Undecided };
+        // Whoever tries a link out is still to come for the first time.
+        if live.link.is_test() {
+            return Uniqueness::Undecided;
+        }
         let window = landing.entry.routing.unique_window_secs;
         let visitor = (client.ip, &*client.user_agent);
         let keep = client.privacy == Privacy::Full;
@@ -285,6 +295,7 @@ fn filled(
 ) -> (String, Option<Reason>) {
     // Whoever asks that nothing be kept asks that nothing be handed on, too.
     let open = client.privacy == Privacy::Full;
+    let fine = client.fine();
     let values = Values {
         click_id,
         offer: landing.offer,
@@ -294,14 +305,14 @@ fn filled(
         sub_ids: &asked.sub_ids.texts(),
         source: &asked.source,
         country: client.place.country,
-        region: client.place.region.as_deref().unwrap_or_default(),
-        city: client.place.city.as_deref().unwrap_or_default(),
-        asn: client.place.asn,
+        region: fine.region,
+        city: fine.city,
+        asn: fine.asn,
         ip: open.then_some(client.ip),
         device: client.device,
         os: &client.agent.os,
         browser: &client.agent.browser,
-        language: &client.language,
+        language: fine.language,
         referrer: if open { &client.referrer } else { "" },
         user_agent: if open { &client.user_agent } else { "" },
         at: hit.now,

@@ -69,7 +69,7 @@ pub(crate) async fn insert_values(
         query(dialect::INSERT_SIDECAR).bind(rows.to_string()).execute(&mut *conn).await?;
     }
     let named = single.iter().filter_map(|row| Some(json!([row.tenant.column(), hex(&row.customer?.0)])));
-    let orders = intake.iter().filter_map(|(shard, input)| unnamed_order(*shard, input));
+    let orders = intake.iter().filter_map(|(shard, input)| order_of(*shard, input));
     let mut gone = forgotten(conn, dialect::FORGOTTEN_CUSTOMERS, named.collect()).await?;
     gone.extend(forgotten(conn, dialect::FORGOTTEN_BY_ORDER, orders.collect()).await?);
     let mut erased = 0;
@@ -81,10 +81,10 @@ pub(crate) async fn insert_values(
     Ok(erased)
 }
 
-/// Of a report that names no customer, in the order of [`dialect::FORGOTTEN_BY_ORDER`]: by its order alone it is known
-/// whose it is.
-fn unnamed_order(shard: ShardKey, input: &Input) -> Option<Value> {
-    let Input::Conversion(ConversionReport { key, customer: None, .. }) = input else { return None };
+/// Of a report, in the order of [`dialect::FORGOTTEN_BY_ORDER`]: who is erased may be known by the order alone, when it
+/// names nobody, or a visitor who is still known.
+fn order_of(shard: ShardKey, input: &Input) -> Option<Value> {
+    let Input::Conversion(ConversionReport { key, .. }) = input else { return None };
     Some(json!([shard.tenant.column(), advertiser_column(shard), key.order_id]))
 }
 

@@ -221,7 +221,9 @@ async fn reports_by_rule() {
     let earlier = RollupKey { hour: blocked.hour.plus_secs(-3_600), ..blocked };
     let sale = RollupKey { kind: HitKind::Conversion, link: None, ..blocked };
     let mut projection = projection(&world);
-    projection.rollups.extend([(earlier, 9), (sale, 6)]);
+    // What is shown alone is no line of this report.
+    let shown = RollupKey { kind: HitKind::Impression, rule_set_version: 99, ..blocked };
+    projection.rollups.extend([(earlier, 9), (sale, 6), (shown, 7)]);
     store.commit_projection(&lease, 1, &projection, NOW).await.unwrap();
     let hours = RuleFilter { from: UnixMicros(0), until: UnixMicros(i64::MAX), period_us: HOUR_US };
     let rows = async |filter: &RuleFilter, skip, limit| {
