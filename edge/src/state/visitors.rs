@@ -71,7 +71,7 @@ pub(super) struct Visitors {
 }
 
 impl Visitors {
-    /// Room for at least `entries`. Memory that was never written to is not taken.
+    /// Room for at least `entries`, all of it taken at once: 16 bytes each.
     pub fn new(entries: usize) -> Self {
         let sets = entries.div_ceil(SHARDS * WAYS).next_power_of_two();
         let shard = || Mutex::new(vec![Set([Visit::NONE; WAYS]); sets]);

@@ -118,23 +118,39 @@ async fn a_click_that_arrives_after_the_erasure_is_not_kept() {
 
 #[tokio::test]
 async fn what_comes_later_of_an_erased_order_is_not_kept_although_it_names_nobody() {
+    late_reports(None).await;
+}
+
+/// The page knows its visitor, and not that this was Ann.
+#[tokio::test]
+async fn nor_is_what_names_a_visitor_who_is_still_known() {
+    late_reports(Some(CustomerRef([8; 16]))).await;
+}
+
+async fn late_reports(visitor: Option<CustomerRef>) {
     let store = store().await;
     let world = World::create(&store, 1).await;
     batches(&store, 2).await;
     two_customers(&store, &world).await;
     store.erase_customer(world.tenant, &Who::Customer("ann".into())).await.unwrap();
+    if let Some(candidate) = visitor {
+        let key = CustomerKey { tenant: world.tenant, who: Who::Visitor("v-1".into()), candidate };
+        assert_eq!(store.resolve_customers(&[key]).await.unwrap().len(), 1);
+    }
     // From an edge that was cut off: pixels of Ann's order at 7, with another click at 8, and of Bob's at 9.
     let pixel = |order: &str, source, click| {
         let report = ConversionReport {
             click: Some(world.click(click)),
             source: Source::Journal(at(source)),
+            customer: visitor.filter(|_| order == "A-1"),
             ..world.report(order, 10_000)
         };
         (world.shard(), Input::Conversion(report))
     };
+    let named = |ordinal| visitor.filter(|_| ordinal == 7);
     let projection = Projection {
         intake: vec![pixel("A-1", 7, 8), pixel("B-1", 9, 5)],
-        sidecar: (7..=9).map(|ordinal| value(&world, ordinal, PersonalClass::Network, None)).collect(),
+        sidecar: (7..=9).map(|at| value(&world, at, PersonalClass::Network, named(at))).collect(),
         ..Projection::default()
     };
     let lease = lease(&store).await;
