@@ -108,7 +108,8 @@ impl Worker {
         }
         let sub_ids = SubIds::of(&click.sub_ids);
         let direct = ClickFlags(ClickFlags::DIRECT);
-        let spooled = self.record_click(hit, live, &client, &decision, &sub_ids, direct).await;
+        let queued = self.record_click(hit, live, &client, &decision, &sub_ids, direct);
+        let spooled = durable(queued).await.ok();
         if matches!(decision.way, Way::Blocked) {
             let outcome = if spooled.is_some() { Outcome::Blocked } else { Outcome::Unspooled };
             return Answer { outcome, ..refused(StatusCode::FORBIDDEN, Reason::BlockedByRule) };

@@ -3,7 +3,7 @@
 use super::cookie;
 use super::onward::onward;
 use super::reply::{self, Page};
-use super::worker::{Answer, Hit, Worker, durable, prefetch};
+use super::worker::{Answer, Hit, Queued, Worker, address, durable, prefetch};
 use crate::budget;
 use crate::decide::asked::{Asked, pass_through};
 use crate::decide::click::{Decision, Live, Marks, Resolved, Way, decide, record_refused, resolve};
@@ -117,18 +117,22 @@ impl Worker {
             return self.look(hit, passing);
         }
         let flags = ClickFlags::default();
-        let spooled = self.record_click(hit, live, &client, &decision, &asked.sub_ids, flags).await;
-        match passing {
-            Some(passing) => self.on(hit, passing, &decision, spooled),
-            None => {
-                let outcome = if spooled.is_some() { Outcome::Blocked } else { Outcome::Unspooled };
-                elsewhere(live.tenant, Page::Forbidden, outcome, Reason::BlockedByRule)
-            }
+        let queued = self.record_click(hit, live, &client, &decision, &asked.sub_ids, flags);
+        let Some(passing) = passing else {
+            let outcome = if durable(queued).await.is_ok() { Outcome::Blocked } else { Outcome::Unspooled };
+            return elsewhere(live.tenant, Page::Forbidden, outcome, Reason::BlockedByRule);
+        };
+        // Made while the record is on its way to the disk: its address is known, and all else is at hand.
+        let address = address(&queued);
+        let answer = self.on(hit, passing, &decision, address);
+        match durable(queued).await {
+            Err(_) if address.is_some() => self.on(hit, passing, &decision, None),
+            _ => answer,
         }
     }
 
-    /// Where it stands in the journal, once it is durable.
-    pub(super) async fn record_click(
+    /// Queues the click to be written.
+    pub(super) fn record_click(
         &self,
         hit: &Hit<'_>,
         live: Live<'_>,
@@ -136,11 +140,10 @@ impl Worker {
         decision: &Decision<'_>,
         sub_ids: &SubIds<'_>,
         flags: ClickFlags,
-    ) -> Option<Address> {
+    ) -> Queued {
         let origin = client.origin(&self.shared.hasher, hit.now);
         let marks = Marks { flags, uniqueness: self.uniqueness(hit, live, client, decision) };
-        let queued = self.spool(Lane::Traffic, &decision.record(live, client, &origin, sub_ids, marks));
-        durable(queued).await.ok()
+        self.spool(Lane::Traffic, &decision.record(live, client, &origin, sub_ids, marks))
     }
 
     /// Of those alone who are let on.

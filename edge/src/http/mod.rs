@@ -258,14 +258,18 @@ fn start_worker(
     shared: Arc<Shared>,
     stop: Stopping,
 ) -> std::io::Result<JoinHandle<()>> {
-    let runtime: Runtime = Builder::new_current_thread().enable_all().build()?;
+    let idle = shared.parts.spool.idle();
+    let going_idle = Arc::clone(&idle);
+    let runtime: Runtime =
+        Builder::new_current_thread().enable_all().on_thread_park(move || going_idle.now()).build()?;
     let listeners = {
         let _inside = runtime.enter();
         let into_tokio = |held: Listening| Ok((held.door, TcpListener::from_std(held.socket)?));
         listeners.into_iter().map(into_tokio).collect::<std::io::Result<Vec<_>>>()?
     };
     std::thread::Builder::new().name(format!("edge-http-{index}")).spawn(move || {
-        let worker = Rc::new(Worker::new(shared, index));
+        let spool = shared.parts.spool.local_until(idle);
+        let worker = Rc::new(Worker::new(shared, index, spool));
         LocalSet::new().block_on(&runtime, async move {
             let mut running: Vec<_> = listeners
                 .into_iter()

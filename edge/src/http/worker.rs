@@ -99,9 +99,8 @@ impl Hit<'_> {
 }
 
 impl Worker {
-    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+    pub fn new(shared: Arc<Shared>, index: usize, spool: LocalSpool) -> Self {
         let agents = RefCell::new(AgentCache::new(AGENTS));
-        let spool = shared.parts.spool.local();
         let (random, unplaced) = (RefCell::default(), RefCell::default());
         Self { shared, index, agents, random, spool, unplaced, script: Script::default() }
     }
@@ -204,7 +203,7 @@ impl Worker {
     }
 
     /// Queues the hit: it will be written, whether or not anybody waits for that.
-    pub(super) fn spool(&self, lane: Lane, hit: &HitRef<'_>) -> Result<(Address, Durable), SpoolError> {
+    pub(super) fn spool(&self, lane: Lane, hit: &HitRef<'_>) -> Queued {
         let mut unplaced = self.unplaced.borrow_mut();
         // Made before the address is drawn: that happens under a lock which all workers share.
         unplaced.write(hit, || self.random());
@@ -216,8 +215,16 @@ impl Worker {
     }
 }
 
+/// A hit that will be written, or why it will not.
+pub(super) type Queued = Result<(Address, Durable), SpoolError>;
+
+/// Where it will stand in the journal.
+pub(super) fn address(queued: &Queued) -> Option<Address> {
+    queued.as_ref().ok().map(|(address, _)| *address)
+}
+
 /// Resolves once a queued hit is on disk.
-pub(super) async fn durable(queued: Result<(Address, Durable), SpoolError>) -> Result<Address, SpoolError> {
+pub(super) async fn durable(queued: Queued) -> Result<Address, SpoolError> {
     let (address, durable) = queued?;
     durable.await.map(|()| address)
 }

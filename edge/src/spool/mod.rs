@@ -22,7 +22,7 @@ pub(crate) use tests::wait as wait_for_test;
 pub use group::Durable;
 pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
-pub use queue::{LocalSpool, SpoolHandle, SpoolStatus};
+pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
 
 use proto_model::{EdgeId, Lane, StreamNo};

@@ -10,7 +10,7 @@ use proto_model::{Address, Lane};
 use proto_wire::limits::{EVENT_LEN_MAX, SIDECAR_ENTRY_LEN_MAX};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// More than the largest event with its sidecar takes.
@@ -22,7 +22,12 @@ pub(super) struct Queue {
     pub records: Vec<u8>,
     pub group: Arc<Group>,
     pub state: QueueState,
+    /// Nothing is waited for any more: what is queued is to be written.
+    pub due: bool,
 }
+
+/// So much is written even if more is about to come.
+const PLENTY: usize = 128 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueueState {
@@ -47,7 +52,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>) -> Self {
-        let queue = Queue { next, records: Vec::new(), group: Arc::default(), state: QueueState::Open };
+        let state = QueueState::Open;
+        let queue = Queue { next, records: Vec::new(), group: Arc::default(), state, due: false };
         Self {
             config,
             streams,
@@ -64,6 +70,16 @@ impl Shared {
     /// taken only when its record is complete, and `append` cuts off what is not.
     pub fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the writer take what is queued, if it has not been taken for another thread's sake.
+    fn write(&self, mut queue: MutexGuard<'_, Queue>) {
+        if queue.due || queue.records.is_empty() {
+            return;
+        }
+        queue.due = true;
+        drop(queue);
+        self.wake.notify_one();
     }
 
     pub fn disk_bytes(&self) -> u64 {
@@ -102,10 +118,25 @@ impl SpoolHandle {
         Self { shared }
     }
 
-    /// An end to write to, for the calling thread alone.
+    /// An end to write to, for the calling thread alone. What it is given is written at once.
     pub fn local(&self) -> LocalSpool {
+        self.local_end(None)
+    }
+
+    /// The same for a thread that says when it has run out of things to do: until then what it is given waits, so
+    /// that all the requests which it found at once share one `fdatasync`. Nobody waits longer for that: the thread
+    /// could send no reply before.
+    pub fn local_until(&self, idle: Arc<Idle>) -> LocalSpool {
+        self.local_end(Some(idle))
+    }
+
+    pub fn idle(&self) -> Arc<Idle> {
+        Arc::new(Idle { shared: Arc::clone(&self.shared), queued: AtomicBool::new(false) })
+    }
+
+    fn local_end(&self, idle: Option<Arc<Idle>>) -> LocalSpool {
         let party = Party::new(Arc::clone(&self.shared.lock().group));
-        LocalSpool { shared: Arc::clone(&self.shared), party: RefCell::new(party) }
+        LocalSpool { shared: Arc::clone(&self.shared), party: RefCell::new(party), idle }
     }
 
     pub fn streams(&self) -> Streams {
@@ -125,9 +156,25 @@ impl SpoolHandle {
     }
 }
 
+/// Where a thread says that it has run out of things to do.
+pub struct Idle {
+    shared: Arc<Shared>,
+    /// The thread has queued something since it last said so.
+    queued: AtomicBool,
+}
+
+impl Idle {
+    pub fn now(&self) {
+        if self.queued.swap(false, Ordering::Relaxed) {
+            self.shared.write(self.shared.lock());
+        }
+    }
+}
+
 /// The writing end of the spool for one worker.
 pub struct LocalSpool {
     shared: Arc<Shared>,
+    idle: Option<Arc<Idle>>,
     /// Of this thread, those who wait for the group that was current at the last append.
     party: RefCell<Rc<Party>>,
 }
@@ -159,15 +206,13 @@ impl LocalSpool {
             return Err(SpoolError::Exhausted);
         }
         let address = Address { stream: self.shared.streams.stream(lane), ordinal };
-        let was_empty = queue.records.is_empty();
         let place = |out: &mut Vec<u8>| place(address, out);
         append_record(&mut queue.records, lane, ordinal..=ordinal, place).ok_or(SpoolError::Unfit)?;
         queue.next[lane] = ordinal + 1;
         let durable = self.wait_for(&queue.group);
-        drop(guard);
-        // The writer takes all that is queued: who adds to a queue that is not empty need not wake it.
-        if was_empty {
-            self.shared.wake.notify_one();
+        match &self.idle {
+            Some(idle) if queue.records.len() < PLENTY => idle.queued.store(true, Ordering::Relaxed),
+            _ => self.shared.write(guard),
         }
         Ok((address, durable))
     }

@@ -91,9 +91,10 @@ impl Writer {
     fn take(&self, spare: Vec<u8>) -> Taken {
         let shared = &self.log.shared;
         let mut queue = shared.lock();
-        while queue.records.is_empty() && queue.state == QueueState::Open {
+        while !queue.due && queue.state == QueueState::Open {
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        queue.due = false;
         let records = std::mem::replace(&mut queue.records, spare);
         shared.writing_bytes.store(u64::try_from(records.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Taken { records, group: std::mem::take(&mut queue.group), next: queue.next, state: queue.state }

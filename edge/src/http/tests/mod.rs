@@ -110,7 +110,8 @@ impl Setup {
     pub fn worker(mut self) -> (Worker, Spool, tempfile::TempDir) {
         let parted = self.open(Some(Arc::new(SimulatedDisk::default())));
         let shared = Shared::new(&self.config, parted.parts, self.timeouts).unwrap();
-        (Worker::new(Arc::new(shared), 0), parted.spool, parted.dir)
+        let spool = shared.parts.spool.local();
+        (Worker::new(Arc::new(shared), 0, spool), parted.spool, parted.dir)
     }
 }
 

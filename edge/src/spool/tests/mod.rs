@@ -3,6 +3,7 @@
 
 mod crash;
 mod faults;
+mod idle;
 mod waiting;
 
 use super::*;

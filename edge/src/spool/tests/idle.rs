@@ -1,0 +1,70 @@
+//! A thread that says when it runs out of work gets one `fdatasync` for all that it found at once.
+
+use super::*;
+use std::pin::Pin;
+use std::time::Duration;
+
+fn queue(local: &LocalSpool, tag: u32) -> Durable {
+    let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+    local.append(Lane::Traffic, place).unwrap().1
+}
+
+fn is_pending(durable: &mut Durable) -> bool {
+    Pin::new(durable).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+#[test]
+fn a_busy_thread_shares_one_fdatasync() {
+    let spool = open(&SimulatedDisk::default());
+    let idle = spool.handle().idle();
+    let local = spool.handle().local_until(Arc::clone(&idle));
+    let before = spool.handle().status().syncs;
+    let mut queued: Vec<Durable> = (0..300).map(|tag| queue(&local, tag)).collect();
+    // The writer has all the time it could want, and leaves them alone.
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(queued.iter_mut().all(is_pending));
+    assert_eq!(spool.handle().status().syncs, before);
+    idle.now();
+    queued.into_iter().for_each(|durable| wait(durable).unwrap());
+    assert_eq!(spool.handle().status().syncs, before + 1);
+    // With nothing queued it means nothing, however often it is said.
+    idle.now();
+    idle.now();
+    let one = queue(&local, 300);
+    idle.now();
+    wait(one).unwrap();
+    assert_eq!(spool.handle().status().syncs, before + 2);
+}
+
+#[test]
+fn who_never_idles_is_written_all_the_same() {
+    let spool = open(&SimulatedDisk::default());
+    let local = spool.handle().local_until(spool.handle().idle());
+    let mut queued: Vec<Durable> = (0..5_000).map(|tag| queue(&local, tag)).collect();
+    wait(queued.swap_remove(0)).unwrap();
+}
+
+#[test]
+fn another_threads_hit_takes_along_what_is_queued() {
+    let spool = open(&SimulatedDisk::default());
+    let idle = spool.handle().idle();
+    let local = spool.handle().local_until(Arc::clone(&idle));
+    let mine = queue(&local, 1);
+    append(&spool.handle(), Lane::Money, 2).unwrap();
+    wait(mine).unwrap();
+    // It is late to say so, and nothing is queued: the writer goes on.
+    idle.now();
+    append(&spool.handle(), Lane::Money, 3).unwrap();
+    assert_eq!(read(&spool, Lane::Money).len(), 2);
+}
+
+#[test]
+fn an_orderly_end_writes_what_nobody_asked_for() {
+    let disk = SimulatedDisk::default();
+    let spool = open(&disk);
+    let local = spool.handle().local_until(spool.handle().idle());
+    let queued = queue(&local, 1);
+    spool.close();
+    wait(queued).unwrap();
+    assert_eq!(read(&open(&disk), Lane::Traffic).len(), 1);
+}
