@@ -234,19 +234,27 @@ pub fn encode(text: &str, raw: bool, out: &mut String) {
         return;
     }
     let raw = raw && !text.split('/').any(climbs);
-    for byte in text.bytes() {
+    let stays = |byte: u8| {
         let unreserved = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-        let readable =
-            raw && matches!(byte, b'/' | b':' | b'@' | b'=' | b',' | b';' | b'!' | b'$' | b'(' | b')');
-        if unreserved || readable {
-            out.push(char::from(byte));
-        } else {
+        unreserved
+            || raw && matches!(byte, b'/' | b':' | b'@' | b'=' | b',' | b';' | b'!' | b'$' | b'(' | b')')
+    };
+    let mut rest = text;
+    // What stays is ASCII, so that a stretch of it ends where a character does.
+    while let Some(at) = rest.bytes().position(|byte| !stays(byte)) {
+        let (kept, encoded) = rest.split_at(at);
+        let next = encoded.chars().next().map_or(encoded.len(), char::len_utf8);
+        let (character, behind) = encoded.split_at(next);
+        out.push_str(kept);
+        for byte in character.bytes() {
             const HEX: &[u8; 16] = b"0123456789ABCDEF";
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 15)]));
         }
+        rest = behind;
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

@@ -125,9 +125,9 @@ impl<'r> Client<'r> {
 fn text(header: &[u8], max: usize) -> Cow<'_, str> {
     // A replacement character is longer than what it replaces, so cut first; `clean` cuts to characters.
     let head = &header[..header.len().min(max)];
-    match String::from_utf8_lossy(head) {
-        Cow::Borrowed(text) => clean(text, max),
-        Cow::Owned(text) => Cow::Owned(clean(&text, max).into_owned()),
+    match std::str::from_utf8(head) {
+        Ok(text) => clean(text, max),
+        Err(_) => Cow::Owned(clean(&String::from_utf8_lossy(head), max).into_owned()),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use proto_model::UnixMicros;
 use proto_model::time::DAY_US;
-use proto_wire::keys::{random, sha256};
+use proto_wire::keys::random;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
 
-const KEY_LEN: usize = 32;
+const KEY_LEN: usize = 16;
 
 /// The key exists in memory only and lives for one UTC day: after that nobody can test an address
 /// against a stored hash, we included.
@@ -53,19 +55,16 @@ impl IpHasher {
     }
 }
 
-/// SHA-256 of key and address. All inputs have one length, so none is the beginning of another and the key
-/// in front needs no HMAC around it: it is one block of SHA-256, and nothing is allocated.
+/// SipHash-2-4 with 128 bits: a keyed function is all that is needed, since nobody ever has the key.
 fn tag(key: &[u8; KEY_LEN], ip: IpAddr) -> [u8; 16] {
     // An IPv4 address counts as the IPv6 address it is mapped to.
     let address = match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     };
-    let mut keyed = [0; KEY_LEN + 16];
-    keyed[..KEY_LEN].copy_from_slice(key);
-    keyed[KEY_LEN..].copy_from_slice(&address);
-    let [short @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(&keyed);
-    short
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(&address);
+    hasher.finish128().as_bytes()
 }
 
 #[cfg(test)]

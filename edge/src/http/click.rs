@@ -2,7 +2,7 @@
 
 use super::cookie;
 use super::onward::onward;
-use super::reply::{self, Page};
+use super::reply::{self, Page, Reply};
 use super::worker::{Answer, Hit, Queued, Worker, address, durable, prefetch};
 use crate::budget;
 use crate::decide::asked::{Asked, pass_through};
@@ -238,9 +238,9 @@ impl Worker {
     ) -> Answer {
         let flags = ClickFlags::default();
         let click_id = self.seal_click(passing.live, passing.client, decision, spooled, flags);
-        let (url, problem) = self.url(hit, passing, &click_id);
         let entry = passing.landing.entry;
-        let Some(mut reply) = onward(entry.routing.redirect, url) else { return unknown() };
+        let (reply, problem) = self.to_landing_page(hit, passing, &click_id);
+        let Some(mut reply) = reply else { return unknown() };
         let days = entry.routing.cookie_days;
         if days > 0 && passing.client.privacy == Privacy::Full {
             let cookie = cookie::set(&hit.parts.headers, entry.advertiser, &click_id, days);
@@ -254,15 +254,20 @@ impl Worker {
 
     /// HEAD sees where a click would go, gets no id and is no click.
     fn look(&self, hit: &Hit<'_>, passing: Passing<'_>) -> Answer {
-        let (url, problem) = self.url(hit, passing, "");
-        match onward(passing.landing.entry.routing.redirect, url) {
+        let (reply, problem) = self.to_landing_page(hit, passing, "");
+        match reply {
             Some(reply) => Answer::new(reply, Outcome::Uncounted, problem),
             None => unknown(),
         }
     }
 
-    /// The landing page for this click, and what of the request could not be followed.
-    fn url(&self, hit: &Hit<'_>, passing: Passing<'_>, click_id: &str) -> (String, Option<Reason>) {
+    /// On to the landing page for this click, and what of the request could not be followed.
+    fn to_landing_page(
+        &self,
+        hit: &Hit<'_>,
+        passing: Passing<'_>,
+        click_id: &str,
+    ) -> (Option<Reply>, Option<Reason>) {
         let Passing { live, asked, landing, query, .. } = passing;
         // Another offer, which the link's own has led to, has its own page.
         let settings = live.link.settings.as_ref().filter(|_| landing.offer == live.link.offer);
@@ -276,11 +281,12 @@ impl Worker {
             None if landing.own_page => (own, None),
             None => (landing.page, None),
         };
-        let (mut url, cut) = filled(hit, passing, page, click_id);
+        let mut url = self.url.borrow_mut();
+        let cut = fill(hit, passing, page, click_id, &mut url);
         if landing.entry.routing.pass_through {
             pass_through(query, &landing.entry.click_id_parameter, &mut url, MAX_URL);
         }
-        (url, problem.or(cut))
+        (onward(landing.entry.routing.redirect, &url), problem.or(cut))
     }
 
     fn unspooled_address(&self) -> Address {
@@ -289,13 +295,15 @@ impl Worker {
     }
 }
 
-/// With all values, or, when those are too long together, without the ones that somebody else has chosen.
-fn filled(
+/// Makes `url` that of the page with all values, or, when those are too long together, without the ones that somebody
+/// else has chosen.
+fn fill(
     hit: &Hit<'_>,
     Passing { live, client, asked, landing, draw, .. }: Passing<'_>,
     page: &Destination,
     click_id: &str,
-) -> (String, Option<Reason>) {
+    url: &mut String,
+) -> Option<Reason> {
     // Whoever asks that nothing be kept asks that nothing be handed on, too.
     let open = client.privacy == Privacy::Full;
     let fine = client.fine();
@@ -321,17 +329,17 @@ fn filled(
         at: hit.now,
         random: draw,
     };
-    let mut url = String::with_capacity(512);
-    if page.fill(&values, &mut url).is_ok() {
-        return (url, None);
+    url.clear();
+    if page.fill(&values, url).is_ok() {
+        return None;
     }
     url.clear();
     let short = Values { sub_ids: &[], source: "", referrer: "", user_agent: "", ..values };
-    if page.fill(&short, &mut url).is_err() {
+    if page.fill(&short, url).is_err() {
         url.clear();
         url.push_str(page.origin());
     }
-    (url, Some(Reason::FieldTooLong))
+    Some(Reason::FieldTooLong)
 }
 
 /// What a chat or a timeline shows of the link. Whoever opens it there comes as a shopper.
@@ -358,7 +366,7 @@ fn elsewhere(tenant: &TenantEntry, page: Page, outcome: Outcome, reason: Reason)
 }
 
 fn sent_to(url: Option<&String>, page: Page, outcome: Outcome, reason: impl Into<Option<Reason>>) -> Answer {
-    let sent = url.cloned().and_then(reply::redirect);
+    let sent = url.and_then(|url| reply::redirect(url));
     Answer::new(sent.unwrap_or_else(|| reply::page(page)), outcome, reason)
 }
 

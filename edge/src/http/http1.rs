@@ -13,9 +13,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -43,15 +45,14 @@ where
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
         .pipeline_flush(false)
+        // To look for the end of a client while a hit is on its way to the disk costs a new buffer for each request,
+        // and the answer is no use: the hit is recorded all the same.
+        .half_close(true)
         // Ours are finer; see `Guarded`.
         .header_read_timeout(None)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => Some(ended),
-        _ = stopped(&mut stop) => None,
-    };
+    let ended = until_stopped(connection.as_mut(), &mut stop).await;
     let ended = match ended {
         Some(ended) => ended,
         None => {
@@ -76,6 +77,26 @@ where
     if ended.is_err_and(|error| error.is_parse() || error.is_parse_too_large() || timed_out(&error)) {
         worker.counters().broken();
     }
+}
+
+/// What `connection` ends with, or `None` once the node stops.
+async fn until_stopped<C: Future>(mut connection: Pin<&mut C>, stop: &mut Stopping) -> Option<C::Output> {
+    let signal = stop.clone();
+    let mut stopped = pin!(stopped(stop));
+    let mut asked = false;
+    poll_fn(|context| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(Some(ended));
+        }
+        // Asked once, it wakes this task when the time comes. To ask takes a lock, and a connection is looked at
+        // several times for each request.
+        if asked && matches!(signal.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        asked = true;
+        stopped.as_mut().poll(context).map(|_| None)
+    })
+    .await
 }
 
 fn timed_out(error: &hyper::Error) -> bool {

@@ -1,6 +1,7 @@
 //! Replies, made of static parts wherever they can be.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, LOCATION,
     PRAGMA, RETRY_AFTER,
@@ -8,6 +9,7 @@ use http::header::{
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use proto_model::Reason;
+use std::cell::RefCell;
 
 pub type Reply = Response<Full<Bytes>>;
 
@@ -22,8 +24,29 @@ const GIF_TYPE: HeaderValue = HeaderValue::from_static("image/gif");
 /// One transparent pixel.
 pub const GIF: &[u8; 43] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff\x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
 
+/// Header maps that a thread keeps, at most. About as many requests are under way at a time.
+const KEPT_MAPS: usize = 256;
+
+thread_local! {
+    /// Of requests that were answered, for replies to come: a map is two allocations, and hyper uses those of replies
+    /// for requests in turn.
+    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps the map of a request that is over for a reply.
+pub fn recycle(mut headers: HeaderMap) {
+    headers.clear();
+    MAPS.with_borrow_mut(|maps| {
+        // One that had to grow for many headers is not worth its memory.
+        if maps.len() < KEPT_MAPS && headers.capacity() <= 64 {
+            maps.push(headers);
+        }
+    });
+}
+
 pub fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::default());
+    *reply.headers_mut() = MAPS.with_borrow_mut(Vec::pop).unwrap_or_default();
     *reply.status_mut() = status;
     reply.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     reply
@@ -37,8 +60,8 @@ fn with_body(status: StatusCode, kind: HeaderValue, body: Bytes) -> Reply {
 }
 
 /// `None` when `url` cannot stand in a header, which a checked snapshot rules out.
-pub fn redirect(url: String) -> Option<Reply> {
-    let location = HeaderValue::try_from(url).ok()?;
+pub fn redirect(url: &str) -> Option<Reply> {
+    let location = HeaderValue::from_str(url).ok()?;
     let mut reply = empty(StatusCode::FOUND);
     reply.headers_mut().insert(LOCATION, location);
     Some(reply)
@@ -177,11 +200,25 @@ mod tests {
 
     #[test]
     fn no_text_becomes_a_second_header() {
-        assert!(redirect("https://shop.example/?a=b\r\nSet-Cookie: x".into()).is_none());
-        assert!(redirect("https://shop.example/\u{0}".into()).is_none());
-        let reply = redirect("https://shop.example/?click_id=x#top".into()).unwrap();
+        assert!(redirect("https://shop.example/?a=b\r\nSet-Cookie: x").is_none());
+        assert!(redirect("https://shop.example/\u{0}").is_none());
+        let reply = redirect("https://shop.example/?click_id=x#top").unwrap();
         assert_eq!(reply.headers()[LOCATION], "https://shop.example/?click_id=x#top");
         assert_eq!(reply.headers()[CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_left_in_the_map_of_a_reply() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", "secret".parse().unwrap());
+        headers.append("cookie", "another".parse().unwrap());
+        recycle(headers);
+        let reply = empty(StatusCode::FOUND);
+        assert_eq!(reply.headers().iter().collect::<Vec<_>>(), [(&CACHE_CONTROL, &NO_STORE)]);
+        for _ in 0..KEPT_MAPS * 2 {
+            recycle(HeaderMap::with_capacity(8));
+        }
+        assert_eq!(MAPS.with_borrow(Vec::len), KEPT_MAPS);
     }
 
     #[test]

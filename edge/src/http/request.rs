@@ -2,7 +2,7 @@
 
 use crate::metrics::Route;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Version, request};
+use http::{HeaderMap, HeaderName, Method, Version, request};
 use proto_model::is_slug;
 use std::net::IpAddr;
 
@@ -101,7 +101,12 @@ pub fn names_one_host(parts: &request::Parts) -> bool {
 
 /// A browser fetching ahead: nobody has clicked.
 pub fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"].into_iter().any(|name| {
+    const NAMES: [HeaderName; 3] = [
+        HeaderName::from_static("sec-purpose"),
+        HeaderName::from_static("purpose"),
+        HeaderName::from_static("x-moz"),
+    ];
+    NAMES.iter().any(|name| {
         headers.get_all(name).iter().any(|value| contains_ignoring_case(value.as_bytes(), b"prefetch"))
     })
 }
@@ -115,10 +120,10 @@ pub fn client_ip(peer: IpAddr, trusted: &[ipnet::IpNet], headers: &HeaderMap) ->
     if trusted.is_empty() {
         return crate::ip::canonical(peer);
     }
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     // A value that is not text ends the chain of what can be believed, as any other garbage does.
-    let values = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
-    let values: Vec<&str> = values.collect();
-    crate::ip::client_ip(peer, trusted, values.into_iter())
+    let values = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or("?"));
+    crate::ip::client_ip(peer, trusted, values)
 }
 
 /// A process on this machine or a balancer in front that speaks for itself: a proxy forwards for strangers.

@@ -39,6 +39,8 @@ pub struct Worker {
     spool: LocalSpool,
     unplaced: RefCell<Unplaced>,
     pub(super) script: Script,
+    /// Where the URL of a landing page is put together.
+    pub(super) url: RefCell<String>,
 }
 
 /// A reply, and what it stands for in the counters.
@@ -102,7 +104,8 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, index: usize, spool: LocalSpool) -> Self {
         let agents = RefCell::new(AgentCache::new(AGENTS));
         let (random, unplaced) = (RefCell::default(), RefCell::default());
-        Self { shared, index, agents, random, spool, unplaced, script: Script::default() }
+        let (script, url) = (Script::default(), RefCell::default());
+        Self { shared, index, agents, random, spool, unplaced, script, url }
     }
 
     pub fn counters(&self) -> &Counters {
@@ -139,6 +142,7 @@ impl Worker {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.counters().reply(target.route(), outcome, reason);
+        reply::recycle(parts.headers);
         reply
     }
 
