@@ -311,6 +311,7 @@ impl Store {
             let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
             let query = query(sql).bind(id.column()).bind(true);
             found(query.execute(&mut tx).await?)?;
+            tx.owed.fleet = true;
             tx.commit().await
         })
     }

@@ -13,6 +13,7 @@ use crate::listen::{self, Bounded};
 use crate::supervise::Stop;
 use control_plane_store::StoreError;
 use control_plane_store::fleet::Edge;
+use proto_model::EdgeId;
 use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use proto_wire::edge_v1::{
     EnrollRequest, EnrollResponse, FetchChunksRequest, FetchChunksResponse, LeaseRequest, LeaseResponse,
@@ -99,6 +100,15 @@ impl Edges {
             }
             Err(error) => Err(status(error.into())),
         }
+    }
+}
+
+/// Whether an edge that has a call under way may no longer have one. An error is no answer: the next call gives it.
+async fn is_revoked(app: &App, edge: EdgeId) -> bool {
+    match app.store.get_edge(edge).await {
+        Ok(edge) => edge.revoked,
+        Err(StoreError::NotFound) => true,
+        Err(_) => false,
     }
 }
 

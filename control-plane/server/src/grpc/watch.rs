@@ -18,6 +18,7 @@ pub async fn run(
     mut stop: Stop,
 ) {
     let mut published = app.snapshots.subscribe();
+    let mut fleet = app.store.signals().fleet.subscribe();
     loop {
         let current = published.borrow_and_update().clone();
         if current.version > have {
@@ -34,6 +35,10 @@ pub async fn run(
             () = stop.wait() => return,
             () = replies.closed() => return,
             changed = published.changed() => if changed.is_err() { return },
+            _ = fleet.changed() => if super::is_revoked(&app, edge.id).await {
+                let _ = replies.send(Err(Status::permission_denied("this edge was revoked"))).await;
+                return;
+            },
         }
     }
 }
