@@ -104,7 +104,7 @@ async fn a_revoked_edge_is_cut_off_while_it_says_nothing() {
     seed(plane.app()).await;
     let edge = Edge::join(&plane, "one").await;
     let mut publisher = edge.open().await;
-    let watch = WatchRequest { have_version: u64::MAX >> 1, ..WatchRequest::default() };
+    let watch = WatchRequest { have_version: u64::MAX >> 1 };
     let mut manifests = edge.client().await.watch(watch).await.unwrap().into_inner();
     fleet::revoke_edge(plane.app(), edge.id).await.unwrap();
     assert_eq!(publisher.reply().await.unwrap_err().code(), Code::PermissionDenied);
