@@ -5,25 +5,28 @@
 //! one ends, and reports what was spent. The arithmetic and the bound of what can be exceeded: `proto_model::cap`.
 
 mod keeper;
+mod look;
 mod plan;
 mod recover;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use keeper::Keeper;
+pub use look::Look;
 pub use recover::{Recorded, recount};
 
 use crate::snapshot::{Snapshot, TimeZone};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use proto_model::cap::Window;
 use proto_model::{CapWindow, Capped, ClickCap, ClickLease, TenantId, UnixMicros};
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How long a click waits for the answer to whether there is room, before it goes on as if there were none.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -163,8 +166,14 @@ impl Budgets {
         self.wish(ahead);
     }
 
+    /// For a click.
     pub fn look(&self, tenant: TenantId, now: UnixMicros) -> Look<'_> {
-        Look { budgets: self, tenant, now, lacking: RefCell::default(), counted: Cell::new(false) }
+        Look::new(self, tenant, now, false)
+    }
+
+    /// For who only wants to know where a click would go: nobody is asked for a lease, and nothing is counted.
+    pub fn glance(&self, tenant: TenantId, now: UnixMicros) -> Look<'_> {
+        Look::new(self, tenant, now, true)
     }
 
     /// How many capped offers and links have a lease.
@@ -176,9 +185,14 @@ impl Budgets {
         self.online.load(Ordering::Relaxed)
     }
 
-    /// Clicks that found an offer or a link without room.
+    /// Clicks that found an offer or a link without room, each once.
     pub fn over(&self) -> u64 {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// To be called once for each such click.
+    pub fn count_full(&self) {
+        self.over.fetch_add(1, Ordering::Relaxed);
     }
 
     fn meter(&self, key: &Key) -> Option<Arc<Meter>> {
@@ -202,74 +216,40 @@ impl Budgets {
 
     /// Takes a click of each, or of none.
     pub fn take(&self, tenant: TenantId, [link, offer]: [Option<Capped>; 2], now: UnixMicros) -> bool {
-        let taken = match link.map(|link| self.take_one((tenant, link), now)) {
-            None => None,
-            Some(None) => return false,
-            Some(taken) => taken,
+        let take = |subject: Option<Capped>| match subject {
+            Some(subject) => self.take_one((tenant, subject), now),
+            None => Taken::Free,
         };
-        let rest = offer.is_none_or(|offer| self.take_one((tenant, offer), now).is_some());
-        if !rest && let Some(link) = taken {
+        let link = take(link);
+        if matches!(link, Taken::Nothing) {
+            return false;
+        }
+        let taken = !matches!(take(offer), Taken::Nothing);
+        if !taken && let Taken::Of(link) = link {
             link.give_back();
         }
-        rest
+        taken
     }
 
-    fn take_one(&self, key: Key, now: UnixMicros) -> Option<Arc<Held>> {
-        let held = self.table.load().get(&key)?.held.load_full()?;
-        let spent = held.take(now)?;
+    fn take_one(&self, key: Key, now: UnixMicros) -> Taken {
+        let table = self.table.load();
+        let Some(meter) = table.get(&key) else { return Taken::Free };
+        let Some(held) = meter.held.load_full() else { return Taken::Nothing };
+        let Some(spent) = held.take(now) else { return Taken::Nothing };
         if spent.saturating_mul(2) == held.lease.granted || spent == held.lease.granted {
             self.wake.notify_one();
         }
-        Some(held)
+        Taken::Of(held)
     }
 }
 
-/// What there is room for, as one click sees it.
-pub struct Look<'b> {
-    budgets: &'b Budgets,
-    tenant: TenantId,
-    now: UnixMicros,
-    /// Without a lease that could be asked for.
-    lacking: RefCell<Vec<Key>>,
-    counted: Cell<bool>,
-}
-
-impl Look<'_> {
-    /// Whether one more click may go there. Whatever nobody has a lease of is full.
-    pub fn has_room(&self, subject: Capped) -> bool {
-        let key = (self.tenant, subject);
-        let table = self.budgets.table.load();
-        let meter = table.get(&key);
-        if meter.is_some_and(|meter| meter.has_room(self.now)) {
-            return true;
-        }
-        if meter.is_some_and(|meter| meter.may_ask(self.now)) {
-            self.lacking.borrow_mut().push(key);
-        } else if !self.counted.replace(true) {
-            self.budgets.over.fetch_add(1, Ordering::Relaxed);
-        }
-        false
-    }
-
-    pub fn is_lacking(&self) -> bool {
-        !self.lacking.borrow().is_empty()
-    }
-
-    /// Asks for what was lacking, and waits until `until` for an answer; false when none came, or none will.
-    pub async fn wait(self, until: Instant) -> bool {
-        let Self { budgets, lacking, .. } = self;
-        let mut answers = budgets.answers.subscribe();
-        let table = budgets.table.load_full();
-        let unknown =
-            |key: &Key| table.get(key).is_some_and(|meter| !meter.wanted.swap(true, Ordering::Relaxed));
-        let wishes: Vec<_> =
-            lacking.into_inner().into_iter().filter(unknown).map(|key| (key, true)).collect();
-        if !wishes.is_empty() {
-            budgets.wish(wishes);
-        }
-        budgets.online.load(Ordering::Relaxed)
-            && matches!(timeout_at(until, answers.changed()).await, Ok(Ok(())))
-    }
+/// What became of a click on something that has a cap, or had one when the click was resolved.
+enum Taken {
+    Of(Arc<Held>),
+    /// Without a cap: nothing is counted.
+    Free,
+    /// There is no room.
+    Nothing,
 }
 
 /// Until when a click that comes now waits.

@@ -163,7 +163,6 @@ fn nobody_is_asked_again_soon_when_there_is_nothing() {
         look.is_lacking()
     };
     assert!(!lacks(&node), "a click goes on at once");
-    assert_eq!(node.budgets.over(), 1);
     node.now = NOW.plus_secs(60);
     assert!(lacks(&node));
     // A limit that is raised is asked for at once.
@@ -236,6 +235,30 @@ fn a_cap_that_is_gone_is_settled() {
     node.budgets.follow(&snapshot(0, CapWindow::Total, 0));
     assert_eq!(node.call(|_| 0), (vec![], vec![10]));
     assert_eq!(node.claims(), []);
+}
+
+#[test]
+fn a_click_of_before_a_cap_was_removed_is_not_held_up_by_it() {
+    let node = Node::new(&snapshot(1_000, CapWindow::Total, 9));
+    let both = [Some(capped_link().1), Some(capped_offer().1)];
+    assert!(!node.has_room(capped_offer()) && !node.budgets.take(tenant(1), both, NOW));
+    // It was resolved before, and is decided now.
+    node.budgets.follow(&snapshot(0, CapWindow::Total, 0));
+    assert!(node.has_room(capped_offer()) && node.has_room(capped_link()));
+    assert!(node.budgets.take(tenant(1), both, NOW));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_a_click_is_decided_is_not_waited_for() {
+    let node = Node::new(&snapshot(1_000, CapWindow::Total, 9));
+    let look = node.budgets.look(tenant(1), node.now);
+    assert!(!look.has_room(capped_link().1) && look.is_lacking());
+    node.budgets.answered(true);
+    // No time is left to wait for another one.
+    assert!(look.wait(tokio::time::Instant::now()).await);
+    let look = node.budgets.look(tenant(1), node.now);
+    assert!(!look.has_room(capped_link().1));
+    assert!(!look.wait(tokio::time::Instant::now()).await, "and none comes twice");
 }
 
 #[test]

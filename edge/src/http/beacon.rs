@@ -6,7 +6,7 @@ use super::reply::{self, Reply};
 use super::request::is_message;
 use super::worker::{Answer, Hit, Worker, durable};
 use crate::decide::beacon::{Beacon, Conversion, DirectClick, MAX_BODY, Touch};
-use crate::decide::click::{Resolved, Way, resolve};
+use crate::decide::click::{Resolved, Takers, Way, resolve};
 use crate::decide::conversion::{self, Channel, Receiver};
 use crate::decide::params::SubIds;
 use crate::decide::privacy::{Privacy, least};
@@ -101,7 +101,8 @@ impl Worker {
             self.note_refused(hit, live, &client, Reason::ForeignPage);
             return refused(StatusCode::UNPROCESSABLE_ENTITY, Reason::ForeignPage);
         }
-        let decision = self.decided(hit, live, &client, u64::from_be_bytes(self.random())).await;
+        let draw = u64::from_be_bytes(self.random());
+        let decision = self.decided(hit, live, &client, (draw, Takers::Own)).await;
         if let Way::Nowhere(reason) = decision.way {
             self.note_refused(hit, live, &client, reason);
             return refused(StatusCode::UNPROCESSABLE_ENTITY, reason);
