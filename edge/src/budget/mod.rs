@@ -6,6 +6,7 @@
 
 mod keeper;
 mod look;
+mod meter;
 mod plan;
 mod recover;
 #[cfg(test)]
@@ -15,12 +16,13 @@ mod tests;
 
 pub use keeper::Keeper;
 pub use look::Look;
+pub use meter::Held;
 pub use recover::{Recorded, recount};
 
-use crate::snapshot::{Snapshot, TimeZone};
-use arc_swap::{ArcSwap, ArcSwapOption};
-use proto_model::cap::Window;
-use proto_model::{CapWindow, Capped, ClickCap, ClickLease, TenantId, UnixMicros};
+use crate::snapshot::Snapshot;
+use arc_swap::ArcSwap;
+use meter::Meter;
+use proto_model::{CapWindow, Capped, ClickCap, TenantId, UnixMicros};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,77 +36,13 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// Whose clicks are counted.
 pub type Key = (TenantId, Capped);
 
-/// A lease as it is spent.
-#[derive(Debug)]
-pub struct Held {
-    pub number: u64,
-    pub lease: ClickLease,
-    /// With [`CLOSED`], nothing more is taken of it.
-    spent: AtomicU64,
-}
-
-const CLOSED: u64 = 1 << 63;
-
-impl Held {
-    pub fn new(number: u64, lease: ClickLease, spent: u64) -> Self {
-        Self { number, lease, spent: AtomicU64::new(spent.min(lease.granted)) }
-    }
-
-    fn has_room(&self, now: UnixMicros) -> bool {
-        self.lease.allows(self.spent.load(Ordering::Relaxed), now)
-    }
-
-    /// Takes a click; how many are taken then.
-    fn take(&self, now: UnixMicros) -> Option<u64> {
-        let more = |spent| self.lease.allows(spent, now).then(|| spent + 1);
-        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|before| before + 1)
-    }
-
-    /// Of a lease that was closed meanwhile nothing comes back: it is counted as spent.
-    fn give_back(&self) {
-        let less = |spent: u64| (spent & CLOSED == 0).then(|| spent.saturating_sub(1));
-        let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    /// Ends it; what was spent does not change any more.
-    fn close(&self) -> u64 {
-        self.spent.fetch_or(CLOSED, Ordering::Relaxed) & !CLOSED
-    }
-
-    pub fn spent(&self) -> u64 {
-        self.spent.load(Ordering::Relaxed) & !CLOSED
-    }
-}
-
-/// One capped offer or link.
-#[derive(Debug)]
-struct Meter {
-    cap: ClickCap,
-    zone: Arc<TimeZone>,
-    held: ArcSwapOption<Held>,
-    /// Until then the control plane has nothing to give.
-    not_before: AtomicI64,
-    /// The keeper knows that somebody waits.
-    wanted: AtomicBool,
-}
-
-impl Meter {
-    fn new(cap: ClickCap, zone: Arc<TimeZone>) -> Self {
-        let (held, not_before) = (ArcSwapOption::empty(), AtomicI64::new(i64::MIN));
-        Self { cap, zone, held, not_before, wanted: AtomicBool::new(false) }
-    }
-
-    fn window(&self, now: UnixMicros) -> Window {
-        self.cap.window.around(now, |at| self.zone.offset_secs(at))
-    }
-
-    fn has_room(&self, now: UnixMicros) -> bool {
-        self.held.load().as_ref().is_some_and(|held| held.has_room(now))
-    }
-
-    fn may_ask(&self, now: UnixMicros) -> bool {
-        self.cap.limit > 0 && now.0 >= self.not_before.load(Ordering::Relaxed)
-    }
+/// Now, by both clocks of a node. A lease ends by whichever says so first: somebody may set the clock back while it is
+/// spent, and the other one may have stood still while the machine slept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    pub at: UnixMicros,
+    /// By a clock that nobody sets.
+    pub steady: std::time::Instant,
 }
 
 type Table = HashMap<Key, Arc<Meter>>;
@@ -116,6 +54,8 @@ pub struct Budgets {
     /// For the keeper: who is wanted, and whether somebody waits.
     wishes: Mutex<Vec<(Key, bool)>>,
     wake: Notify,
+    /// From then on next windows are to be looked for.
+    look_ahead_at: AtomicI64,
     /// Rises with each answer of the control plane, also with none.
     answers: watch::Sender<u64>,
     online: AtomicBool,
@@ -128,6 +68,7 @@ impl Default for Budgets {
             table: ArcSwap::default(),
             wishes: Mutex::default(),
             wake: Notify::new(),
+            look_ahead_at: AtomicI64::new(i64::MIN),
             answers: watch::channel(0).0,
             // Until the first attempt has failed.
             online: AtomicBool::new(true),
@@ -148,9 +89,7 @@ impl Budgets {
             let meter = match old {
                 Some(old) if old.cap == cap && old.zone == zone => Arc::clone(old),
                 Some(old) if old.cap.window == cap.window && old.zone == zone => {
-                    let meter = Meter::new(cap, zone);
-                    meter.held.store(old.held.load_full());
-                    Arc::new(meter)
+                    Arc::new(old.with_limit(cap))
                 }
                 _ => Arc::new(Meter::new(cap, zone)),
             };
@@ -163,6 +102,7 @@ impl Budgets {
             return;
         }
         self.table.store(Arc::new(table));
+        self.look_ahead_at.store(i64::MIN, Ordering::Relaxed);
         self.wish(ahead);
     }
 
@@ -234,9 +174,8 @@ impl Budgets {
     fn take_one(&self, key: Key, now: UnixMicros) -> Taken {
         let table = self.table.load();
         let Some(meter) = table.get(&key) else { return Taken::Free };
-        let Some(held) = meter.held.load_full() else { return Taken::Nothing };
-        let Some(spent) = held.take(now) else { return Taken::Nothing };
-        if spent.saturating_mul(2) == held.lease.granted || spent == held.lease.granted {
+        let Some((held, spent)) = meter.take(now) else { return Taken::Nothing };
+        if held.wakes_keeper(spent) {
             self.wake.notify_one();
         }
         Taken::Of(held)

@@ -4,7 +4,7 @@ mod control;
 mod hand_over;
 mod storage;
 
-use crate::budget::{Budgets, Keeper, Recorded, recount};
+use crate::budget::{Budgets, Keeper, Moment, Recorded, recount};
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
 use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
@@ -17,7 +17,6 @@ use crate::state::{State, StateError};
 use arc_swap::ArcSwapOption;
 use control::{ControlThread, Others};
 use hand_over::Offer;
-use proto_model::UnixMicros;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -126,7 +125,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         state.clone(),
         spool.handle(),
         leases,
-        UnixMicros(now_micros()),
+        Moment::now(),
     );
     let parts = Parts {
         snapshot: Arc::clone(&shared),

@@ -7,7 +7,7 @@ mod saved;
 mod seen;
 mod visitors;
 
-pub use leases::SavedLease;
+pub use leases::{LeaseChange, SavedLease};
 pub use seen::SeenKey;
 
 use crate::lanes::PerLane;

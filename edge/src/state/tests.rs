@@ -1,4 +1,6 @@
 use super::*;
+use proto_model::cap::Window;
+use proto_model::{Capped, ClickLease, LinkId, StreamNo, TenantId};
 
 fn key(n: u16) -> SeenKey {
     let mut words = [0; SeenKey::WORDS];
@@ -115,4 +117,37 @@ fn a_database_that_failed_in_use_is_set_aside_at_the_next_start() {
     drop(state);
     assert_eq!(State::open(dir.path()).unwrap().snapshot_floor(), 0);
     assert!(dir.path().join("state-damaged-1").is_dir());
+}
+
+#[test]
+fn what_is_different_about_leases_is_written_at_once() {
+    let lease = |number| SavedLease {
+        number,
+        tenant: TenantId::new(1).unwrap(),
+        lease: ClickLease {
+            subject: Capped::Link(LinkId::new(5).unwrap()),
+            window: Window { start: UnixMicros(0), end: UnixMicros(i64::MAX) },
+            granted: 9,
+            expires_at: UnixMicros(77),
+        },
+        spent: 2,
+        stream: StreamNo(4),
+        from: 30,
+        over: false,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    state.change_leases(&[1, 2, 3].map(|number| LeaseChange::Save(lease(number))));
+    let later = SavedLease { spent: 5, from: 40, ..lease(1) };
+    state.change_leases(&[
+        LeaseChange::Save(later),
+        LeaseChange::End(2, 7),
+        LeaseChange::Forget(3),
+        LeaseChange::End(4, 1),
+        LeaseChange::Forget(5),
+    ]);
+    state.flush_leases();
+    drop(state);
+    let state = State::open(dir.path()).unwrap();
+    assert_eq!(state.leases(), [later, SavedLease { spent: 7, over: true, ..lease(2) }]);
 }

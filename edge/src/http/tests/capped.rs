@@ -1,18 +1,24 @@
 //! Click caps, as hits meet them. The node has no keeper: a test gives the leases.
 
 use super::{Node, Setup, block_on};
-use crate::budget::{Budgets, Key};
+use crate::budget::{Budgets, Key, Recorded, recount};
 use crate::decide::testing::{LINK, link, offer, tenant};
+use crate::disk::simulated::SimulatedDisk;
+use crate::forward::SealedFiles;
 use crate::snapshot::Snapshot;
+use crate::state::SavedLease;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Empty;
-use proto_model::Capped;
+use proto_model::cap::Window;
+use proto_model::{Capped, ClickLease, StreamNo, UnixMicros};
 use proto_wire::edge_v1::{
     self, Chunk, ClickCap, LinkChunk, LinkSettings, Offer, OfferRouting, Route, RouteTable, TenantChunk,
     chunk::Content, route::To,
 };
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 const OWN: &str = "https://shop.example/";
 const ELSEWHERE: &str = "https://shop.example/else";
@@ -161,4 +167,37 @@ fn when_a_click_has_waited_in_vain_it_is_decided_by_what_is_there_then() {
     });
     assert_eq!((reply.status().as_u16(), budgets.spent(capped_link())), (302, 1));
     assert_eq!(budgets.over(), 0);
+}
+
+#[test]
+fn what_the_spool_holds_since_a_lease_was_written_down_is_spent_of_it() {
+    let node = setup().start();
+    budgets(&node).hold(capped_offer(1), 5);
+    for _ in 0..3 {
+        assert_eq!(ask(&node, "GET", LINK), OWN);
+    }
+    let now = UnixMicros(crate::node::now_micros());
+    let saved = |from, starts_in: i64| {
+        let window = Window { start: now.plus_secs(starts_in), end: UnixMicros(i64::MAX) };
+        let subject = capped_offer(1).1;
+        let lease = ClickLease { subject, window, granted: 9, expires_at: UnixMicros(i64::MAX) };
+        let (number, tenant, stream) = (1, tenant(1), StreamNo(2));
+        SavedLease { number, tenant, lease, spent: 1, stream, from, over: false }
+    };
+    let long_ago = saved(1, -3_600);
+    let cases = [
+        ("all", long_ago, 4),
+        ("those since", saved(3, -3_600), 2),
+        ("none since", saved(4, -3_600), 1),
+        ("of the next hour", saved(1, 1_800), 1),
+        ("reported", SavedLease { over: true, ..long_ago }, 1),
+        ("in another spool", SavedLease { stream: StreamNo(7), ..long_ago }, 9),
+        ("of others", SavedLease { tenant: tenant(2), ..long_ago }, 1),
+    ];
+    let mut leases: Vec<_> = cases.iter().map(|(_, lease, _)| *lease).collect();
+    let files = SealedFiles::open(Arc::new(SimulatedDisk::default()), Path::new("/sealed")).unwrap();
+    recount(&mut leases, &Recorded { files: &files, log: &node.spool.log() });
+    for (lease, (case, _, spent)) in leases.iter().zip(cases) {
+        assert_eq!(lease.spent, spent, "{case}");
+    }
 }
