@@ -15,7 +15,8 @@ pub const MAX_CLAIMS: usize = 256;
 const GRACE_SECS: i64 = 10;
 /// How far an edge's clock may be off when a window begins.
 const CLOCK_SECS: i64 = 60;
-/// Edges that were heard of within so long share a budget; they publish, or renew a lease, more often.
+/// Edges that were heard of within so long share a budget. One that is connected is, whether it has anything to say or
+/// not: [`super::fleet::SEEN_EVERY`].
 const ALIVE_SECS: i64 = 3_600;
 /// Nothing is left but what other edges hold: it may come back at any time.
 const ASK_AGAIN: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ mod lease;
 mod publish;
 mod watch;
 
-use crate::app::{App, clock, restore};
+use crate::app::{App, clock, fleet, restore};
 use crate::ca::{self, CaError};
 use crate::error::{AppError, chain};
 use crate::listen::{self, Bounded};
@@ -92,7 +92,10 @@ impl Edges {
         let id = ca::edge_of(leaf)
             .ok_or_else(|| Status::unauthenticated("the certificate does not name an edge"))?;
         match self.app.store.get_edge(id).await {
-            Ok(edge) if !edge.revoked => Ok(edge),
+            Ok(edge) if !edge.revoked => {
+                fleet::seen(&self.app, &edge).await;
+                Ok(edge)
+            }
             Ok(_) => Err(Status::permission_denied("this edge was revoked")),
             Err(StoreError::NotFound) => {
                 restore::notice(&self.app, id, "an edge with a certificate of ours is not known here");
