@@ -154,7 +154,7 @@ impl Key {
             return Ok(before);
         }
         let ClickUsage { used, leased } = self.usage(conn, terms.now).await?;
-        let mut budget = Budget { limit: want.limit, used, leased };
+        let budget = Budget { limit: want.limit, used, leased };
         let granted = budget.lease(want.clicks, terms.edges, want.ahead);
         if granted == 0 {
             return Ok(ClickGrant { used_up: used >= want.limit, ..ClickGrant::default() });
