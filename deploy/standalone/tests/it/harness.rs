@@ -188,6 +188,15 @@ pub async fn click(client: &HttpClient, edge_url: &str, link: &str, headers: &[(
         request.headers_mut().insert(name, value.parse().expect("a header value"));
     }
     let reply = client.send(request).await.expect("the edge answers");
+    redirected(reply)
+}
+
+/// `None` when nobody answers.
+pub async fn try_click(client: &HttpClient, edge_url: &str, link: &str) -> Option<Click> {
+    client.get(&format!("{edge_url}/c/{link}"), None).await.ok().map(redirected)
+}
+
+fn redirected(reply: Reply) -> Click {
     let click_id = reply.header("location").and_then(|location| {
         let query = location.split_once('?')?.1;
         let mut pairs = form_urlencoded::parse(query.as_bytes());
