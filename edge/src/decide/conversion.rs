@@ -11,8 +11,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use proto_model::event::Authority;
 use proto_model::postback::ConversionStatus;
 use proto_model::{
-    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, LinkId, PartnerId, PostbackAuth, Reason, TenantId,
-    UnixMicros,
+    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, LinkId, OfferId, PartnerId, PostbackAuth, Reason,
+    TenantId, UnixMicros,
 };
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, ConversionRef, HitRef, PersonalRef, RefusedRef};
@@ -52,6 +52,30 @@ impl Receiver<'_> {
 
     pub(super) fn partner_of(&self, link: LinkId) -> Option<PartnerId> {
         self.snapshot.link(link).map(|link| link.partner)
+    }
+
+    /// Whether a page on this origin is one of the offer's own.
+    pub(super) fn owns_page(&self, offer: OfferId, origin: &str) -> bool {
+        self.snapshot.offer(self.advertiser.tenant, offer).is_some_and(|offer| offer.owns(origin))
+    }
+
+    /// What is written down of any hit that came to this advertiser: nobody is named in it.
+    pub(super) fn recorded<'a>(
+        self,
+        body: BodyRef<'a>,
+        verdict: Verdict<'a>,
+        client: &'a Client<'_>,
+        origin: &'a Origin,
+        now: UnixMicros,
+    ) -> HitRef<'a> {
+        HitRef {
+            tenant: self.advertiser.tenant,
+            occurred_at: now,
+            facts: client.recorded(),
+            verdict,
+            body,
+            personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
+        }
     }
 }
 
@@ -266,18 +290,14 @@ pub fn record_accepted<'a>(
     origin: &'a Origin,
     now: UnixMicros,
 ) -> HitRef<'a> {
+    let hit = to.recorded(BodyRef::Conversion(accepted.hit), verdict, client, origin, now);
     HitRef {
-        tenant: to.advertiser.tenant,
-        occurred_at: now,
-        facts: client.recorded(),
-        verdict,
-        body: BodyRef::Conversion(accepted.hit),
         personal: PersonalRef {
-            network: client.network(origin),
             customer_id: accepted.customer_id.filter(|_| client.privacy == Privacy::Full),
             visitor_id: accepted.visitor_id.filter(|_| client.privacy == Privacy::Full),
-            ..PersonalRef::default()
+            ..hit.personal
         },
+        ..hit
     }
 }
 
@@ -289,14 +309,7 @@ pub fn record_refused<'a>(
     origin: &'a Origin,
     now: UnixMicros,
 ) -> HitRef<'a> {
-    HitRef {
-        tenant: to.advertiser.tenant,
-        occurred_at: now,
-        facts: client.recorded(),
-        verdict: allowed(to.tenant.rules.as_ref()),
-        body: BodyRef::Refused(refused),
-        personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
-    }
+    to.recorded(BodyRef::Refused(refused), allowed(to.tenant.rules.as_ref()), client, origin, now)
 }
 
 /// The id the control plane will give to this conversion.

@@ -118,9 +118,8 @@ impl OfferEntry {
     pub fn owns(&self, origin: &str) -> bool {
         let page = Destination::asked_for(origin, &self.click_id_parameter);
         page.is_some_and(|page| {
-            let own =
-                page.host() == self.destination.host() && (page.is_https() || !self.destination.is_https());
-            own || self.may_land_on(&page)
+            let is_on = |own: &Destination| page.host() == own.host() && (page.is_https() || !own.is_https());
+            is_on(&self.destination) || self.routing.pages.iter().any(is_on) || self.may_land_on(&page)
         })
     }
 

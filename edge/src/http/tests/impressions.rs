@@ -68,7 +68,8 @@ fn with_cookie(cookie_days: u32) -> Snapshot {
     with_routing(OfferRouting { cookie_days, ..OfferRouting::default() })
 }
 
-fn with_routing(routing: OfferRouting) -> Snapshot {
+/// The first link's offer, routed like this.
+pub fn with_routing(routing: OfferRouting) -> Snapshot {
     let destination = "https://shop.example/".to_owned();
     let offer = Offer {
         id: 1,
