@@ -45,9 +45,13 @@ pub struct Receiver<'s> {
 }
 
 impl Receiver<'_> {
-    /// Whether this is the id of a click that led to this advertiser.
-    pub fn knows_click(&self, click_id: &str) -> bool {
-        open_click(*self, click_id).is_ok()
+    /// Whether this is the id of a click that led to this advertiser, and that its offer keeps: a cookie may be older
+    /// than what the offer says now.
+    pub fn keeps_click(&self, click_id: &str, now: UnixMicros) -> bool {
+        let Ok(click) = open_click(*self, click_id) else { return false };
+        let offer = self.snapshot.offer(self.advertiser.tenant, click.offer);
+        let days = offer.map_or(0, |offer| offer.routing.cookie_days);
+        days > 0 && now <= click.at().plus_days(days)
     }
 
     pub(super) fn partner_of(&self, link: LinkId) -> Option<PartnerId> {
