@@ -1,6 +1,6 @@
 //! Click caps and links' `max_clicks`: what edges are given of a budget, and what is gone of it.
 
-use super::settings::{self, LinkSettingsBody, RoutingBody, offset_at};
+use super::settings::{self, KeptRouting, LinkSettingsBody, offset_at};
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_store::StoreError;
@@ -87,7 +87,7 @@ async fn cap_of(app: &App, tenant: TenantId, subject: Capped) -> Result<Option<C
     Ok(match subject {
         Capped::Offer(id) => {
             let offer = app.store.get_offer(tenant, id).await.map_err(AppError::of("offer"))?;
-            let routing: RoutingBody = settings::read(&offer.routing_json).map_err(unreadable)?;
+            let KeptRouting(routing) = settings::read(&offer.routing_json).map_err(unreadable)?;
             let cap = routing
                 .click_cap
                 .as_ref()
