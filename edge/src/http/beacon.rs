@@ -87,6 +87,10 @@ impl Worker {
         let link = click.link.parse::<LinkId>().ok();
         let mut client = self.client(hit);
         client.privacy = least([client.privacy, agreed(click.consent)]);
+        if client.agent.previews {
+            let answer = refused(StatusCode::UNPROCESSABLE_ENTITY, Reason::Preview);
+            return Answer { outcome: Outcome::Uncounted, ..answer };
+        }
         client.came_from(&click.referrer);
         let live = match link.map(|link| resolve(&snapshot, link, hit.now)) {
             Some(Resolved::Live(live)) => live,

@@ -78,10 +78,12 @@ impl Worker {
         match resolve(snapshot, link, hit.now) {
             Resolved::Live(live) => self.live_click(hit, live, domain).await,
             Resolved::Dead(tenant, reason, live) => {
-                if let Some(live) = live.filter(|_| !hit.is_head()) {
-                    self.note_refused(hit, live, &self.client(hit), reason);
+                let client = self.client(hit);
+                let looks = hit.is_head() || client.agent.previews;
+                if let Some(live) = live.filter(|_| !looks) {
+                    self.note_refused(hit, live, &client, reason);
                 }
-                closed(hit, tenant, domain, reason)
+                closed(looks, tenant, domain, reason)
             }
             Resolved::Unknown => unknown(),
         }
@@ -100,7 +102,7 @@ impl Worker {
                 if !hit.is_head() {
                     self.note_refused(hit, live, &client, reason);
                 }
-                return closed(hit, live.tenant, domain, reason);
+                return closed(hit.is_head(), live.tenant, domain, reason);
             }
             Way::Blocked if hit.is_head() => {
                 return elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule);
@@ -361,8 +363,8 @@ fn preview_of(hit: &Hit<'_>, live: Live<'_>) -> Answer {
 }
 
 /// A link or an offer that takes no clicks: the host's page for that, the tenant's, or ours.
-fn closed(hit: &Hit<'_>, tenant: &TenantEntry, domain: Option<&Domain>, reason: Reason) -> Answer {
-    let outcome = if hit.is_head() { Outcome::Uncounted } else { Outcome::Refused };
+fn closed(looks: bool, tenant: &TenantEntry, domain: Option<&Domain>, reason: Reason) -> Answer {
+    let outcome = if looks { Outcome::Uncounted } else { Outcome::Refused };
     let over = domain.and_then(|domain| domain.expired_url.as_ref());
     sent_to(over.or(tenant.fallback_url.as_ref()), Page::NotFound, outcome, reason)
 }

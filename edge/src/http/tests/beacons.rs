@@ -106,6 +106,9 @@ fn clicks_that_no_page_may_register() {
         assert_eq!(reply.body(), format!("{{\"status\":\"refused\",\"reason\":\"{reason}\"}}\n"));
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     }
+    let preview = "content-type: text/plain\r\nuser-agent: facebookexternalhit/1.1\r\n";
+    let looked = node.send("POST", "/e", preview, &direct_click().to_string());
+    assert_eq!((looked.status(), looked.reason()), (422, Some("preview")));
     let bot = "content-type: text/plain\r\nuser-agent: Mozilla/5.0 (compatible; Googlebot/2.1)\r\n";
     let blocked = node.send("POST", "/e", bot, &direct_click().to_string());
     assert_eq!((blocked.status(), blocked.reason()), (403, Some("blocked_by_rule")));
