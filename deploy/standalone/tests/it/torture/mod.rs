@@ -22,6 +22,9 @@ fn minutes() -> u64 {
 
 /// Kills of the edge in a round; every third time the control plane goes, too.
 const KILLS: usize = 6;
+/// An address of this machine that no other test listens on: while a process is away, nobody may get its port.
+const ALONE: &str = "127.0.7.1:0";
+
 const SHOPPERS: usize = 16;
 /// At most this long between two kills.
 const LONGEST: u64 = 700;
@@ -53,8 +56,7 @@ fn authority(url: &str) -> String {
 
 impl Field {
     async fn start(dir: &Path) -> Self {
-        let plane =
-            control_plane(&dir.join("cp"), "127.0.0.1:0", "127.0.0.1:0", &["--new-operator-key"]).await;
+        let plane = control_plane(&dir.join("cp"), ALONE, ALONE, &["--new-operator-key"]).await;
         let (api_url, operator_key) =
             (plane.text("api_url").to_owned(), plane.text("operator_key").to_owned());
         let plane_at = [authority(&api_url), authority(plane.text("grpc_url"))];
@@ -63,7 +65,7 @@ impl Field {
         let api = Api::new(&api_url, &tenant.key);
         let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "edge" })).await;
         assert!(enroll(&dir.join("edge"), bundle["bundle"].as_str().expect("a bundle")));
-        let edge = edge_at(&dir.join("edge"), "127.0.0.1:0").await;
+        let edge = edge_at(&dir.join("edge"), ALONE).await;
         wait_for_link(&HttpClient::default(), &edge, &tenant.link).await;
         Self {
             dir: dir.to_owned(),
