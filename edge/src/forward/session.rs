@@ -56,13 +56,14 @@ pub(super) struct Session {
 
 impl Session {
     pub async fn open(sender: &mut Sender) -> Result<Self, SessionError> {
-        let channel = sender.link.connect().await?;
-        let mut client = EdgeServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
         let (out, queue) = mpsc::channel(QUEUE);
         let lanes = Lane::ALL.iter().map(|lane| sender.lanes[*lane].claim()).collect();
         let open = Open { epoch: sender.log.streams().epoch, lanes };
         send(&out, publish_request::Message::Open(open))?;
+        let link = &sender.link;
         let opening = async {
+            let mut client =
+                EdgeServiceClient::new(link.connect().await?).max_encoding_message_size(MAX_MESSAGE);
             let mut inbound = client.publish(ReceiverStream::new(queue)).await?.into_inner();
             let first = inbound.message().await?;
             Ok::<_, SessionError>((inbound, first))

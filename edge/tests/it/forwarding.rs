@@ -143,6 +143,32 @@ async fn a_fenced_node_stops_sending_until_it_is_restarted() {
     node.shutdown().await;
 }
 
+/// A stopped process, or a load balancer without anybody behind it: the kernel accepts, and nobody ever answers.
+#[tokio::test]
+async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
+    let mut world = World::new().await;
+    world.listener = None;
+    let addr = world.control.bundle().url.trim_start_matches("https://").to_owned();
+    let silent = loop {
+        // Until the task that listened has ended.
+        match tokio::net::TcpListener::bind(&addr).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    world.control.publish_snapshot(3, &[]);
+    let node = world.start().await;
+    world.spool_some(&node, 10).await;
+    // Whoever sends, and whoever follows the snapshots. Their connections stay open.
+    let held = [silent.accept().await.unwrap(), silent.accept().await.unwrap()];
+    drop(silent);
+    world.listener = Some(world.control.listen().await);
+    world.all_arrived().await;
+    until("the snapshot is there", || node.snapshot_version() == 3).await;
+    drop(held);
+    node.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_quarantined_lane_does_not_hold_up_the_other() {
     let mut world = World::new().await;
