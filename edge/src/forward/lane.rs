@@ -2,6 +2,7 @@
 //! under way.
 
 use super::flow::{Acked, Flow, Gap, Sent};
+use super::halt::{Halt, Halted};
 use super::retain::{Head, RetainError, Retention, SealedFiles};
 use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
@@ -13,29 +14,6 @@ use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, Seal
 use proto_wire::keys::SigningKey;
 use std::io;
 use std::time::{Duration, Instant};
-
-/// Why a lane is not sent any more. An operator must look; the other lane goes on.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Halt {
-    #[error(
-        "the control plane holds other events than this node under the same ordinals (was the disk copied or restored?)"
-    )]
-    Diverged,
-    #[error("the control plane asks for ordinal {expected}, which is not kept here any more")]
-    NotRetained { expected: u64 },
-    #[error(
-        "the control plane is at ordinal {theirs}, this node only at {ours} (was the disk restored from a copy?)"
-    )]
-    Behind { theirs: u64, ours: u64 },
-    #[error("the control plane knows this lane as stream {0}")]
-    OtherStream(u32),
-    #[error("the control plane refused the lane: {0}")]
-    Refused(String),
-    #[error("a sealed batch is damaged on disk")]
-    Damaged(#[source] RetainError),
-    #[error("the events cannot be sealed")]
-    Seal(#[source] EnvelopeError),
-}
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LaneError {
@@ -65,7 +43,8 @@ pub(super) struct LaneSender {
     acked: u64,
     /// What the control plane has, as it says when a session opens; it may have signed for less.
     pub confirmed: u64,
-    pub halted: bool,
+    /// Why the lane stands still, or did before it was put on trial.
+    halted: Option<Halted>,
 }
 
 impl LaneSender {
@@ -86,7 +65,7 @@ impl LaneSender {
             flow: None,
             acked,
             confirmed: acked,
-            halted: false,
+            halted: None,
         }
     }
 
@@ -113,7 +92,6 @@ impl LaneSender {
         if stream != self.streams.stream(self.lane).0 {
             return Err(Halt::OtherStream(stream).into());
         }
-        self.flow = None;
         let ours = self.files.head();
         if theirs.last > ours.last {
             // Only a damaged end of our chain explains that; then theirs is the true one.
@@ -166,6 +144,56 @@ impl LaneSender {
         })
     }
 
+    /// Stands still from now on. Returns whether that is news.
+    pub fn halt(&mut self, halt: &Halt, now: Instant, random: [u8; 1]) -> bool {
+        // Nothing is waited for any more.
+        self.flow = None;
+        match &mut self.halted {
+            Some(halted) => halted.again(halt, now, random),
+            None => {
+                self.halted = Some(Halted::new(halt, now, random));
+                true
+            }
+        }
+    }
+
+    pub fn halted(&self) -> Option<&Halted> {
+        self.halted.as_ref()
+    }
+
+    /// Whether it is sent, be it on trial.
+    pub fn sends(&self) -> bool {
+        self.halted.as_ref().is_none_or(Halted::on_trial)
+    }
+
+    /// A new session is the time to compare again what was found in an earlier one.
+    pub fn begin_session(&mut self) {
+        self.flow = None;
+        self.halted.iter_mut().for_each(Halted::begin_session);
+    }
+
+    /// Sends again from where the control plane stands, if it is time for that; else says in how long.
+    pub fn try_again(&mut self, now: Instant) -> Option<Duration> {
+        let halted = self.halted.as_mut()?;
+        let wait = halted.due_in(now)?;
+        if !wait.is_zero() {
+            return Some(wait);
+        }
+        halted.begin_trial();
+        self.flow = Some(Flow::new(self.confirmed.saturating_add(1)));
+        None
+    }
+
+    /// Ends the trial. Returns whether there was one.
+    pub fn acquit(&mut self) -> bool {
+        self.halted.take_if(|halted| halted.on_trial()).is_some()
+    }
+
+    /// The control plane has all that was sealed: nothing is left to try.
+    pub fn is_confirmed(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.next() > self.sealed())
+    }
+
     /// Reads what is durable, up to one full batch.
     pub fn fill(&mut self, now: Instant) -> Result<(), LaneError> {
         if self.unstored.is_some() {
@@ -193,7 +221,7 @@ impl LaneSender {
         let flow = self.flow.as_ref();
         // While sealed batches wait to be sent (again), more of them would not go out any sooner.
         let behind = flow.is_none_or(|flow| flow.next() <= self.sealed());
-        if self.halted || behind {
+        if !self.sends() || behind {
             return Decision::Idle;
         }
         if self.unstored.is_some() {
@@ -254,7 +282,7 @@ impl LaneSender {
         let Some(first) = self.flow.as_ref().filter(|flow| flow.may_send()).map(Flow::next) else {
             return Ok(None);
         };
-        if self.halted || first > self.sealed() {
+        if !self.sends() || first > self.sealed() {
             return Ok(None);
         }
         let (batch, header) = self.load(first)?;
@@ -298,7 +326,7 @@ impl LaneSender {
         let nothing_waits = self.pending.is_empty() && self.spare.is_none() && self.unstored.is_none();
         let sent =
             self.flow.as_ref().is_some_and(|flow| flow.in_flight() == 0 && flow.next() > self.sealed());
-        self.halted || (nothing_waits && sent)
+        !self.sends() || (nothing_waits && sent)
     }
 
     pub fn in_flight(&self) -> usize {

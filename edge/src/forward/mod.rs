@@ -3,6 +3,7 @@
 
 mod backoff;
 mod flow;
+mod halt;
 mod lane;
 mod retain;
 mod seal;

@@ -2,7 +2,7 @@
 
 use super::Phase;
 use super::flow::{Acked, Gap};
-use super::lane::Halt;
+use super::halt::Halt;
 use super::retain::Head;
 use super::seal::Decision;
 use super::sender::Sender;
@@ -18,7 +18,7 @@ use proto_wire::keys::SignatureError;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// No word for this long while batches are under way: the session is given up.
@@ -45,6 +45,13 @@ pub enum SessionError {
     /// Another node speaks as this edge, or this epoch is over.
     #[error("the control plane follows another node of this name: {0}")]
     Fenced(String),
+}
+
+impl SessionError {
+    /// The control plane knows who calls, and wants nothing of it.
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(self, Self::Call(status) if status.code() == Code::PermissionDenied)
+    }
 }
 
 pub(super) struct Session {
@@ -121,15 +128,9 @@ impl Session {
     fn pump(&mut self, sender: &mut Sender, draining: bool) -> Result<Option<Duration>, SessionError> {
         let mut again: Option<Duration> = None;
         for lane in Lane::ALL.iter().copied() {
-            if sender.lanes[lane].halted {
-                continue;
-            }
-            let wait = loop {
-                match self.step(sender, lane, draining)? {
-                    Decision::Seal => {}
-                    Decision::Wait(wait) => break Some(wait),
-                    Decision::Idle => break None,
-                }
+            let wait = match sender.lanes[lane].try_again(Instant::now()) {
+                Some(wait) => Some(wait),
+                None => self.work(sender, lane, draining)?,
             };
             again = match (again, wait) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -137,6 +138,22 @@ impl Session {
             };
         }
         Ok(again)
+    }
+
+    fn work(
+        &mut self,
+        sender: &mut Sender,
+        lane: Lane,
+        draining: bool,
+    ) -> Result<Option<Duration>, SessionError> {
+        while sender.lanes[lane].sends() {
+            match self.step(sender, lane, draining)? {
+                Decision::Seal => {}
+                Decision::Wait(wait) => return Ok(Some(wait)),
+                Decision::Idle => break,
+            }
+        }
+        Ok(None)
     }
 
     /// One batch of one lane. `Seal` = go on.
@@ -184,7 +201,8 @@ fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -
 fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
     let next = sender.spool.status().next;
     for lane in Lane::ALL.iter().copied() {
-        if sender.lanes[lane].halted {
+        sender.lanes[lane].begin_session();
+        if !sender.lanes[lane].sends() {
             continue;
         }
         let head = ack.heads.iter().find(|head| lane_from_wire(head.lane) == Ok(lane));
@@ -233,6 +251,8 @@ fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
     let lane = lane_from_wire(refusal.lane);
     match (refusal.kind(), lane) {
         (refusal::Kind::Fenced, _) => Err(SessionError::Fenced(refusal.detail)),
+        // What was under way behind a batch that was refused is a gap to the control plane.
+        (refusal::Kind::Gap, Ok(lane)) if !sender.lanes[lane].sends() => Ok(()),
         (refusal::Kind::Gap, Ok(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
             Ok(Gap::Rewind(expected)) => {
                 tracing::warn!(

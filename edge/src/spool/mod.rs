@@ -12,6 +12,7 @@ mod queue;
 mod reader;
 mod recover;
 mod segment;
+mod shut;
 mod writer;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
+pub use shut::Shut;
 
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;
@@ -98,6 +100,8 @@ pub enum SpoolError {
     Poisoned,
     #[error("the spool is closing")]
     Closed,
+    #[error("the lane takes no hits")]
+    Shut(#[source] Shut),
     #[error("the event is too large to be sent, or not made for its address")]
     Unfit,
     #[error("this epoch has used up its ordinals")]

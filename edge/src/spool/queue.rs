@@ -3,6 +3,7 @@
 
 use super::group::{Durable, Group, Party};
 use super::segment::append_record;
+use super::shut::{self, Shut};
 use super::{SpoolConfig, SpoolError, Streams};
 use crate::lanes::PerLane;
 use proto_model::event::ORDINAL_MAX;
@@ -22,6 +23,7 @@ pub(super) struct Queue {
     pub records: Vec<u8>,
     pub group: Arc<Group>,
     pub state: QueueState,
+    pub shut: PerLane<Option<Shut>>,
     /// Nothing is waited for any more: what is queued is to be written.
     pub due: bool,
 }
@@ -52,8 +54,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>) -> Self {
-        let state = QueueState::Open;
-        let queue = Queue { next, records: Vec::new(), group: Arc::default(), state, due: false };
+        let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Open);
+        let queue = Queue { next, records, group, state, shut: PerLane::default(), due: false };
         Self {
             config,
             streams,
@@ -99,6 +101,8 @@ pub struct SpoolStatus {
     pub next: PerLane<u64>,
     /// `fdatasync` calls since the start.
     pub syncs: u64,
+    /// Why a lane takes no hits, whatever room there is.
+    pub shut: PerLane<Option<Shut>>,
 }
 
 impl SpoolStatus {
@@ -116,6 +120,10 @@ pub struct SpoolHandle {
 impl SpoolHandle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// An end to write to, for the calling thread alone. What it is given is written at once.
@@ -152,6 +160,7 @@ impl SpoolHandle {
             max_bytes: self.shared.config.max_bytes,
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
+            shut: queue.shut,
         }
     }
 }
@@ -198,6 +207,7 @@ impl LocalSpool {
             QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
             QueueState::Poisoned => return Err(SpoolError::Poisoned),
         }
+        shut::admit(&queue.shut, lane)?;
         if disk_bytes.saturating_add(len(&queue.records)) >= self.shared.config.limit(lane) {
             return Err(SpoolError::Full);
         }

@@ -10,7 +10,7 @@ use proto_wire::edge_v1::*;
 use proto_wire::envelope::{AckStatement, GENESIS_HEAD, Header, MAX_MESSAGE, SealedBatch};
 use proto_wire::join::{JoinBundle, enroll_message, new_token, renew_message};
 use proto_wire::keys::{self, PublicKey, SigningKey, sha256};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, watch};
@@ -31,7 +31,6 @@ pub enum Fault {
     /// The acknowledgement is signed by somebody else.
     ForgeAck,
     Fence,
-    Quarantine,
     Unavailable,
     Fine,
 }
@@ -60,6 +59,10 @@ pub struct Inner {
     /// Every batch ever received, by lane and first ordinal, to see that it never changes.
     pub received: HashMap<(Lane, u64), Vec<u8>>,
     pub faults: VecDeque<Fault>,
+    /// Nothing of these lanes is taken.
+    pub quarantined: HashSet<Lane>,
+    /// The edge was revoked.
+    pub denies: bool,
     pub sessions: u64,
     pub epoch: u32,
     pub renewals: u32,
@@ -184,11 +187,13 @@ impl ControlPlane {
             inner.received.entry((header.lane, header.first_ordinal)).or_insert_with(|| bytes.clone());
         assert!(*before == bytes, "a batch changed between two sendings");
         let lane = lane_to_wire(header.lane).into();
+        if inner.quarantined.contains(&header.lane) {
+            return (Some(refusal(Kind::Quarantined, lane, 0)), true);
+        }
         let fault = inner.faults.pop_front().unwrap_or(Fault::Fine);
         match fault {
             Fault::LoseBatch => return (None, true),
             Fault::Fence => return (Some(refusal(Kind::Fenced, lane, 0)), false),
-            Fault::Quarantine => return (Some(refusal(Kind::Quarantined, lane, 0)), true),
             Fault::Unavailable => return (Some(refusal(Kind::Unavailable, lane, 0)), false),
             Fault::LoseAck | Fault::Break | Fault::ForgeAck | Fault::Fine => {}
         }
@@ -299,6 +304,9 @@ impl EdgeService for Service {
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
         let certificates = request.peer_certs().ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        if self.0.lock().denies {
+            return Err(Status::permission_denied("this edge was revoked"));
+        }
         self.0.lock().certificates.push(certificates[0].to_vec());
         let mut inbound = request.into_inner();
         let (replies, stream) = mpsc::channel(64);

@@ -8,4 +8,5 @@ mod forwarding;
 mod hand_over;
 mod identity;
 mod node;
+mod shut;
 mod snapshots;

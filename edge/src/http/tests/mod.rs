@@ -11,6 +11,7 @@ mod limits;
 mod multiplexed;
 mod proxies;
 mod routed;
+mod shut;
 pub mod tls;
 
 use super::{Door, Server, Shared, Timeouts, Worker, serve_with};
