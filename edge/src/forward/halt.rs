@@ -50,6 +50,11 @@ impl Halt {
         }
     }
 
+    /// Whether what was answered is gone for good, or must be taken for it. What was only refused is still here.
+    pub fn loses(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+
     fn shut(&self) -> Shut {
         match self {
             Self::Diverged => Shut::Diverged,

@@ -8,8 +8,8 @@ use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
 use prost::Message;
 use proto_model::Lane;
-use proto_wire::convert::lane_to_wire;
-use proto_wire::edge_v1::{EventBatch, LaneClaim, Sidecar};
+use proto_wire::convert::{SkipReason, lane_to_wire};
+use proto_wire::edge_v1::{Event, EventBatch, LaneClaim, Sidecar, event};
 use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
 use proto_wire::keys::SigningKey;
 use std::io;
@@ -35,6 +35,8 @@ pub(super) struct LaneSender {
     /// Read, but for the next batch.
     spare: Option<Spooled>,
     since: Option<Instant>,
+    /// What was read says that hits are lost.
+    lost: bool,
     last_seal: Option<Instant>,
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
     unstored: Option<(SealedBatch, Header)>,
@@ -60,6 +62,7 @@ impl LaneSender {
             pending_bytes: 0,
             spare: None,
             since: None,
+            lost: false,
             last_seal: None,
             unstored: None,
             flow: None,
@@ -209,12 +212,18 @@ impl LaneSender {
                 self.spare = Some(spooled);
                 break;
             }
+            self.lost |= is_loss(&spooled.event);
             let sidecar: usize = spooled.sidecar.iter().map(Message::encoded_len).sum();
             self.pending_bytes += spooled.event.encoded_len() + sidecar;
             self.pending.push(spooled);
             self.since.get_or_insert(now);
         }
         Ok(())
+    }
+
+    /// Whether what was read since the last call says that hits are lost.
+    pub fn take_loss(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 
     pub fn decide(&self, now: Instant, draining: bool) -> Decision {
@@ -346,4 +355,8 @@ impl LaneSender {
             self.pending.push(spooled);
         }
     }
+}
+
+fn is_loss(event: &Event) -> bool {
+    matches!(&event.body, Some(event::Body::Skipped(skipped)) if skipped.reason == SkipReason::Lost.code())
 }

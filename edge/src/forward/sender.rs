@@ -159,11 +159,23 @@ impl Sender {
             "this lane is not sent any more, and takes no hits; an operator must look"
         );
         self.spool.shut(lane, *shut);
+        if halt.loses() {
+            self.lost(lane);
+        }
         self.status.update(|progress| {
             let lane = &mut progress.lanes[lane];
             lane.halted = Some(reason.clone());
             lane.halts = lane.halts.saturating_add(1);
         });
+    }
+
+    /// Hits of the lane that were answered will not arrive. Whoever sends them again must not be told that they are
+    /// known. To be called before the loss is sealed: after that nobody would hear of it again.
+    pub(super) fn lost(&self, lane: Lane) {
+        if lane == Lane::Money {
+            self.state.forget_conversions();
+            tracing::warn!("conversions are lost; the next report of each is taken as the first");
+        }
     }
 
     fn shut_all(&self, why: Shut) {

@@ -166,6 +166,9 @@ impl Session {
         if let Err(error) = sender.lanes[lane].fill(now) {
             return Ok(sender.trouble(lane, error).map_or(Decision::Idle, Decision::Wait));
         }
+        if sender.lanes[lane].take_loss() {
+            sender.lost(lane);
+        }
         let decision = sender.lanes[lane].decide(now, draining);
         if decision == Decision::Seal {
             let key = sender.link.identity().batch_key.clone();

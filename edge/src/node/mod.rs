@@ -112,7 +112,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let last_good = snapshots.load().map_err(|source| io(&snapshot_dir, source))?;
     let version = last_good.as_ref().map_or(0, |snapshot| snapshot.version);
     let shared: SharedSnapshot = Arc::new(ArcSwapOption::new(last_good.map(Arc::new)));
-    let (spool, files) = storage::open(&config, disk, &link).await?;
+    let (spool, files) = storage::open(&config, disk, &link, &state).await?;
     let mut leases = state.leases();
     recount(&mut leases, &Recorded { files: &files.traffic, log: &spool.log() });
     let budgets = Arc::new(Budgets::default());

@@ -7,6 +7,7 @@ use crate::forward::SealedFiles;
 use crate::identity::{ControlLink, Epoch, IdentityError, read_epoch};
 use crate::lanes::PerLane;
 use crate::spool::{OpenAs, OpenError, Spool};
+use crate::state::State;
 use proto_wire::edge_v1::OpenEpochRequest;
 use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,14 @@ pub(super) async fn open(
     config: &Config,
     disk: SharedDisk,
     link: &ControlLink,
+    state: &State,
 ) -> Result<Opened, StartError> {
     let epoch = link.identity().load_epoch()?;
     match open_epoch(config, disk.clone(), link, epoch) {
         Err(StartError::Spool(OpenError::Lost)) => {
             tracing::error!(epoch = epoch.streams.epoch, "the spool is gone; asking for a new epoch");
+            // First: once the epoch is stored, the next start knows of no loss.
+            state.forget_conversions();
             let epoch = new_epoch(link).await.map_err(StartError::NewEpoch)?;
             open_epoch(config, disk, link, epoch)
         }

@@ -183,6 +183,19 @@ impl State {
         }
     }
 
+    /// After hits were lost that had been answered: their senders are asked to send them again, and must not be told
+    /// that they are known. What did arrive is still recognised by the control plane.
+    pub fn forget_conversions(&self) {
+        let Inner { seen, seen_log, .. } = &*self.0;
+        let mut saved = lock(&seen_log.saved);
+        seen.clear();
+        lock(&seen_log.unsaved).clear();
+        self.use_trees(|trees| {
+            saved.clear(&trees.conversions)?;
+            trees.db.flush()
+        });
+    }
+
     /// Whether nobody clicked on this offer from this address with this user agent for `window_secs`; that it is so
     /// is remembered, and, if `keep` says so, also over a restart.
     pub fn is_unique_visit(

@@ -29,6 +29,22 @@ fn remembers_across_a_restart() {
 }
 
 #[test]
+fn conversions_are_forgotten_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    state.remember_conversion(key(1));
+    state.save();
+    state.remember_conversion(key(2));
+    state.forget_conversions();
+    assert!(!state.seen_conversion(key(1)) && !state.seen_conversion(key(2)));
+    state.remember_conversion(key(3));
+    state.flush();
+    drop(state);
+    let state = State::open(dir.path()).unwrap();
+    assert_eq!([1, 2, 3].map(|n| state.seen_conversion(key(n))), [false, false, true]);
+}
+
+#[test]
 fn the_database_keeps_no_more_blocks_than_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..4 {

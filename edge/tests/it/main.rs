@@ -7,6 +7,7 @@ mod corpus;
 mod forwarding;
 mod hand_over;
 mod identity;
+mod losses;
 mod node;
 mod shut;
 mod snapshots;
