@@ -26,6 +26,8 @@ pub(super) enum Halt {
     Refused(String),
     #[error("a sealed batch is damaged on disk")]
     Damaged(#[source] RetainError),
+    #[error("the sealed batches of the ordinals {from} to {through} are missing on disk")]
+    Missing { from: u64, through: u64 },
     #[error("the events cannot be sealed")]
     Seal(#[source] EnvelopeError),
 }
@@ -62,7 +64,7 @@ impl Halt {
             Self::Behind { .. } => Shut::Behind,
             Self::OtherStream(_) => Shut::OtherStream,
             Self::Refused(_) => Shut::Refused,
-            Self::Damaged(_) => Shut::Damaged,
+            Self::Damaged(_) | Self::Missing { .. } => Shut::Damaged,
             Self::Seal(_) => Shut::Unsealed,
         }
     }

@@ -52,6 +52,7 @@ pub(super) struct LaneSender {
 impl LaneSender {
     pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: u64) -> Self {
         let reader = log.reader(lane, files.head().last);
+        report_holes(lane, &files, acked);
         Self {
             lane,
             streams: log.streams(),
@@ -134,15 +135,23 @@ impl LaneSender {
     fn check_boundary(&self, theirs: Head) -> Result<(), LaneError> {
         let next = theirs.last + 1;
         if !self.files.has(next) {
-            return Err(Halt::NotRetained { expected: next }.into());
+            return Err(self.absent(next).into());
         }
         let (_, header) = self.load(next)?;
         if header.prev_hash == theirs.hash { Ok(()) } else { Err(Halt::Diverged.into()) }
     }
 
+    fn absent(&self, first: u64) -> Halt {
+        match self.files.hole_at(first) {
+            Some(hole) => Halt::Missing { from: *hole.start(), through: *hole.end() },
+            None => Halt::NotRetained { expected: first },
+        }
+    }
+
     fn load(&self, first: u64) -> Result<(SealedBatch, Header), LaneError> {
         self.files.load(first).map_err(|error| match error {
             RetainError::Io(error) => LaneError::Disk(error),
+            RetainError::Absent(_) if !self.files.has(first) => LaneError::Halt(self.absent(first)),
             error => LaneError::Halt(Halt::Damaged(error)),
         })
     }
@@ -317,7 +326,7 @@ impl LaneSender {
         let Some(flow) = &mut self.flow else { return Ok(Gap::Confused) };
         let gap = flow.gap(expected);
         if gap == Gap::Rewind(expected) && expected <= self.files.head().last && !self.files.has(expected) {
-            return Err(Halt::NotRetained { expected }.into());
+            return Err(self.absent(expected).into());
         }
         if let Gap::Rewind(expected) = gap {
             self.acked = self.acked.min(expected.saturating_sub(1));
@@ -359,4 +368,25 @@ impl LaneSender {
 
 fn is_loss(event: &Event) -> bool {
     matches!(&event.body, Some(event::Body::Skipped(skipped)) if skipped.reason == SkipReason::Lost.code())
+}
+
+fn report_holes(lane: Lane, files: &SealedFiles, acked: u64) {
+    for hole in files.holes() {
+        let (lane, from, through) = (lane.as_str(), hole.start(), hole.end());
+        if *through <= acked {
+            tracing::info!(
+                lane,
+                from,
+                through,
+                "old batches are missing that the control plane has, as far as is known"
+            );
+        } else {
+            tracing::error!(
+                lane,
+                from,
+                through,
+                "sealed batches are missing on disk and may be at the control plane nowhere; put the files back"
+            );
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::flow::Acked;
 use super::lane::LaneSender;
 use super::retain::{Head, Retention, SealedFiles};
 use super::seal::Decision;
+use crate::disk::Disk;
 use crate::disk::simulated::{Crash, SimulatedDisk};
 use crate::lanes::PerLane;
 use crate::spool::{OpenAs, Spool, SpoolConfig, Streams};
@@ -207,6 +208,42 @@ fn a_damaged_last_batch_is_taken_over_from_who_has_it_or_declared_lost() {
     let mut node = Node::open(&again);
     let far = Head { last: node.lane.sealed() + 1, hash: [1; 32] };
     assert!(node.session(far).is_err());
+}
+
+#[test]
+fn a_missing_batch_takes_nothing_else_with_it() {
+    let key = SigningKey::generate().unwrap();
+    let (disk, sent) = three_batches(&key);
+    disk.remove(&Path::new(SEALED).join(format!("{:020}-{:020}.batch", 5, 8))).unwrap();
+    let files = SealedFiles::open(Arc::new(disk.fork()), Path::new(SEALED)).unwrap();
+    assert_eq!(files.holes(), [5..=8]);
+    assert!(files.has(1) && files.has(9), "nothing that may be needed is deleted");
+    assert!(files.firsts_from(3).is_err(), "not all of it is there");
+    assert_eq!(files.firsts_from(9).unwrap(), [9]);
+
+    // Where the control plane stands, and how many of the old batches still go there.
+    let cases = [
+        (Head::GENESIS, vec![&sent[0]], true),
+        (head(&sent[0]), vec![], true),
+        (head(&sent[1]), vec![&sent[2]], false),
+        (head(&sent[2]), vec![], false),
+    ];
+    for (theirs, expected, stuck) in cases {
+        let mut node = Node::open(&disk.fork());
+        let opened = node.session(theirs);
+        let mut found = Vec::new();
+        let end = opened.and_then(|()| {
+            loop {
+                match node.lane.next_to_send().map_err(|error| error.to_string())? {
+                    Some(batch) => found.push(batch),
+                    None => return Ok(()),
+                }
+            }
+        });
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+        let missing = end.is_err_and(|error| error.contains("5 to 8 are missing"));
+        assert_eq!(missing, stuck, "{theirs:?}");
+    }
 }
 
 #[test]
