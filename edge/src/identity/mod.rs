@@ -43,6 +43,14 @@ pub struct TlsIdentity {
     pub key_pkcs8: Vec<u8>,
 }
 
+impl TlsIdentity {
+    /// Whether connections with it are refused by now. What cannot be read is not known to be so.
+    fn has_expired(&self, now_secs: i64) -> bool {
+        let parsed = x509_parser::parse_x509_certificate(&self.certificate_der);
+        parsed.is_ok_and(|(_, certificate)| certificate.validity().not_after.timestamp() < now_secs)
+    }
+}
+
 /// The epoch that the spool writes under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch {

@@ -61,6 +61,8 @@ pub struct Inner {
     pub faults: VecDeque<Fault>,
     /// Nothing of these lanes is taken.
     pub quarantined: HashSet<Lane>,
+    /// Certificates come expired.
+    pub expired: bool,
     /// The edge was revoked.
     pub denies: bool,
     pub sessions: u64,
@@ -83,6 +85,8 @@ pub struct ControlPlane {
     pub edge: EdgeId,
     pub manifest: watch::Sender<Option<WatchResponse>>,
     pub changed: watch::Sender<u64>,
+    /// Renewals wait for this.
+    pub renews: watch::Sender<bool>,
     /// Rising ends all streams of before.
     generation: watch::Sender<u64>,
     addr: Mutex<SocketAddr>,
@@ -107,6 +111,7 @@ impl ControlPlane {
             edge: EdgeId::new(77).unwrap(),
             manifest: watch::channel(None).0,
             changed: watch::channel(0).0,
+            renews: watch::channel(true).0,
             generation: watch::channel(0).0,
             addr: Mutex::new(SocketAddr::from(([127, 0, 0, 1], 0))),
         })
@@ -264,10 +269,11 @@ impl EdgeService for Service {
         let message = enroll_message(&request.join_token, &request.csr_der);
         batch_key.verify(keys::ENROLL, &message, &request.batch_key_proof).unwrap();
         inner.token = new_token();
+        let expired = inner.expired;
         inner.batch_key = Some(batch_key);
         Ok(Response::new(EnrollResponse {
             edge_id: control.edge.get(),
-            certificate_der: control.authority.sign(&request.csr_der, &control.edge.to_string()),
+            certificate_der: control.authority.sign(&request.csr_der, &control.edge.to_string(), expired),
             ca_der: control.authority.ca_der.clone(),
             control_public_key: control.key.public().to_vec(),
             epoch: Some(streams(inner.epoch)),
@@ -278,12 +284,17 @@ impl EdgeService for Service {
         let request = request.into_inner();
         let control = &self.0;
         let message = renew_message(control.edge, request.signed_at_secs, &request.csr_der);
+        let _ = control.renews.subscribe().wait_for(|renews| *renews).await;
         let mut inner = control.lock();
+        if inner.denies {
+            return Err(Status::permission_denied("this edge was revoked"));
+        }
         inner.batch_key.unwrap().verify(keys::RENEW, &message, &request.proof).unwrap();
         inner.renewals += 1;
+        let expired = inner.expired;
         drop(inner);
         control.bump();
-        let certificate_der = control.authority.sign(&request.csr_der, &control.edge.to_string());
+        let certificate_der = control.authority.sign(&request.csr_der, &control.edge.to_string(), expired);
         Ok(Response::new(RenewResponse { certificate_der }))
     }
 

@@ -22,7 +22,10 @@ pub struct World {
 impl World {
     /// An enrolled node that is not running yet.
     pub async fn new() -> Self {
-        let control = ControlPlane::new();
+        Self::enrolled_by(ControlPlane::new()).await
+    }
+
+    pub async fn enrolled_by(control: Arc<ControlPlane>) -> Self {
         let listener = control.listen().await;
         let dir = tempfile::tempdir().unwrap();
         edge::enroll(dir.path(), &control.bundle()).await.unwrap();
