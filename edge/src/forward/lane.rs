@@ -251,6 +251,7 @@ impl LaneSender {
             age: self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             since_seal: self.last_seal.map(|last| now.saturating_duration_since(last)),
             in_flight: flow.map_or(0, Flow::in_flight),
+            window: flow.map_or(0, Flow::window),
             draining: draining || self.spare.is_some(),
         })
     }
@@ -306,7 +307,7 @@ impl LaneSender {
         let (batch, header) = self.load(first)?;
         let head = Head { last: header.last_ordinal, hash: header.head_hash() };
         if let Some(flow) = &mut self.flow {
-            flow.sent(Sent { first, head });
+            flow.sent(Sent { first, head, bytes: wire_bytes(&batch) });
         }
         Ok(Some(batch))
     }
@@ -351,6 +352,11 @@ impl LaneSender {
         self.flow.as_ref().map_or(0, Flow::in_flight)
     }
 
+    /// The largest batch that is under way.
+    pub fn largest_in_flight(&self) -> u64 {
+        self.flow.as_ref().map_or(0, Flow::largest)
+    }
+
     fn drop_pending_before(&mut self, ordinal: u64) {
         let all: Vec<Spooled> = self.pending.drain(..).chain(self.spare.take()).collect();
         self.meter = BatchMeter::default();
@@ -364,6 +370,10 @@ impl LaneSender {
             self.pending.push(spooled);
         }
     }
+}
+
+fn wire_bytes(batch: &SealedBatch) -> u64 {
+    u64::try_from(batch.payload.len() + batch.sidecar.len()).unwrap_or(u64::MAX)
 }
 
 fn is_loss(event: &Event) -> bool {

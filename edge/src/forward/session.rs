@@ -21,8 +21,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// No word for this long while batches are under way: the session is given up.
+/// No word for this long while batches are under way, beside the time that the largest of them takes over the slowest
+/// link that is put up with: the session is given up. A peer that is gone is found by its missing answers to pings.
 const SILENCE: Duration = Duration::from_secs(30);
+const SLOWEST_BYTES_PER_SEC: u64 = 4096;
 /// More than can be under way, also right after a rewind.
 const QUEUE: usize = 64;
 
@@ -106,7 +108,9 @@ impl Session {
             if !busy {
                 self.heard = Instant::now();
             }
-            let silence = SILENCE.saturating_sub(self.heard.elapsed());
+            let largest = Lane::ALL.iter().map(|lane| sender.lanes[*lane].largest_in_flight()).max();
+            let patience = patience(largest.unwrap_or_default());
+            let silence = patience.saturating_sub(self.heard.elapsed());
             tokio::select! {
                 message = self.inbound.message() => {
                     let message = message?.and_then(|message| message.message).ok_or(SessionError::Closed)?;
@@ -116,7 +120,7 @@ impl Session {
                 _ = log_end.changed() => {}
                 _ = phase.changed() => {}
                 () = tokio::time::sleep(again.unwrap_or(silence).min(silence)) => {
-                    if busy && self.heard.elapsed() >= SILENCE {
+                    if busy && self.heard.elapsed() >= patience {
                         return Err(SessionError::Silent);
                     }
                 }
@@ -194,6 +198,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Batches arrive one after another, and each is answered: between two answers lies one batch at most.
+fn patience(largest: u64) -> Duration {
+    SILENCE + Duration::from_secs(largest.div_ceil(SLOWEST_BYTES_PER_SEC))
 }
 
 fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -> Result<(), SessionError> {
@@ -278,5 +287,18 @@ fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
         }
         // Kinds of a newer control plane, too: nothing is lost by trying again later.
         _ => Err(SessionError::Unavailable(refusal.detail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_link_is_given_the_time_for_one_batch() {
+        let cases = [(0, 30), (1, 31), (4096, 31), (1 << 20, 30 + 256)];
+        for (largest, secs) in cases {
+            assert_eq!(patience(largest), Duration::from_secs(secs), "{largest}");
+        }
     }
 }

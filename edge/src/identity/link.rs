@@ -65,7 +65,8 @@ fn endpoint(url: &str) -> Result<Endpoint, Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         // Finds a peer that went away without a word.
         .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
+        // A ping waits behind what the kernel holds already, which takes its time over a slow link.
+        .keep_alive_timeout(Duration::from_secs(30))
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
     Ok(endpoint)
