@@ -296,8 +296,8 @@ impl LaneSender {
         Ok((batch, header))
     }
 
-    /// The next batch to send, if the window has room for it.
-    pub fn next_to_send(&mut self) -> Result<Option<SealedBatch>, LaneError> {
+    /// The next batch to send and its last ordinal, if the window has room for it.
+    pub fn next_to_send(&mut self) -> Result<Option<(SealedBatch, u64)>, LaneError> {
         let Some(first) = self.flow.as_ref().filter(|flow| flow.may_send()).map(Flow::next) else {
             return Ok(None);
         };
@@ -309,7 +309,7 @@ impl LaneSender {
         if let Some(flow) = &mut self.flow {
             flow.sent(Sent { first, head, bytes: wire_bytes(&batch) });
         }
-        Ok(Some(batch))
+        Ok(Some((batch, head.last)))
     }
 
     /// A signed acknowledgement.

@@ -5,6 +5,7 @@ mod backoff;
 mod flow;
 mod halt;
 mod lane;
+mod order;
 mod retain;
 mod seal;
 mod sender;

@@ -3,6 +3,7 @@
 use super::Phase;
 use super::flow::{Acked, Gap};
 use super::halt::Halt;
+use super::order::Order;
 use super::retain::Head;
 use super::seal::Decision;
 use super::sender::Sender;
@@ -61,6 +62,7 @@ pub(super) struct Session {
     out: mpsc::Sender<PublishRequest>,
     inbound: Streaming<PublishResponse>,
     heard: Instant,
+    order: Order,
 }
 
 impl Session {
@@ -90,7 +92,7 @@ impl Session {
             _ => return Err(SessionError::Protocol("an open_ack was expected")),
         };
         settle(sender, &ack)?;
-        Ok(Self { number: ack.session, out, inbound, heard: Instant::now() })
+        Ok(Self { number: ack.session, out, inbound, heard: Instant::now(), order: Order::default() })
     }
 
     /// Sends and listens until the session ends, or until all is sent while the node drains.
@@ -115,7 +117,7 @@ impl Session {
                 message = self.inbound.message() => {
                     let message = message?.and_then(|message| message.message).ok_or(SessionError::Closed)?;
                     self.heard = Instant::now();
-                    receive(sender, message)?;
+                    receive(sender, &mut self.order, message)?;
                 }
                 _ = log_end.changed() => {}
                 _ = phase.changed() => {}
@@ -188,7 +190,8 @@ impl Session {
     fn send_sealed(&mut self, sender: &mut Sender, lane: Lane) -> Result<Option<Decision>, SessionError> {
         loop {
             match sender.lanes[lane].next_to_send() {
-                Ok(Some(batch)) => {
+                Ok(Some((batch, last))) => {
+                    self.order.sent(lane, last);
                     send(&self.out, publish_request::Message::Batch(batch.to_message(self.number)))?;
                 }
                 Ok(None) => return Ok(None),
@@ -236,20 +239,36 @@ fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn receive(sender: &mut Sender, message: publish_response::Message) -> Result<(), SessionError> {
+fn receive(
+    sender: &mut Sender,
+    order: &mut Order,
+    message: publish_response::Message,
+) -> Result<(), SessionError> {
     match message {
-        publish_response::Message::Ack(ack) => acknowledged(sender, &ack),
-        publish_response::Message::Refusal(refusal) => refused(sender, refusal),
+        publish_response::Message::Ack(ack) => acknowledged(sender, order, &ack),
+        publish_response::Message::Refusal(refusal) => {
+            let lane = match lane_from_wire(refusal.lane) {
+                Ok(lane) => {
+                    order.refused(lane);
+                    Some(lane)
+                }
+                // What cannot be read does not say whose it is.
+                Err(_) if refusal.kind() == refusal::Kind::Invalid => order.refused_unnamed(),
+                Err(_) => None,
+            };
+            refused(sender, lane, refusal)
+        }
         publish_response::Message::OpenAck(_) => Err(SessionError::Protocol("a second open_ack")),
     }
 }
 
 /// Only a signed statement makes the node forget anything.
-fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
+fn acknowledged(sender: &mut Sender, order: &mut Order, ack: &Ack) -> Result<(), SessionError> {
     let identity = sender.link.identity();
     let epoch = sender.log.streams().epoch;
     let statement = AckStatement::verify(&identity.control_key, identity.edge, epoch, ack)?;
     let head = Head { last: statement.last_ordinal, hash: statement.head_hash };
+    order.acknowledged(statement.lane, head.last);
     match sender.lanes[statement.lane].ack(head) {
         Acked::Through(head) => sender.acked(statement.lane, head),
         Acked::Known => {}
@@ -259,13 +278,12 @@ fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
-    let lane = lane_from_wire(refusal.lane);
+fn refused(sender: &mut Sender, lane: Option<Lane>, refusal: Refusal) -> Result<(), SessionError> {
     match (refusal.kind(), lane) {
         (refusal::Kind::Fenced, _) => Err(SessionError::Fenced(refusal.detail)),
         // What was under way behind a batch that was refused is a gap to the control plane.
-        (refusal::Kind::Gap, Ok(lane)) if !sender.lanes[lane].sends() => Ok(()),
-        (refusal::Kind::Gap, Ok(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
+        (refusal::Kind::Gap, Some(lane)) if !sender.lanes[lane].sends() => Ok(()),
+        (refusal::Kind::Gap, Some(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
             Ok(Gap::Rewind(expected)) => {
                 tracing::warn!(
                     lane = lane.as_str(),
@@ -281,7 +299,7 @@ fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
                 Ok(())
             }
         },
-        (refusal::Kind::Quarantined | refusal::Kind::Invalid, Ok(lane)) => {
+        (refusal::Kind::Quarantined | refusal::Kind::Invalid, Some(lane)) => {
             sender.halt(lane, &Halt::Refused(refusal.detail));
             Ok(())
         }

@@ -59,6 +59,8 @@ pub struct Inner {
     /// Every batch ever received, by lane and first ordinal, to see that it never changes.
     pub received: HashMap<(Lane, u64), Vec<u8>>,
     pub faults: VecDeque<Fault>,
+    /// Batches of this lane cannot be read here, not even whose they are.
+    pub unreadable: Option<Lane>,
     /// Nothing of these lanes is taken.
     pub quarantined: HashSet<Lane>,
     /// Certificates come expired.
@@ -192,6 +194,9 @@ impl ControlPlane {
             inner.received.entry((header.lane, header.first_ordinal)).or_insert_with(|| bytes.clone());
         assert!(*before == bytes, "a batch changed between two sendings");
         let lane = lane_to_wire(header.lane).into();
+        if inner.unreadable == Some(header.lane) {
+            return (Some(refusal(Kind::Invalid, 0, 0)), true);
+        }
         if inner.quarantined.contains(&header.lane) {
             return (Some(refusal(Kind::Quarantined, lane, 0)), true);
         }

@@ -48,6 +48,36 @@ async fn a_quarantined_lane_is_shut_and_sent_again_when_it_was_released() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_names_no_lane_stops_the_lane_it_is_about() {
+    for lane in Lane::ALL.iter().copied() {
+        let other = if lane == Lane::Money { Lane::Traffic } else { Lane::Money };
+        let mut world = World::new().await;
+        world.control.lock().unreadable = Some(lane);
+        world.listener = None;
+        let node = world.start().await;
+        // Both have something to send when the session opens.
+        world.spool(&node, lane).await;
+        world.spool(&node, other).await;
+        world.listener = Some(world.control.listen().await);
+        until("shut", || shut(&node, lane) == Some(Shut::Refused)).await;
+        for _ in 0..5 {
+            world.spool(&node, other).await;
+        }
+        let arrived = |inner: &crate::control_plane::Inner| {
+            inner.journals.get(&other).is_some_and(|journal| journal.head().0 == 6)
+        };
+        world.control.until("the other lane goes on", arrived).await;
+        let progress = node.parts().forward.progress();
+        assert_eq!((progress.lanes[lane].halts, progress.lanes[other].halts), (1, 0));
+        assert_eq!(world.control.lock().sessions, 1);
+
+        world.control.lock().unreadable = None;
+        world.all_arrived().await;
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_edge_takes_nothing_more_unless_it_is_welcome_again() {
     let mut world = World::new().await;
     let node = world.start().await;
