@@ -58,12 +58,19 @@ impl Renewer {
     pub async fn run(self) {
         let mut hurry = HURRY;
         loop {
-            let expired = self.link.tls().has_expired(now_secs());
+            let expired = self.link.tls().lasts(now_secs()).is_none();
             let late = self.look(expired).await.is_err() && expired;
             if !late {
                 hurry = HURRY;
             }
-            let pause = if late { hurry.next(keys::random()) } else { LOOK_EVERY };
+            let lasts = self.link.tls().lasts(now_secs()).map(|left| left.max(Duration::from_secs(1)));
+            let pause = match lasts {
+                // It may end before the next look.
+                Some(left) => LOOK_EVERY.min(left),
+                None if late => hurry.next(keys::random()),
+                // A new one that is over already: the two clocks disagree.
+                None => LOOK_EVERY,
+            };
             tokio::time::sleep(pause).await;
         }
     }
