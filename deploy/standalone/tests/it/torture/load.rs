@@ -10,12 +10,15 @@ use tributary::http_client::HttpClient;
 
 /// While the edge is away.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Of a shopper between two clicks: all of them come from one address, which may not ask as often as it likes.
+const THINKS: Duration = Duration::from_millis(100);
 
 /// One after the other, until told to stop.
 pub async fn shopper(number: usize, edge_url: String, tenant: Tenant, stop: Arc<AtomicBool>) -> History {
     let client = HttpClient::default();
     let mut history = History::default();
     while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(THINKS).await;
         let Some(click) = try_click(&client, &edge_url, &tenant.link).await else {
             history.unanswered += 1;
             tokio::time::sleep(PAUSE).await;
