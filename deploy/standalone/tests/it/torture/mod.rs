@@ -1,6 +1,7 @@
 //! Killed again and again in the middle of the traffic; then every answer is held against the journal, the reports and
 //! the books. The short form runs with all tests; `make soak` runs the long one.
 
+mod eio;
 mod history;
 mod load;
 
@@ -22,8 +23,9 @@ fn minutes() -> u64 {
 
 /// Kills of the edge in a round; every third time the control plane goes, too.
 const KILLS: usize = 6;
-/// An address of this machine that no other test listens on: while a process is away, nobody may get its port.
-const ALONE: &str = "127.0.7.1:0";
+/// Addresses of this machine that no other test listens on: while a process is away, nobody may get its port.
+const KILLED: &str = "127.0.7.1:0";
+const ALONE: &str = "127.0.7.2:0";
 
 const SHOPPERS: usize = 16;
 /// At most this long between two kills.
@@ -55,8 +57,8 @@ fn authority(url: &str) -> String {
 }
 
 impl Field {
-    async fn start(dir: &Path) -> Self {
-        let plane = control_plane(&dir.join("cp"), ALONE, ALONE, &["--new-operator-key"]).await;
+    async fn start_at(dir: &Path, listen: &str) -> Self {
+        let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
         let (api_url, operator_key) =
             (plane.text("api_url").to_owned(), plane.text("operator_key").to_owned());
         let plane_at = [authority(&api_url), authority(plane.text("grpc_url"))];
@@ -65,7 +67,7 @@ impl Field {
         let api = Api::new(&api_url, &tenant.key);
         let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "edge" })).await;
         assert!(enroll(&dir.join("edge"), bundle["bundle"].as_str().expect("a bundle")));
-        let edge = edge_at(&dir.join("edge"), ALONE).await;
+        let edge = edge_at(&dir.join("edge"), listen).await;
         wait_for_link(&HttpClient::default(), &edge, &tenant.link).await;
         Self {
             dir: dir.to_owned(),
@@ -90,6 +92,10 @@ impl Field {
 
     async fn kill_edge(&mut self) {
         self.edge.take().expect("running").kill().await;
+        self.start_edge().await;
+    }
+
+    async fn start_edge(&mut self) {
         self.edge = Some(edge_at(&self.dir.join("edge"), &self.edge_at).await);
     }
 
@@ -138,7 +144,7 @@ fn a_moment() -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_again_and_again() {
     let (_guard, dir) = temp_dir();
-    let mut field = Field::start(&dir).await;
+    let mut field = Field::start_at(&dir, KILLED).await;
     let (began, length) = (Instant::now(), Duration::from_secs(60 * minutes()));
     let mut total = Verdict::default();
     for round in 1.. {
