@@ -1,11 +1,12 @@
-//! A network between a client and a server of this machine that can fall silent: it then swallows what either side
-//! says, and also that one of them has gone.
+//! A network between a client and a server of this machine that can fail: it falls silent and then swallows what either
+//! side says, and also that one of them has gone; it loses answers alone; it breaks; it becomes slow.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// Its connections end when it is dropped.
 pub struct Proxy {
@@ -22,12 +23,16 @@ struct Shared {
 struct State {
     links: Vec<Arc<Link>>,
     trap: Option<Trap>,
+    /// Bytes a second that each direction of a connection passes on; `None` = as they come.
+    pace: Option<u64>,
     ended: bool,
 }
 
 /// Of one connection. Both sockets are kept, so that neither side learns of the other's end by itself.
 struct Link {
     silent: AtomicBool,
+    /// What the server says is lost; what the client says arrives.
+    deaf: AtomicBool,
     client: TcpStream,
     server: TcpStream,
 }
@@ -58,6 +63,21 @@ impl Proxy {
         self.shared.lock().links.iter().for_each(|link| link.silent.store(true, Ordering::Relaxed));
     }
 
+    /// What the server answers on the connections that are there is lost from now on.
+    pub fn lose_answers(&self) {
+        self.shared.lock().links.iter().for_each(|link| link.deaf.store(true, Ordering::Relaxed));
+    }
+
+    /// Ends the connections that are there, with whatever is under way on them.
+    pub fn cut(&self) {
+        self.shared.lock().links.drain(..).for_each(|link| link.end());
+    }
+
+    /// How many bytes a second each direction of each connection passes on from now on.
+    pub fn set_pace(&self, bytes_per_second: Option<u64>) {
+        self.shared.lock().pace = bytes_per_second;
+    }
+
     /// The first connection on which a client says these words falls silent; whether they still arrive is to be
     /// said.
     pub fn silence_at(&self, words: &str, arrives: bool) {
@@ -84,6 +104,15 @@ impl Drop for Proxy {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As long as so many bytes take.
+    fn wait(&self, bytes: usize) -> bool {
+        let pace = self.lock().pace;
+        if let Some(pace) = pace {
+            thread::sleep(Duration::from_secs_f64(bytes as f64 / pace.max(1) as f64));
+        }
+        true
     }
 
     /// Whether these words, which a client says, go on to the server.
@@ -122,16 +151,17 @@ fn connect(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.server))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let link = Arc::new(Link { silent: AtomicBool::new(false), client, server });
+    let link = Arc::new(Link { silent: false.into(), deaf: false.into(), client, server });
     shared.lock().links.push(link.clone());
-    let (to_server, to_client) = ((link.clone(), shared.clone()), link);
+    let (to_server, to_client) = ((link.clone(), shared.clone()), (link, shared.clone()));
     thread::spawn(move || {
         let (link, shared) = to_server;
-        pump(&link, &link.client, &link.server, |said| shared.passes(&link, said));
+        pump(&link, &link.client, &link.server, |said| shared.wait(said.len()) && shared.passes(&link, said));
     });
     thread::spawn(move || {
-        let link = to_client;
-        pump(&link, &link.server, &link.client, |_| !link.silent.load(Ordering::Relaxed));
+        let (link, shared) = to_client;
+        let lost = || link.silent.load(Ordering::Relaxed) || link.deaf.load(Ordering::Relaxed);
+        pump(&link, &link.server, &link.client, |said| shared.wait(said.len()) && !lost());
     });
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A disk that fails in the middle of the traffic. strace makes the system calls of the real process fail.
 
-use super::{ALONE, Field, a_moment};
+use super::{FAILING, Field, a_moment};
 use crate::harness::{Process, temp_dir};
 use std::path::Path;
 use std::process::Command;
@@ -51,7 +51,7 @@ async fn a_disk_that_fails_loses_nothing_that_was_answered() {
         return;
     }
     let (_guard, dir) = temp_dir();
-    let mut field = Field::start_at(&dir, ALONE).await;
+    let mut field = Field::start_at(&dir, FAILING).await;
     for fault in FAULTS {
         field.edge.take().expect("running").stop().await;
         field.edge = Some(failing_edge(&dir.join("edge"), &field.edge_at, fault).await);

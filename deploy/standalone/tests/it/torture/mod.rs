@@ -4,10 +4,12 @@
 mod eio;
 mod history;
 mod load;
+mod network;
 
 use crate::failover::{Tenant, tenant};
 use crate::harness::{Api, Process, temp_dir};
 use crate::outage::{control_plane, enroll, wait_for_link};
+use control_plane_testing::Proxy;
 use history::{History, Verdict};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,9 @@ fn minutes() -> u64 {
 const KILLS: usize = 6;
 /// Addresses of this machine that no other test listens on: while a process is away, nobody may get its port.
 const KILLED: &str = "127.0.7.1:0";
-const ALONE: &str = "127.0.7.2:0";
+const FAILING: &str = "127.0.7.2:0";
+const FAR: &str = "127.0.7.3:0";
+const FARTHER: &str = "127.0.7.4:0";
 
 const SHOPPERS: usize = 16;
 /// At most this long between two kills.
@@ -59,6 +63,22 @@ fn authority(url: &str) -> String {
 impl Field {
     async fn start_at(dir: &Path, listen: &str) -> Self {
         let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
+        Self::with(dir, plane, listen).await
+    }
+
+    /// The edge reaches the control plane through a network that can fail.
+    async fn start_behind_a_proxy(dir: &Path, listen: &str) -> (Self, Proxy) {
+        // The control plane tells edges the proxy's address, so that its own has to be known before.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let behind = free.expect("a free port");
+        let proxy = Proxy::to(behind.port()).expect("a port");
+        let public = format!("https://127.0.0.1:{}", proxy.port());
+        let more = ["--new-operator-key", "--grpc-public-url", &public];
+        let plane = control_plane(&dir.join("cp"), "127.0.0.1:0", &behind.to_string(), &more).await;
+        (Self::with(dir, plane, listen).await, proxy)
+    }
+
+    async fn with(dir: &Path, plane: Process, listen: &str) -> Self {
         let (api_url, operator_key) =
             (plane.text("api_url").to_owned(), plane.text("operator_key").to_owned());
         let plane_at = [authority(&api_url), authority(plane.text("grpc_url"))];
