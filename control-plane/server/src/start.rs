@@ -1,7 +1,7 @@
 //! From a configuration to a running control plane, and back to silence.
 
 use crate::app::retention::{Keep, UnfitDays};
-use crate::app::{App, clock, health, job, keys, money, project, restore, retention, room, snapshot};
+use crate::app::{App, Parts, clock, health, money, project, restore, retention, snapshot};
 use crate::ca::{Authority, CA_CERTIFICATE, CaError};
 use crate::config::Config;
 use crate::error::AppError;
@@ -126,21 +126,15 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
     let (edges, grpc_addr) = listen(config.grpc_listen).await?;
     let (stop_sender, stop) = Stop::channel();
     let click_lease = config.click_lease();
-    let app = Arc::new(App {
+    let app = Arc::new(App::new(Parts {
         store,
         authority,
         grpc_url: config.grpc_public_url.unwrap_or_else(|| format!("https://{grpc_addr}")),
-        snapshots: snapshot::Snapshots::default(),
-        health: health::Health::default(),
         stop: stop.clone(),
-        reconciling: job::Job::default(),
-        verifying: job::Job::default(),
         click_lease,
         geo_credits: config.geo_credits,
-        logins: keys::Logins::default(),
-        room: room::Room::default(),
         node,
-    });
+    }));
     snapshot::refresh(&app).await.map_err(StartError::Snapshot)?;
     let server = grpc::server(&app)?;
 

@@ -3,6 +3,7 @@ use crate::days::Days;
 use crate::dialect::{Bus, Database, Scope};
 use crate::signals::{Owed, Signals};
 use crate::sql::{Connection, query};
+use crate::trap::{Dies, Trap};
 use crate::{DatabaseUrl, StoreError, schema};
 use proto_model::UnixMicros;
 use std::ops::{Deref, DerefMut};
@@ -19,6 +20,7 @@ struct Inner {
     signals: Arc<Signals>,
     days: Days,
     clock: Clock,
+    trap: Trap,
     _bus: Option<Bus>,
 }
 
@@ -29,15 +31,18 @@ impl Store {
         schema::bring_up_to_date(&database).await?;
         let signals = Arc::default();
         let bus = database.bus(&signals);
-        let (days, clock) = (Days::default(), Clock::default());
-        Ok(Self { inner: Arc::new(Inner { database, signals, days, clock, _bus: bus }) })
+        Ok(Self::of(database, signals, bus))
     }
 
     /// Opens the database to look at it, whatever its schema: makes nothing and changes nothing.
     pub async fn look(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let database = Database::look(url).await?;
-        let (signals, days, clock) = (Arc::default(), Days::default(), Clock::default());
-        Ok(Self { inner: Arc::new(Inner { database, signals, days, clock, _bus: None }) })
+        Ok(Self::of(database, Arc::default(), None))
+    }
+
+    fn of(database: Database, signals: Arc<Signals>, bus: Option<Bus>) -> Self {
+        let (days, clock, trap) = (Days::default(), Clock::default(), Trap::default());
+        Self { inner: Arc::new(Inner { database, signals, days, clock, trap, _bus: bus }) }
     }
 
     /// Whether other processes may be at work on it: an embedded one has a single control plane.
@@ -70,6 +75,10 @@ impl Store {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.inner.clock
+    }
+
+    pub(crate) fn trap(&self) -> &Trap {
+        &self.inner.trap
     }
 
     pub(crate) async fn read(&self, scope: impl Into<Scope>) -> Result<Connection, StoreError> {
@@ -112,8 +121,17 @@ impl Write {
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.conn.commit().await?;
-        self.store.signals().pay(self.owed);
+        let Self { conn, owed, store } = self;
+        let dies = store.trap().springs();
+        if dies == Some(Dies::BeforeCommit) {
+            drop(conn);
+            return Err(store.die().await);
+        }
+        conn.commit().await?;
+        if dies == Some(Dies::AfterCommit) {
+            return Err(store.die().await);
+        }
+        store.signals().pay(owed);
         Ok(())
     }
 }

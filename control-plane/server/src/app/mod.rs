@@ -61,3 +61,36 @@ pub struct App {
     /// Names this process in leases.
     pub(crate) node: String,
 }
+
+/// What an [`App`] is made of; everything else in it begins empty.
+pub struct Parts {
+    pub store: Store,
+    pub authority: Authority,
+    pub grpc_url: String,
+    pub stop: Stop,
+    pub click_lease: std::time::Duration,
+    pub geo_credits: Vec<crate::config::GeoCredit>,
+    pub node: String,
+}
+
+impl App {
+    /// At rest: nothing runs in the background.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, authority, grpc_url, stop, click_lease, geo_credits, node } = parts;
+        Self {
+            store,
+            authority,
+            grpc_url,
+            snapshots: snapshot::Snapshots::default(),
+            health: health::Health::default(),
+            stop,
+            reconciling: job::Job::default(),
+            verifying: job::Job::default(),
+            click_lease,
+            geo_credits,
+            logins: keys::Logins::default(),
+            room: room::Room::default(),
+            node,
+        }
+    }
+}

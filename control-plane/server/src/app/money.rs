@@ -190,6 +190,15 @@ impl Worker<'_> {
     }
 }
 
+/// One transaction of one shard; says how many items it applied. For whoever holds the lease and goes step by step.
+pub async fn advance_once(app: &App, shard: ShardKey, lease: &Lease) -> Result<usize, AppError> {
+    match advance(app, shard, lease).await {
+        Ok(turn) => Ok(turn.applied),
+        Err(ShardError::Store(error)) => Err(error.into()),
+        Err(error) => Err(AppError::internal("a shard stands still", error)),
+    }
+}
+
 /// Applies the next items of a shard in one transaction. When one of them fails, those before it are
 /// committed on their own, so that only the failing one waits.
 async fn advance(app: &App, shard: ShardKey, lease: &Lease) -> Result<Turn, ShardError> {

@@ -5,6 +5,7 @@
 
 mod click_caps;
 mod clicks;
+mod commit_points;
 mod database_away;
 mod edge;
 mod enrolment;

@@ -22,7 +22,7 @@ pub struct Plane {
 }
 
 /// A PostgreSQL database of its own with the whole schema, if the tests were started for that.
-async fn database() -> Option<DatabaseUrl> {
+pub async fn database() -> Option<DatabaseUrl> {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let server = control_plane_testing::chosen()?;
     let template = TEMPLATE.get_or_init(async || {

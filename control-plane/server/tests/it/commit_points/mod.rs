@@ -1,0 +1,86 @@
+//! A control plane that dies at any commit, before or after it, goes on from its checkpoints: what stands in the
+//! database in the end is what stands there when nobody dies.
+
+mod books;
+mod process;
+mod scenario;
+
+use books::Books;
+use control_plane_server::{AppError, DatabaseUrl};
+use control_plane_store::{Dies, StoreError};
+use process::Process;
+use scenario::Scenario;
+
+/// On PostgreSQL a database of its own for each run takes a while: these, and another remainder for each side, so
+/// that over both sides every kind of commit has its turn.
+const EVERY_ON_POSTGRES: u64 = 8;
+
+/// How far the callers have come; it outlives the processes that they call.
+#[derive(Default)]
+struct Callers {
+    steps_done: usize,
+}
+
+/// One process, until the scenario is at its end or the process dies. What a caller got no answer to, the next
+/// process hears again.
+async fn live(
+    scenario: &Scenario,
+    database: &DatabaseUrl,
+    trap: Option<(u64, Dies)>,
+    callers: &mut Callers,
+) -> Result<u64, AppError> {
+    let mut process = Process::start(scenario, database, trap).await?;
+    for step in scenario.steps.iter().skip(callers.steps_done) {
+        process.take(step).await?;
+        callers.steps_done += 1;
+    }
+    process.assert_proven(scenario).await;
+    Ok(process.stop().await)
+}
+
+/// Nobody dies: what stands in the end, and how many commits it took.
+async fn undisturbed(scenario: &Scenario) -> (Books, u64) {
+    let database = scenario.database();
+    let commits = live(scenario, &database, None, &mut Callers::default()).await.unwrap();
+    (Books::read(&database, scenario).await, commits)
+}
+
+/// The process dies at one commit, and another one takes over.
+async fn disturbed(scenario: &Scenario, commit: u64, dies: Dies) -> Books {
+    let database = scenario.database();
+    let mut callers = Callers::default();
+    let died = live(scenario, &database, Some((commit, dies)), &mut callers).await.unwrap_err();
+    let of_the_store = matches!(&died, AppError::Store(StoreError::Unavailable(_)));
+    assert!(of_the_store, "commit {commit}, {dies:?}: {died:?}");
+    live(scenario, &database, None, &mut callers).await.unwrap();
+    let books = Books::read(&database, scenario).await;
+    scenario.forget(&database);
+    books
+}
+
+/// Which commits to die at.
+fn commits_to_die_at(all: u64, dies: Dies) -> impl Iterator<Item = u64> {
+    let every = control_plane_testing::chosen().map_or(1, |_| EVERY_ON_POSTGRES);
+    let first = match dies {
+        Dies::BeforeCommit => 1,
+        Dies::AfterCommit => 1 + every / 2,
+    };
+    (first..=all).step_by(usize::try_from(every).unwrap())
+}
+
+#[tokio::test]
+async fn whoever_dies_at_a_commit_is_not_seen_in_the_end() {
+    let scenario = Scenario::new().await;
+    let (expected, commits) = undisturbed(&scenario).await;
+    expected.assert_tell_something();
+    assert!(commits >= 40, "{commits} commits are too few to tell anything");
+    let mut runs = 0;
+    for dies in [Dies::BeforeCommit, Dies::AfterCommit] {
+        for commit in commits_to_die_at(commits, dies) {
+            let found = disturbed(&scenario, commit, dies).await;
+            found.assert_same(&expected, &format!("commit {commit} of {commits}, {dies:?}"));
+            runs += 1;
+        }
+    }
+    println!("{commits} commits, {runs} deaths");
+}
