@@ -34,6 +34,7 @@ mod signatures;
 mod silence;
 mod tenants;
 mod tls;
+mod trap;
 mod walls;
 mod world;
 mod write_once;

@@ -13,7 +13,7 @@ use scenario::Scenario;
 
 /// On PostgreSQL a database of its own for each run takes a while: these, and another remainder for each side, so
 /// that over both sides every kind of commit has its turn.
-const EVERY_ON_POSTGRES: u64 = 8;
+const EVERY_ON_POSTGRES: u64 = 10;
 
 /// How far the callers have come; it outlives the processes that they call.
 #[derive(Default)]
