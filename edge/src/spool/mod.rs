@@ -11,6 +11,7 @@ mod open;
 mod queue;
 mod reader;
 mod recover;
+mod scan;
 mod segment;
 mod writer;
 
@@ -25,6 +26,7 @@ pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
 
+use crate::lanes::PerLane;
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;
 
@@ -65,9 +67,13 @@ impl SpoolConfig {
 pub(crate) fn scan_segment(bytes: &[u8]) -> (usize, usize) {
     let sequence = segment::SegmentHeader::parse(bytes).map_or(1, |header| header.sequence);
     let mut intact = 0;
-    let damaged = recover::scan(sequence, bytes, |frame| {
-        let _ = frame.decode();
-        intact += frame.len;
+    let mut tally = scan::Tally::new(PerLane::build(|_| 1));
+    let damaged = scan::scan(sequence, bytes, |piece| {
+        tally.see(&piece);
+        if let scan::Piece::Record(frame) = piece {
+            let _ = frame.decode();
+            intact += frame.len;
+        }
     });
     (intact, damaged)
 }

@@ -6,9 +6,8 @@
 //! declared as skipped, so that no address is ever used twice.
 
 use super::log::{Segment, parse_segment_name, segment_name};
-use super::segment::{
-    self, Frame, HEADER_LEN, Parsed, SegmentHeader, append_skipped, copy_record, finish_records,
-};
+use super::scan::{Piece, Tally, is_zeros, scan};
+use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
 use super::{OpenError, Streams};
 use crate::disk::{Disk, list_finished, write_durably};
 use crate::lanes::PerLane;
@@ -17,6 +16,7 @@ use proto_model::event::ORDINAL_MAX;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 /// Ordinals given up after an unclean end. Replies leave only after `fdatasync`, so this only guards
@@ -54,6 +54,8 @@ pub(super) struct Found {
     pub segments: BTreeMap<u64, Segment>,
     /// The next ordinals, as far as anything on disk tells.
     pub next: PerLane<u64>,
+    /// The next ordinals behind those that damage has swallowed; not before `next`.
+    lost: PerLane<u64>,
     pub clean: bool,
     /// No segment was there.
     pub fresh: bool,
@@ -84,28 +86,29 @@ pub(super) fn find(
     let sealed_next = PerLane::build(|lane| sealed[lane].saturating_add(1));
     let fresh = headers.is_empty() && marker.is_none();
     let unused = fresh && sealed == PerLane::default();
-    let mut found = Found { segments: BTreeMap::new(), next: sealed_next, clean: unused, fresh, last: None };
+    let mut next = sealed_next;
     for header in headers.values().flatten() {
-        raise(&mut found.next, header.first);
+        raise(&mut next, header.first);
     }
     let mut whole = true;
+    let mut last = None;
     // A segment whose header is readable tells how far those before it go. Normally that is the last one.
-    for (&sequence, header) in headers.iter().rev() {
+    let untold = headers.iter().rev().find_map(|(at, header)| header.map(|_| *at)).unwrap_or_default();
+    let mut tally = Tally::new(next);
+    for (&sequence, header) in headers.range(untold..) {
         let bytes = disk.read(&dir.join(segment_name(sequence)))?;
-        let damaged = scan(sequence, &bytes, |frame| {
-            found.next[frame.lane] = found.next[frame.lane].max(frame.last.saturating_add(1));
-        });
+        let damaged = scan(sequence, &bytes, |piece| tally.see(&piece));
         whole &= header.is_some() && damaged == 0;
         let first = header.map_or(sealed_next, |header| header.first);
-        found.last.get_or_insert(Last { sequence, bytes, first });
-        if header.is_some() {
-            break;
-        }
+        last = Some(Last { sequence, bytes, first });
     }
+    let (next, lost) = tally.end();
+    let mut found = Found { segments: BTreeMap::new(), next, lost, clean: unused, fresh, last };
     if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
         found.clean = whole && marker.next == found.next;
         raise(&mut found.next, marker.next);
     }
+    raise(&mut found.lost, found.next);
     list_segments(disk, dir, &headers, &mut found)?;
     Ok(found)
 }
@@ -165,32 +168,6 @@ fn list_segments(disk: &dyn Disk, dir: &Path, headers: &Headers, found: &mut Fou
     Ok(())
 }
 
-fn is_zeros(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
-/// Visits each intact record of a segment, also behind damage; returns how many bytes are no records.
-pub(super) fn scan(sequence: u64, bytes: &[u8], mut visit: impl FnMut(&Frame<'_>)) -> usize {
-    let mut damaged = 0;
-    let mut at = HEADER_LEN.min(bytes.len());
-    while at < bytes.len() {
-        match segment::parse(sequence, &bytes[at..]) {
-            Parsed::Frame(frame) => {
-                visit(&frame);
-                at += frame.len;
-            }
-            // What was prepared for records that never came.
-            Parsed::Short | Parsed::Damaged if is_zeros(&bytes[at..]) => break,
-            Parsed::Short | Parsed::Damaged => {
-                let step = segment::resume(&bytes[at..]).unwrap_or(bytes.len() - at);
-                damaged += step;
-                at += step;
-            }
-        }
-    }
-    damaged
-}
-
 /// The segment that a start begins.
 pub(super) struct Begun {
     pub header: SegmentHeader,
@@ -212,21 +189,33 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
         header.replaces = last.sequence;
         let floor = PerLane::build(|lane| last.first[lane].max(sealed[lane].saturating_add(1)));
         header.first = PerLane::build(|lane| floor[lane].min(found.next[lane]));
-        scan(last.sequence, &last.bytes, |frame| {
-            if frame.last > sealed[frame.lane] {
-                copy_record(&mut records, frame);
+        scan(last.sequence, &last.bytes, |piece| {
+            if let Piece::Record(frame) = piece
+                && frame.last > sealed[frame.lane]
+            {
+                copy_record(&mut records, &frame);
             }
         });
     }
-    let mut next = found.next;
-    for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
-        let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
-        let skipped = skipped_to_wire(found.next[lane], through, SkipReason::Unclean);
-        append_skipped(&mut records, lane, &skipped);
-        next[lane] = through + 1;
-    }
+    let next = PerLane::build(|lane| {
+        let (from, lost) = (found.next[lane], found.lost[lane]);
+        if from < lost {
+            tracing::error!(lane = lane.as_str(), from, before = lost, "damage has swallowed events");
+        }
+        let next = declare(&mut records, lane, from..lost, SkipReason::Lost);
+        declare(&mut records, lane, next..next.saturating_add(SKIP), SkipReason::Unclean)
+    });
     finish_records(&mut records, sequence);
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
     Begun { header, bytes, next }
+}
+
+/// Declares ordinals as skipped, as far as an epoch has them; returns the one behind them.
+fn declare(out: &mut Vec<u8>, lane: Lane, ordinals: Range<u64>, reason: SkipReason) -> u64 {
+    let end = ordinals.end.min(ORDINAL_MAX + 1).max(ordinals.start);
+    if ordinals.start < end {
+        append_skipped(out, lane, &skipped_to_wire(ordinals.start, end - 1, reason));
+    }
+    end
 }

@@ -89,3 +89,41 @@ fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
         }
     }
 }
+
+/// Damage before an intact record is no torn tail: what stood there had been durable, and answered.
+#[test]
+fn a_damaged_record_is_declared_lost_also_as_the_last_of_its_lane() {
+    const LANES: [Lane; 5] = [Lane::Traffic, Lane::Money, Lane::Traffic, Lane::Money, Lane::Traffic];
+    for lanes in [LANES, LANES.map(|lane| if lane == Lane::Money { Lane::Traffic } else { Lane::Money })] {
+        let disk = SimulatedDisk::default();
+        let spool = open(&disk);
+        // One group, so that all of it is in one segment.
+        let local = spool.handle().local_until(spool.handle().idle());
+        let mut given = Vec::new();
+        for (tag, lane) in (1..).zip(lanes) {
+            let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+            given.push((lane, local.append(lane, place).unwrap().0.ordinal, tag));
+        }
+        let path = Path::new(DIR).join(segment_name(1));
+        drop(spool);
+        for at in 0..Disk::read(&disk, &path).unwrap().len() {
+            let image = disk.fork();
+            image.corrupt(&path, at);
+            for again in [false, true] {
+                let spool = open(&image);
+                let missing = |lane| {
+                    let (found, declared) = read_with_lost(&spool, lane);
+                    let of_lane = given.iter().filter(move |given| given.0 == lane);
+                    let gone = of_lane.filter(move |given| found.get(&given.1) != Some(&Some(given.2)));
+                    (gone.copied().collect::<Vec<_>>(), declared)
+                };
+                let (money, traffic) = (missing(Lane::Money), missing(Lane::Traffic));
+                let gone = [money.0, traffic.0].concat();
+                assert!(gone.len() <= 1, "byte {at}, again {again}: {gone:?}");
+                let lost = gone.iter().filter(|given| given.2 < 5);
+                let lost: Vec<u64> = lost.map(|given| given.1).collect();
+                assert_eq!([money.1, traffic.1].concat(), lost, "byte {at}, again {again}: {gone:?}");
+            }
+        }
+    }
+}
