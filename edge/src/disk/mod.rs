@@ -30,6 +30,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be written in `dir`; `u64::MAX` where the file system does not say.
+    fn free(&self, dir: &Path) -> io::Result<u64>;
 }
 
 pub trait DiskFile: Send {
@@ -44,12 +46,29 @@ const UNFINISHED: &str = ".tmp";
 
 /// Writes a file that is either there as a whole or not at all, whenever the power goes.
 pub fn write_durably(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
-    let mut file = disk.create(&unfinished)?;
-    file.write_all_at(0, bytes)?;
-    file.sync_data()?;
+    let file = prepare(disk, dir, name, bytes)?;
     drop(file);
-    disk.rename(&unfinished, &dir.join(name))?;
+    put_in_place(disk, dir, name)
+}
+
+/// The first half of [`write_durably`]: all is written, but has not got its name.
+pub fn prepare(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<Box<dyn DiskFile>> {
+    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
+    let written = disk.create(&unfinished).and_then(|mut file| {
+        file.write_all_at(0, bytes)?;
+        file.sync_data()?;
+        Ok(file)
+    });
+    if written.is_err() {
+        // On a full disk half a file is in the way of everything else.
+        let _ = disk.remove(&unfinished);
+    }
+    written
+}
+
+/// The second half.
+pub fn put_in_place(disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<()> {
+    disk.rename(&dir.join(format!("{name}{UNFINISHED}")), &dir.join(name))?;
     disk.sync_dir(dir)
 }
 

@@ -81,7 +81,10 @@ impl Shared {
         if spool.poisoned {
             lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
         } else if !spool.has_room() {
-            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.max_bytes);
+            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.limit);
+            if spool.limit < spool.max_bytes {
+                lines.push_str("the spool's disk has no more room (make some, or get the control plane back)\n");
+            }
         }
         lines
     }
@@ -141,6 +144,8 @@ impl Shared {
         let spool = self.parts.spool.status();
         scrape.gauge("spool_bytes", "Hits that wait for the control plane, in bytes", spool.bytes)?;
         scrape.gauge("spool_max_bytes", "Bytes the spool may take", spool.max_bytes)?;
+        let help = "Bytes that can still come, as the disk has room; clicks leave a fifth of it all to conversions";
+        scrape.gauge("spool_room_bytes", help, spool.room_bytes())?;
         let help = "1 after the disk failed to make hits durable";
         scrape.gauge("spool_poisoned", help, u64::from(spool.poisoned))?;
         scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;

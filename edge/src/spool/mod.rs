@@ -11,6 +11,7 @@ mod open;
 mod queue;
 mod reader;
 mod recover;
+mod room;
 mod scan;
 mod segment;
 mod writer;
@@ -37,8 +38,8 @@ pub struct SpoolConfig {
     /// A segment is closed when it has grown to this. The next one is prepared meanwhile: one or two segments
     /// more are on disk than hold events.
     pub segment_bytes: u64,
-    /// Disk space for hits the control plane has not acknowledged. Clicks may fill 80 % of it, the rest
-    /// is kept for conversions.
+    /// Disk space for hits the control plane has not acknowledged, if the disk has it. Clicks may fill 80 %, the
+    /// rest is kept for conversions.
     pub max_bytes: u64,
     /// Acknowledged batches are kept this long, so that a control plane restored from a backup can ask
     /// for them again...
@@ -50,16 +51,6 @@ pub struct SpoolConfig {
 impl Default for SpoolConfig {
     fn default() -> Self {
         Self { segment_bytes: 16 << 20, max_bytes: 4 << 30, retain_secs: 24 * 3600, retain_bytes: 1 << 30 }
-    }
-}
-
-impl SpoolConfig {
-    /// What `lane` may fill.
-    pub fn limit(&self, lane: Lane) -> u64 {
-        match lane {
-            Lane::Money => self.max_bytes,
-            Lane::Traffic => self.max_bytes / 5 * 4,
-        }
     }
 }
 
@@ -98,7 +89,7 @@ impl Streams {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolError {
-    #[error("the spool has no room for this lane (is the control plane reachable? is max_bytes too small?)")]
+    #[error("the spool has no room for this lane (is the control plane reachable? is the disk full, or max_bytes too small?)")]
     Full,
     #[error("the disk failed to make events durable: restart the node, and replace the disk if it repeats")]
     Poisoned,

@@ -4,9 +4,10 @@ use super::log::{Log, LogEnd, Segment, segment_name};
 use super::queue::{QueueState, Shared, SpoolHandle};
 use super::reader::LaneReader;
 use super::recover::{self, Found};
+use super::room::Gauge;
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
-use crate::disk::{Disk, DiskFile, SharedDisk};
+use crate::disk::{Disk, DiskFile, SharedDisk, prepare, put_in_place};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use std::collections::BTreeMap;
@@ -55,8 +56,11 @@ impl Spool {
             tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
         }
         let started = start_segment(disk.as_ref(), dir, &found, open)?;
-        let shared = Arc::new(Shared::new(config, open.streams, started.end.next));
+        let room = Gauge::new(Arc::clone(&disk), dir, &config);
+        room.last_segment.store(started.end.offset, Ordering::Relaxed);
+        let shared = Arc::new(Shared::new(config, open.streams, started.end.next, room));
         shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
+        shared.look_at_the_disk();
         let (end, _) = watch::channel(started.end);
         let segments = Mutex::new(started.segments);
         let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
@@ -125,6 +129,17 @@ impl SpoolLog {
         self.log.release(sealed)
     }
 
+    /// Looks at the disk: there is little room, so that what need not be kept should go.
+    pub fn is_tight(&self) -> bool {
+        self.log.shared.look_at_the_disk();
+        *self.log.shared.room.tight().borrow()
+    }
+
+    /// Changes when room becomes tight, or is no longer.
+    pub fn tight(&self) -> watch::Receiver<bool> {
+        self.log.shared.room.tight()
+    }
+
     /// Counts sealed batches that are not acknowledged against the space of the spool.
     pub fn set_sealed_bytes(&self, bytes: u64) {
         self.log.shared.sealed_bytes.store(bytes, Ordering::Relaxed);
@@ -140,12 +155,8 @@ struct Started {
 fn start_segment(disk: &dyn Disk, dir: &Path, found: &Found, open: OpenAs) -> io::Result<Started> {
     let begun = recover::begin(found, open.streams, open.sealed);
     let sequence = begun.header.sequence;
-    let unfinished = dir.join(format!("{}.tmp", segment_name(sequence)));
-    let mut file = disk.create(&unfinished)?;
-    file.write_all_at(0, &begun.bytes)?;
-    file.sync_data()?;
-    disk.rename(&unfinished, &dir.join(segment_name(sequence)))?;
-    disk.sync_dir(dir)?;
+    let file = prepare(disk, dir, &segment_name(sequence), &begun.bytes)?;
+    put_in_place(disk, dir, &segment_name(sequence))?;
     let mut segments = found.segments.clone();
     if segments.remove(&begun.header.replaces).is_some() {
         disk.remove(&dir.join(segment_name(begun.header.replaces)))?;

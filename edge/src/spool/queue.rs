@@ -2,6 +2,7 @@
 //! the writer thread, which has nothing left to do but to write.
 
 use super::group::{Durable, Group, Party};
+use super::room::{Gauge, share};
 use super::segment::append_record;
 use super::{SpoolConfig, SpoolError, Streams};
 use crate::lanes::PerLane;
@@ -38,6 +39,16 @@ pub(super) enum QueueState {
     Poisoned,
 }
 
+impl QueueState {
+    fn refusal(self) -> Option<SpoolError> {
+        match self {
+            Self::Open => None,
+            Self::Closing | Self::Dropped => Some(SpoolError::Closed),
+            Self::Poisoned => Some(SpoolError::Poisoned),
+        }
+    }
+}
+
 pub(super) struct Shared {
     pub config: SpoolConfig,
     pub streams: Streams,
@@ -48,10 +59,11 @@ pub(super) struct Shared {
     pub writing_bytes: AtomicU64,
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
+    pub room: Gauge,
 }
 
 impl Shared {
-    pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>) -> Self {
+    pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>, room: Gauge) -> Self {
         let state = QueueState::Open;
         let queue = Queue { next, records: Vec::new(), group: Arc::default(), state, due: false };
         Self {
@@ -63,6 +75,7 @@ impl Shared {
             writing_bytes: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            room,
         }
     }
 
@@ -86,6 +99,20 @@ impl Shared {
         let parts = [&self.segment_bytes, &self.writing_bytes, &self.sealed_bytes];
         parts.iter().fold(0, |sum, part| sum.saturating_add(part.load(Ordering::Relaxed)))
     }
+
+    pub fn look_at_the_disk(&self) {
+        self.room.look(&self.config, self.disk_bytes());
+    }
+
+    /// Looks whether the disk has become emptier, unless that would not help.
+    fn finds_room(&self, lane: Lane) -> bool {
+        let taken = self.disk_bytes().saturating_add(len(&self.lock().records));
+        if taken >= share(self.config.max_bytes, lane) {
+            return false;
+        }
+        self.look_at_the_disk();
+        taken < share(self.room.limit(), lane)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +122,8 @@ pub struct SpoolStatus {
     /// What the control plane has not acknowledged, on disk and queued.
     pub bytes: u64,
     pub max_bytes: u64,
+    /// What these may come to: less than `max_bytes` where the disk has less.
+    pub limit: u64,
     /// The next ordinal of each lane.
     pub next: PerLane<u64>,
     /// `fdatasync` calls since the start.
@@ -103,7 +132,12 @@ pub struct SpoolStatus {
 
 impl SpoolStatus {
     pub fn has_room(&self) -> bool {
-        !self.poisoned && self.bytes < self.max_bytes
+        !self.poisoned && self.bytes < self.limit
+    }
+
+    /// What can still come.
+    pub fn room_bytes(&self) -> u64 {
+        self.limit.saturating_sub(self.bytes)
     }
 }
 
@@ -144,12 +178,14 @@ impl SpoolHandle {
     }
 
     pub fn status(&self) -> SpoolStatus {
+        self.shared.look_at_the_disk();
         let disk_bytes = self.shared.disk_bytes();
         let queue = self.shared.lock();
         SpoolStatus {
             poisoned: queue.state == QueueState::Poisoned,
             bytes: disk_bytes.saturating_add(len(&queue.records)),
             max_bytes: self.shared.config.max_bytes,
+            limit: self.shared.room.limit(),
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
         }
@@ -192,14 +228,17 @@ impl LocalSpool {
     ) -> Result<(Address, Durable), SpoolError> {
         let disk_bytes = self.shared.disk_bytes();
         let mut guard = self.shared.lock();
-        let queue = &mut *guard;
-        match queue.state {
-            QueueState::Open => {}
-            QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
-            QueueState::Poisoned => return Err(SpoolError::Poisoned),
+        if disk_bytes.saturating_add(len(&guard.records)) >= share(self.shared.room.limit(), lane) {
+            drop(guard);
+            // The way of hits that are refused, or let in again.
+            if !self.shared.finds_room(lane) {
+                return Err(self.shared.lock().state.refusal().unwrap_or(SpoolError::Full));
+            }
+            guard = self.shared.lock();
         }
-        if disk_bytes.saturating_add(len(&queue.records)) >= self.shared.config.limit(lane) {
-            return Err(SpoolError::Full);
+        let queue = &mut *guard;
+        if let Some(refusal) = queue.state.refusal() {
+            return Err(refusal);
         }
         let ordinal = queue.next[lane];
         if ordinal > ORDINAL_MAX {

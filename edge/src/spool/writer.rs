@@ -1,11 +1,12 @@
 //! The thread that writes the log: takes all that has queued up, writes it, calls `fdatasync` once.
 
 use super::SpoolError;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Next};
 use super::group::Group;
 use super::log::{Log, LogEnd, Segment};
 use super::queue::QueueState;
 use super::recover::CleanMarker;
+use super::room::LOOK_EVERY;
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, finish_records};
 use crate::disk::DiskFile;
 use crate::lanes::PerLane;
@@ -22,6 +23,8 @@ pub(super) struct Writer {
     /// There are zeros behind the end of the log: see [`Ahead`]. Not in the segment that a start begins.
     filled: bool,
     ahead: Ahead,
+    /// Bytes written since somebody looked at the disk.
+    unlooked: u64,
 }
 
 /// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
@@ -45,7 +48,7 @@ enum Failure {
 
 impl Writer {
     pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd) -> Self {
-        Self { log, file, end, filled: false, ahead: Ahead::default() }
+        Self { log, file, end, filled: false, ahead: Ahead::default(), unlooked: 0 }
     }
 
     pub fn run(mut self) {
@@ -75,11 +78,16 @@ impl Writer {
                 Err(Failure::NotWritten(error)) => {
                     tracing::error!(%error, "the spool could not write; is the disk full?");
                     taken.group.finish(Err(SpoolError::Full));
+                    self.unlooked = LOOK_EVERY;
                 }
                 Err(Failure::Poison(error)) => return self.poison(&taken.group, &error),
             }
             if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_due() {
                 return self.poison(&taken.group, &error);
+            }
+            if self.unlooked >= LOOK_EVERY {
+                self.unlooked = 0;
+                self.log.shared.look_at_the_disk();
             }
             taken_before = taken.next;
             spare = taken.records;
@@ -142,26 +150,47 @@ impl Writer {
         self.end = LogEnd { offset: self.end.offset + len, next, ..self.end };
         self.log.segments().entry(self.end.sequence).and_modify(|segment| segment.bytes = self.end.offset);
         self.log.shared.segment_bytes.fetch_add(len, Ordering::Relaxed);
-        self.log.end.send_replace(self.end);
+        self.unlooked = self.unlooked.saturating_add(len);
+        self.publish_end();
         Ok(())
+    }
+
+    fn publish_end(&self) {
+        self.log.shared.room.last_segment.store(self.end.offset, Ordering::Relaxed);
+        self.log.end.send_replace(self.end);
     }
 
     /// A segment is closed only now, when all of it is durable: of several segments, only the last can hold
     /// records that are not. A segment that was not prepared is left as soon as one is.
     fn rotate_if_due(&mut self) -> Result<(), Failure> {
-        let full = self.end.offset >= self.log.shared.config.segment_bytes;
+        let full = self.end.offset >= self.log.shared.room.segment();
         if self.filled && !full {
             self.ahead.grown_to(self.end.offset);
             return Ok(());
         }
-        match self.ahead.next(&self.log, self.end.sequence + 1, full) {
-            Some(file) => self.rotate(file),
+        match self.ahead.next(&self.log, self.end.sequence + 1) {
+            Next::Ready(file) => self.rotate(file, true),
             // The old segment still works, it just grows on.
-            None => Ok(()),
+            Next::NotYet => Ok(()),
+            Next::Unprepared if !full => Ok(()),
+            // Small files can be deleted one by one; of one that grows for ever, nothing can.
+            Next::Unprepared => match self.create_next() {
+                Ok(file) => self.rotate(file, false),
+                Err(error) => {
+                    tracing::warn!(%error, "the spool could not create a segment; the old one grows on");
+                    Ok(())
+                }
+            },
         }
     }
 
-    fn rotate(&mut self, mut file: Box<dyn DiskFile>) -> Result<(), Failure> {
+    fn create_next(&self) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.log.disk.create(&self.log.path(self.end.sequence + 1))?;
+        self.log.disk.sync_dir(&self.log.dir)?;
+        Ok(file)
+    }
+
+    fn rotate(&mut self, mut file: Box<dyn DiskFile>, filled: bool) -> Result<(), Failure> {
         let sequence = self.end.sequence + 1;
         let streams = self.log.shared.streams;
         let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0 };
@@ -180,10 +209,12 @@ impl Writer {
             segments.insert(sequence, Segment { bytes, next: None });
         }
         self.log.shared.segment_bytes.fetch_add(bytes, Ordering::Relaxed);
-        (self.file, self.filled) = (file, true);
+        (self.file, self.filled) = (file, filled);
         self.end = LogEnd { sequence, offset: bytes, ..self.end };
-        self.log.end.send_replace(self.end);
-        self.ahead.begin(&self.log, sequence + 1);
+        self.publish_end();
+        if filled {
+            self.ahead.begin(&self.log, sequence + 1);
+        }
         Ok(())
     }
 

@@ -127,3 +127,31 @@ fn a_damaged_record_is_declared_lost_also_as_the_last_of_its_lane() {
         }
     }
 }
+
+#[test]
+fn zeros_do_not_take_the_room_of_hits() {
+    let disk = SimulatedDisk::default();
+    // A segment has 1 MiB there. It fits, but would leave nothing.
+    disk.set_capacity(3 << 20);
+    let large = SpoolConfig { segment_bytes: 4 << 20, ..config() };
+    let spool = Spool::open(Arc::new(disk.clone()), Path::new(DIR), large, open_as()).unwrap();
+    let local = spool.handle().local();
+    let mut answered = 0;
+    let kilobytes = |_, out: &mut Vec<u8>| {
+        out.resize(out.len() + 4000, 1);
+        Some(4000)
+    };
+    while let Ok((_, durable)) = local.append(Lane::Money, kilobytes) {
+        wait(durable).unwrap();
+        answered += 1;
+    }
+    // Half of it is the reserve.
+    assert!(answered > 300, "{answered}");
+    // It went on in small files all the same.
+    let segments = Disk::list(&disk, Path::new(DIR)).unwrap();
+    assert_eq!(segments.len(), 2, "{segments:?}");
+    let written = disk.writes_of_zeros();
+    assert_eq!(written, 0, "tried and failed");
+    drop(spool);
+    open(&disk);
+}
