@@ -84,3 +84,32 @@ pub fn list_finished(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
     }
     Ok(finished)
 }
+
+/// What stands for bytes that cannot be read. No zeros: these are what a prepared file holds.
+const UNREADABLE: u8 = 0xff;
+/// The least that a disk reads, or fails to read.
+const BLOCK: u64 = 4096;
+
+/// Reads what can be read of `len` bytes from `offset`, as [`Disk::read_at`] does; each block that cannot is filled
+/// with bytes that are no record. Says whether there were any.
+pub fn read_around(disk: &dyn Disk, path: &Path, offset: u64, len: usize) -> io::Result<(Vec<u8>, bool)> {
+    match disk.read_at(path, offset, len) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(%error, path = %path.display(), offset, "reading around what the disk cannot read");
+        }
+        outcome => return outcome.map(|bytes| (bytes, false)),
+    }
+    let end = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX)).min(disk.len(path)?);
+    let (mut bytes, mut at, mut unreadable) = (Vec::new(), offset, false);
+    while at < end {
+        let next = (at / BLOCK + 1).saturating_mul(BLOCK).min(end);
+        let wanted = usize::try_from(next - at).unwrap_or_default();
+        match disk.read_at(path, at, wanted) {
+            Ok(block) => bytes.extend_from_slice(&block),
+            Err(_) => unreadable = true,
+        }
+        bytes.resize(usize::try_from(next - offset).unwrap_or_default(), UNREADABLE);
+        at = next;
+    }
+    Ok((bytes, unreadable))
+}

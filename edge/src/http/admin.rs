@@ -78,7 +78,9 @@ impl Shared {
             let _ = writeln!(lines, "no snapshot yet ({why})");
         }
         let spool = self.parts.spool.status();
-        if spool.poisoned {
+        if let Some(why) = &spool.absent {
+            let _ = writeln!(lines, "the spool cannot be opened; trying again ({why})");
+        } else if spool.poisoned {
             lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
         } else if !spool.has_room() {
             let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.limit);
@@ -101,6 +103,8 @@ impl Shared {
         self.scrape_tls(scrape)?;
         self.scrape_watch(scrape)?;
         self.scrape_caps(scrape)?;
+        let help = "1 when what was seen is not remembered over a restart";
+        scrape.gauge("state_broken", help, u64::from(self.parts.state.is_broken()))?;
         self.scrape_spool(scrape)?;
         self.scrape_forward(scrape)
     }
@@ -143,6 +147,8 @@ impl Shared {
     fn scrape_spool(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let spool = self.parts.spool.status();
         scrape.gauge("spool_bytes", "Hits that wait for the control plane, in bytes", spool.bytes)?;
+        let help = "1 while the log of the spool is open; hits are not spooled otherwise";
+        scrape.gauge("spool_open", help, u64::from(spool.absent.is_none()))?;
         scrape.gauge("spool_max_bytes", "Bytes the spool may take", spool.max_bytes)?;
         let help = "Bytes that can still come, as the disk has room; clicks leave a fifth of it all to conversions";
         scrape.gauge("spool_room_bytes", help, spool.room_bytes())?;

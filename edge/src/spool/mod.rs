@@ -26,6 +26,7 @@ pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
+pub use recover::Reading;
 
 use crate::lanes::PerLane;
 use proto_model::{EdgeId, Lane, StreamNo};
@@ -93,6 +94,8 @@ pub enum SpoolError {
     Full,
     #[error("the disk failed to make events durable: restart the node, and replace the disk if it repeats")]
     Poisoned,
+    #[error("the spool could not be opened yet")]
+    Absent,
     #[error("the spool is closing")]
     Closed,
     #[error("the event is too large to be sent, or not made for its address")]

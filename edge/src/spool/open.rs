@@ -1,10 +1,9 @@
 //! Opening and closing the spool.
 
 use super::log::{Log, LogEnd, Segment, segment_name};
-use super::queue::{QueueState, Shared, SpoolHandle};
+use super::queue::{QueueState, SpoolHandle};
 use super::reader::LaneReader;
-use super::recover::{self, Found};
-use super::room::Gauge;
+use super::recover::{self, Found, Reading};
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
 use crate::disk::{Disk, DiskFile, SharedDisk, prepare, put_in_place};
@@ -48,24 +47,32 @@ pub struct Spool {
 
 impl Spool {
     pub fn open(disk: SharedDisk, dir: &Path, config: SpoolConfig, open: OpenAs) -> Result<Self, OpenError> {
-        let found = recover::find(disk.as_ref(), dir, open.streams, open.sealed)?;
+        Self::open_for(&SpoolHandle::absent(disk, dir, config, open.streams), open, Reading::Strict)
+    }
+
+    /// As [`Spool::open`], for a handle that is in use already, and that was made for the same streams.
+    pub fn open_for(handle: &SpoolHandle, open: OpenAs, reading: Reading) -> Result<Self, OpenError> {
+        let shared = Arc::clone(handle.shared());
+        let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
+        let found = recover::find(disk.as_ref(), &dir, open, reading)?;
         if found.fresh && open.existed {
             return Err(OpenError::Lost);
         }
         if !found.clean {
             tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
         }
-        let started = start_segment(disk.as_ref(), dir, &found, open)?;
-        let room = Gauge::new(Arc::clone(&disk), dir, &config);
-        room.last_segment.store(started.end.offset, Ordering::Relaxed);
-        let shared = Arc::new(Shared::new(config, open.streams, started.end.next, room));
+        let started = start_segment(disk.as_ref(), &dir, &found, open)?;
+        shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
         shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
         shared.look_at_the_disk();
         let (end, _) = watch::channel(started.end);
         let segments = Mutex::new(started.segments);
-        let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
+        let log = Arc::new(Log { disk, dir, shared: Arc::clone(&shared), segments, end });
         let writer = Writer::new(Arc::clone(&log), started.file, started.end);
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
+        let mut queue = shared.lock();
+        (queue.next, queue.state) = (started.end.next, QueueState::Open);
+        drop(queue);
         Ok(Self { log, thread: Some(thread) })
     }
 

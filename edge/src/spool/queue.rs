@@ -5,11 +5,13 @@ use super::group::{Durable, Group, Party};
 use super::room::{Gauge, share};
 use super::segment::append_record;
 use super::{SpoolConfig, SpoolError, Streams};
+use crate::disk::SharedDisk;
 use crate::lanes::PerLane;
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, Lane};
 use proto_wire::limits::{EVENT_LEN_MAX, SIDECAR_ENTRY_LEN_MAX};
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,8 @@ const PLENTY: usize = 128 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueueState {
+    /// The log could not be opened yet.
+    Absent,
     Open,
     Closing,
     /// The spool was dropped: what is queued is written, but the end is not an orderly one.
@@ -43,6 +47,7 @@ impl QueueState {
     fn refusal(self) -> Option<SpoolError> {
         match self {
             Self::Open => None,
+            Self::Absent => Some(SpoolError::Absent),
             Self::Closing | Self::Dropped => Some(SpoolError::Closed),
             Self::Poisoned => Some(SpoolError::Poisoned),
         }
@@ -60,11 +65,15 @@ pub(super) struct Shared {
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub room: Gauge,
+    /// Why the log is not open, while it is not.
+    absent: Mutex<String>,
 }
 
 impl Shared {
-    pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>, room: Gauge) -> Self {
-        let state = QueueState::Open;
+    /// Of a log that is not open yet.
+    fn new(config: SpoolConfig, streams: Streams, room: Gauge) -> Self {
+        let state = QueueState::Absent;
+        let next = PerLane::build(|_| 1);
         let queue = Queue { next, records: Vec::new(), group: Arc::default(), state, due: false };
         Self {
             config,
@@ -76,6 +85,7 @@ impl Shared {
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             room,
+            absent: Mutex::default(),
         }
     }
 
@@ -117,6 +127,8 @@ impl Shared {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolStatus {
+    /// Why the log could not be opened yet. Nothing is spooled until it is.
+    pub absent: Option<String>,
     /// A failed `fdatasync`: nothing is spooled until the node restarts.
     pub poisoned: bool,
     /// What the control plane has not acknowledged, on disk and queued.
@@ -132,7 +144,7 @@ pub struct SpoolStatus {
 
 impl SpoolStatus {
     pub fn has_room(&self) -> bool {
-        !self.poisoned && self.bytes < self.limit
+        self.absent.is_none() && !self.poisoned && self.bytes < self.limit
     }
 
     /// What can still come.
@@ -150,6 +162,22 @@ pub struct SpoolHandle {
 impl SpoolHandle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Of a spool that is still to be opened ([`super::Spool::open_for`]): until then it refuses everything, and hits
+    /// are answered without it.
+    pub fn absent(disk: SharedDisk, dir: &Path, config: SpoolConfig, streams: Streams) -> Self {
+        let room = Gauge::new(disk, dir, &config);
+        Self::new(Arc::new(Shared::new(config, streams, room)))
+    }
+
+    /// Says why it could not be opened.
+    pub fn set_absent(&self, why: String) {
+        *self.shared.absent.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// An end to write to, for the calling thread alone. What it is given is written at once.
@@ -181,7 +209,9 @@ impl SpoolHandle {
         self.shared.look_at_the_disk();
         let disk_bytes = self.shared.disk_bytes();
         let queue = self.shared.lock();
+        let why = || self.shared.absent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         SpoolStatus {
+            absent: (queue.state == QueueState::Absent).then(why),
             poisoned: queue.state == QueueState::Poisoned,
             bytes: disk_bytes.saturating_add(len(&queue.records)),
             max_bytes: self.shared.config.max_bytes,

@@ -8,8 +8,8 @@
 use super::log::{Segment, parse_segment_name, segment_name};
 use super::scan::{Piece, Tally, is_zeros, scan};
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
-use super::{OpenError, Streams};
-use crate::disk::{Disk, list_finished, write_durably};
+use super::{OpenAs, OpenError, Streams};
+use crate::disk::{Disk, list_finished, read_around, write_durably};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_model::event::ORDINAL_MAX;
@@ -68,20 +68,34 @@ struct Last {
     first: PerLane<u64>,
 }
 
-/// Looks at `dir`. `sealed` is the last ordinal of each lane that stands in a sealed batch.
-pub(super) fn find(
-    disk: &dyn Disk,
-    dir: &Path,
-    streams: Streams,
-    sealed: PerLane<u64>,
-) -> Result<Found, OpenError> {
+/// How a file of the log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What cannot be read may be readable later.
+    Strict,
+    /// It was tried often enough: what cannot be read is damage.
+    Around,
+}
+
+impl Reading {
+    fn read(self, disk: &dyn Disk, path: &Path, len: usize) -> io::Result<(Vec<u8>, bool)> {
+        match self {
+            Self::Strict => disk.read_at(path, 0, len).map(|bytes| (bytes, false)),
+            Self::Around => read_around(disk, path, 0, len),
+        }
+    }
+}
+
+/// Looks at `dir`.
+pub(super) fn find(disk: &dyn Disk, dir: &Path, open: OpenAs, reading: Reading) -> Result<Found, OpenError> {
+    let OpenAs { streams, sealed, .. } = open;
     disk.create_dir(dir)?;
     let names = list_finished(disk, dir)?;
     let marker = match names.iter().any(|name| name == CLEAN) {
         true => CleanMarker::take(disk, dir)?,
         false => None,
     };
-    let mut headers = read_headers(disk, dir, &names, streams)?;
+    let mut headers = read_headers(disk, dir, &names, streams, reading)?;
     remove_replaced(disk, dir, &mut headers)?;
     let sealed_next = PerLane::build(|lane| sealed[lane].saturating_add(1));
     let fresh = headers.is_empty() && marker.is_none();
@@ -96,8 +110,13 @@ pub(super) fn find(
     let untold = headers.iter().rev().find_map(|(at, header)| header.map(|_| *at)).unwrap_or_default();
     let mut tally = Tally::new(next);
     for (&sequence, header) in headers.range(untold..) {
-        let bytes = disk.read(&dir.join(segment_name(sequence)))?;
+        let path = dir.join(segment_name(sequence));
+        let len = usize::try_from(disk.len(&path)?).unwrap_or(usize::MAX);
+        let (bytes, unreadable) = reading.read(disk, &path, len)?;
         let damaged = scan(sequence, &bytes, |piece| tally.see(&piece));
+        if unreadable {
+            tally.all_damage_is_loss();
+        }
         whole &= header.is_some() && damaged == 0;
         let first = header.map_or(sealed_next, |header| header.first);
         last = Some(Last { sequence, bytes, first });
@@ -124,11 +143,12 @@ fn read_headers(
     dir: &Path,
     names: &[String],
     streams: Streams,
+    reading: Reading,
 ) -> Result<Headers, OpenError> {
     let mut headers = Headers::new();
     for sequence in names.iter().filter_map(|name| parse_segment_name(name)) {
         let path = dir.join(segment_name(sequence));
-        let bytes = disk.read_at(&path, 0, HEADER_LEN)?;
+        let (bytes, _) = reading.read(disk, &path, HEADER_LEN)?;
         if is_zeros(&bytes) {
             // Prepared, but never begun: its header is durable before a record is.
             disk.remove(&path)?;

@@ -72,8 +72,8 @@ pub(super) fn share(limit: u64, lane: Lane) -> u64 {
 
 /// The room as it was found when somebody last looked.
 pub(super) struct Gauge {
-    disk: SharedDisk,
-    dir: PathBuf,
+    pub disk: SharedDisk,
+    pub dir: PathBuf,
     limit: AtomicU64,
     segment: AtomicU64,
     spare: AtomicU64,

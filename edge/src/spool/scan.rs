@@ -85,6 +85,11 @@ impl Tally {
         });
     }
 
+    /// Also what stands at the end: it was not cut short by a crash, the disk could not read it.
+    pub fn all_damage_is_loss(&mut self) {
+        self.lost = self.hidden;
+    }
+
     /// The next ordinals behind the intact records, and behind those that are lost.
     pub fn end(&self) -> (PerLane<u64>, PerLane<u64>) {
         (self.next, self.lost)

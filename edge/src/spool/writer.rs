@@ -99,7 +99,7 @@ impl Writer {
     fn take(&self, spare: Vec<u8>) -> Taken {
         let shared = &self.log.shared;
         let mut queue = shared.lock();
-        while !queue.due && queue.state == QueueState::Open {
+        while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.due = false;

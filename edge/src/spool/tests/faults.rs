@@ -132,9 +132,7 @@ fn a_damaged_record_is_declared_lost_also_as_the_last_of_its_lane() {
 fn zeros_do_not_take_the_room_of_hits() {
     let disk = SimulatedDisk::default();
     // A segment has 1 MiB there. It fits, but would leave nothing.
-    disk.set_capacity(3 << 20);
-    let large = SpoolConfig { segment_bytes: 4 << 20, ..config() };
-    let spool = Spool::open(Arc::new(disk.clone()), Path::new(DIR), large, open_as()).unwrap();
+    let spool = open_small(&disk);
     let local = spool.handle().local();
     let mut answered = 0;
     let kilobytes = |_, out: &mut Vec<u8>| {

@@ -41,9 +41,7 @@ fn a_busy_thread_shares_one_fdatasync() {
 fn one_fdatasync_is_under_way_and_the_next_takes_all_who_wait() {
     let disk = SimulatedDisk::default();
     // No room for zeros, whose syncs would be held back, too.
-    disk.set_capacity(3 << 20);
-    let config = SpoolConfig { segment_bytes: 4 << 20, ..config() };
-    let spool = Spool::open(Arc::new(disk.clone()), Path::new(DIR), config, open_as()).unwrap();
+    let spool = open_small(&disk);
     let local = spool.handle().local();
     let before = spool.handle().status().syncs;
     wait(queue(&local, 0)).unwrap();
