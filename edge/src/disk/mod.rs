@@ -90,11 +90,19 @@ const UNREADABLE: u8 = 0xff;
 /// The least that a disk reads, or fails to read.
 const BLOCK: u64 = 4096;
 
+/// Whether the disk says that it cannot read, and not that somebody is short of something else.
+pub fn is_damage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // What Linux makes of bad sectors, and file systems of checksums that are wrong.
+    let damage = [Errno::IO, Errno::NODATA, Errno::ILSEQ, Errno::BADMSG, Errno::UCLEAN];
+    Errno::from_io_error(error).is_some_and(|errno| damage.contains(&errno))
+}
+
 /// Reads what can be read of `len` bytes from `offset`, as [`Disk::read_at`] does; each block that cannot is filled
 /// with bytes that are no record. Says whether there were any.
 pub fn read_around(disk: &dyn Disk, path: &Path, offset: u64, len: usize) -> io::Result<(Vec<u8>, bool)> {
     match disk.read_at(path, offset, len) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if is_damage(&error) => {
             tracing::error!(%error, path = %path.display(), offset, "reading around what the disk cannot read");
         }
         outcome => return outcome.map(|bytes| (bytes, false)),
@@ -106,7 +114,8 @@ pub fn read_around(disk: &dyn Disk, path: &Path, offset: u64, len: usize) -> io:
         let wanted = usize::try_from(next - at).unwrap_or_default();
         match disk.read_at(path, at, wanted) {
             Ok(block) => bytes.extend_from_slice(&block),
-            Err(_) => unreadable = true,
+            Err(error) if is_damage(&error) => unreadable = true,
+            Err(error) => return Err(error),
         }
         bytes.resize(usize::try_from(next - offset).unwrap_or_default(), UNREADABLE);
         at = next;

@@ -10,15 +10,36 @@ use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Create { path: PathBuf, inode: usize },
-    Write { inode: usize, offset: u64, bytes: Vec<u8> },
-    SetLen { inode: usize, len: u64 },
-    SyncFile { inode: usize },
+    Create {
+        path: PathBuf,
+        inode: usize,
+    },
+    Write {
+        inode: usize,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    SetLen {
+        inode: usize,
+        len: u64,
+    },
+    SyncFile {
+        inode: usize,
+    },
     /// What was written before may never get to the disk, whatever a later call says.
-    SyncFailed { inode: usize },
-    Rename { from: PathBuf, to: PathBuf },
-    Remove { path: PathBuf },
-    SyncDir { dir: PathBuf },
+    SyncFailed {
+        inode: usize,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Remove {
+        path: PathBuf,
+    },
+    SyncDir {
+        dir: PathBuf,
+    },
 }
 
 impl Op {
@@ -152,6 +173,11 @@ impl SimulatedDisk {
 
     pub fn ops(&self) -> usize {
         self.0.lock().unwrap().ops.len()
+    }
+
+    /// After how many operations a sync failed for the first time.
+    pub fn first_failed_sync(&self) -> Option<usize> {
+        self.0.lock().unwrap().ops.iter().position(|op| matches!(op, Op::SyncFailed { .. }))
     }
 
     /// How often whole blocks of zeros were written.

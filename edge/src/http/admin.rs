@@ -82,10 +82,14 @@ impl Shared {
             let _ = writeln!(lines, "the spool cannot be opened; trying again ({why})");
         } else if spool.poisoned {
             lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
+        } else if spool.moving {
+            lines.push_str("the spool's disk failed; it goes on in a new segment in a moment\n");
         } else if !spool.has_room() {
             let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.limit);
             if spool.limit < spool.max_bytes {
-                lines.push_str("the spool's disk has no more room (make some, or get the control plane back)\n");
+                lines.push_str(
+                    "the spool's disk has no more room (make some, or get the control plane back)\n",
+                );
             }
         }
         lines
@@ -150,10 +154,13 @@ impl Shared {
         let help = "1 while the log of the spool is open; hits are not spooled otherwise";
         scrape.gauge("spool_open", help, u64::from(spool.absent.is_none()))?;
         scrape.gauge("spool_max_bytes", "Bytes the spool may take", spool.max_bytes)?;
-        let help = "Bytes that can still come, as the disk has room; clicks leave a fifth of it all to conversions";
+        let help =
+            "Bytes that can still come, as the disk has room; clicks leave a fifth of it all to conversions";
         scrape.gauge("spool_room_bytes", help, spool.room_bytes())?;
-        let help = "1 after the disk failed to make hits durable";
+        let help = "1 after the disk failed again to make hits durable";
         scrape.gauge("spool_poisoned", help, u64::from(spool.poisoned))?;
+        let help = "Times that fdatasync failed and the spool went on in a new segment";
+        scrape.counter("spool_moved", help, spool.moved)?;
         scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;
         let next = by_lane(spool.next.money, spool.next.traffic);
         scrape.gauges("spool_next_ordinal", "The next ordinal of each lane", next)

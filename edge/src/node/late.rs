@@ -51,7 +51,8 @@ impl Spooling {
         let now = UnixMicros(now_micros());
         let keeper = Keeper::new(budgets, link_of_keeper, state_of_keeper, spool.handle(), leases, now);
         let (log, handle) = (spool.log(), spool.handle());
-        let sender = Sender::new(SenderParts { link, spool: handle, log, files, state, status, config, phase });
+        let sender =
+            Sender::new(SenderParts { link, spool: handle, log, files, state, status, config, phase });
         slot.put(spool);
         Running { sender, keeper }
     }

@@ -7,6 +7,7 @@
 mod ahead;
 mod group;
 mod log;
+mod moving;
 mod open;
 mod queue;
 mod reader;
@@ -90,9 +91,11 @@ impl Streams {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolError {
-    #[error("the spool has no room for this lane (is the control plane reachable? is the disk full, or max_bytes too small?)")]
+    #[error(
+        "the spool has no room for this lane (is the control plane reachable? is the disk full, or max_bytes too small?)"
+    )]
     Full,
-    #[error("the disk failed to make events durable: restart the node, and replace the disk if it repeats")]
+    #[error("the disk failed to make events durable (replace it if that repeats)")]
     Poisoned,
     #[error("the spool could not be opened yet")]
     Absent,

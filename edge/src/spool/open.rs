@@ -92,7 +92,7 @@ impl Spool {
     fn stop(&mut self, state: QueueState) {
         {
             let mut queue = self.log.shared.lock();
-            if queue.state == QueueState::Open {
+            if matches!(queue.state, QueueState::Open | QueueState::Moving) {
                 queue.state = state;
             }
         }

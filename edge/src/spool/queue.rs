@@ -37,6 +37,8 @@ pub(super) enum QueueState {
     /// The log could not be opened yet.
     Absent,
     Open,
+    /// An `fdatasync` failed; the writer is about to go on in a new segment.
+    Moving,
     Closing,
     /// The spool was dropped: what is queued is written, but the end is not an orderly one.
     Dropped,
@@ -49,7 +51,7 @@ impl QueueState {
             Self::Open => None,
             Self::Absent => Some(SpoolError::Absent),
             Self::Closing | Self::Dropped => Some(SpoolError::Closed),
-            Self::Poisoned => Some(SpoolError::Poisoned),
+            Self::Moving | Self::Poisoned => Some(SpoolError::Poisoned),
         }
     }
 }
@@ -64,6 +66,7 @@ pub(super) struct Shared {
     pub writing_bytes: AtomicU64,
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
+    pub moved: AtomicU64,
     pub room: Gauge,
     /// Why the log is not open, while it is not.
     absent: Mutex<String>,
@@ -84,6 +87,7 @@ impl Shared {
             writing_bytes: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             room,
             absent: Mutex::default(),
         }
@@ -129,8 +133,10 @@ impl Shared {
 pub struct SpoolStatus {
     /// Why the log could not be opened yet. Nothing is spooled until it is.
     pub absent: Option<String>,
-    /// A failed `fdatasync`: nothing is spooled until the node restarts.
+    /// `fdatasync` failed more than once: nothing is spooled until the node restarts.
     pub poisoned: bool,
+    /// It failed for the first time: what is durable is being copied, nothing is spooled meanwhile.
+    pub moving: bool,
     /// What the control plane has not acknowledged, on disk and queued.
     pub bytes: u64,
     pub max_bytes: u64,
@@ -140,11 +146,13 @@ pub struct SpoolStatus {
     pub next: PerLane<u64>,
     /// `fdatasync` calls since the start.
     pub syncs: u64,
+    /// How often one has failed, and the spool went on in a new segment.
+    pub moved: u64,
 }
 
 impl SpoolStatus {
     pub fn has_room(&self) -> bool {
-        self.absent.is_none() && !self.poisoned && self.bytes < self.limit
+        self.absent.is_none() && !self.poisoned && !self.moving && self.bytes < self.limit
     }
 
     /// What can still come.
@@ -212,12 +220,14 @@ impl SpoolHandle {
         let why = || self.shared.absent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         SpoolStatus {
             absent: (queue.state == QueueState::Absent).then(why),
+            moving: queue.state == QueueState::Moving,
             poisoned: queue.state == QueueState::Poisoned,
             bytes: disk_bytes.saturating_add(len(&queue.records)),
             max_bytes: self.shared.config.max_bytes,
             limit: self.shared.room.limit(),
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
+            moved: self.shared.moved.load(Ordering::Relaxed),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::log::{Log, LogEnd};
 use super::segment::{self, HEADER_LEN, MAX_FRAME, Parsed};
-use crate::disk::read_around;
+use crate::disk::{is_damage, read_around};
 use proto_model::Lane;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::edge_v1::{Event, SidecarEntry};
@@ -165,7 +165,7 @@ impl LaneReader {
     /// behind it: what stood there is declared lost when the next record of the lane shows the hole.
     fn read(&mut self, path: &Path, len: usize) -> io::Result<Vec<u8>> {
         match self.log.disk.read_at(path, self.offset, len) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            Err(error) if !is_damage(&error) => Err(error),
             Err(error) if self.failed < ATTEMPTS => {
                 self.failed += 1;
                 Err(error)

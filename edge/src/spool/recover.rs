@@ -5,7 +5,7 @@
 //! only), so its records are copied into a new segment; and ordinals that may have been given out are
 //! declared as skipped, so that no address is ever used twice.
 
-use super::log::{Segment, parse_segment_name, segment_name};
+use super::log::{LogEnd, Segment, parse_segment_name, segment_name};
 use super::scan::{Piece, Tally, is_zeros, scan};
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
 use super::{OpenAs, OpenError, Streams};
@@ -229,6 +229,38 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
     Begun { header, bytes, next }
+}
+
+/// The bytes of the segment that takes the place of the one at whose `end` an `fdatasync` failed: all that was durable,
+/// and a declaration for what nobody can be sure of, up to `next`.
+pub(super) fn move_records(
+    disk: &dyn Disk,
+    dir: &Path,
+    end: LogEnd,
+    next: PerLane<u64>,
+) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(end.offset).unwrap_or(usize::MAX);
+    let old = disk.read_at(&dir.join(segment_name(end.sequence)), 0, len)?;
+    let unreadable =
+        || io::Error::new(io::ErrorKind::InvalidData, "what had been durable reads back damaged");
+    let header = SegmentHeader::parse(&old).ok_or_else(unreadable)?;
+    let sequence = end.sequence + 1;
+    let mut records = Vec::new();
+    let damaged = scan(end.sequence, &old, |piece| {
+        if let Piece::Record(frame) = piece {
+            copy_record(&mut records, &frame);
+        }
+    });
+    if damaged > 0 || old.len() < len {
+        return Err(unreadable());
+    }
+    for lane in Lane::ALL.iter().copied() {
+        declare(&mut records, lane, end.next[lane]..next[lane], SkipReason::Unclean);
+    }
+    finish_records(&mut records, sequence);
+    let mut bytes = SegmentHeader { sequence, replaces: end.sequence, ..header }.to_bytes().to_vec();
+    bytes.append(&mut records);
+    Ok(bytes)
 }
 
 /// Declares ordinals as skipped, as far as an epoch has them; returns the one behind them.

@@ -80,7 +80,9 @@ impl Tally {
         self.hidden = PerLane::build(|lane| match claim {
             Some(claim) if is_of(claim, lane, expected) => claim.through(expected[lane]).saturating_add(1),
             // It is the other lane's, and there was nothing else.
-            Some(claim) if is_of(claim, other(lane), expected) && !claim.leaves_room_in(bytes) => expected[lane],
+            Some(claim) if is_of(claim, other(lane), expected) && !claim.leaves_room_in(bytes) => {
+                expected[lane]
+            }
             _ => expected[lane].saturating_add(1),
         });
     }

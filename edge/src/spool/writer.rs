@@ -4,6 +4,7 @@ use super::SpoolError;
 use super::ahead::{Ahead, Next};
 use super::group::Group;
 use super::log::{Log, LogEnd, Segment};
+use super::moving::SOON;
 use super::queue::QueueState;
 use super::recover::CleanMarker;
 use super::room::LOOK_EVERY;
@@ -17,12 +18,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 pub(super) struct Writer {
-    log: Arc<Log>,
-    file: Box<dyn DiskFile>,
-    end: LogEnd,
+    pub(super) log: Arc<Log>,
+    pub(super) file: Box<dyn DiskFile>,
+    pub(super) end: LogEnd,
     /// There are zeros behind the end of the log: see [`Ahead`]. Not in the segment that a start begins.
-    filled: bool,
-    ahead: Ahead,
+    pub(super) filled: bool,
+    pub(super) ahead: Ahead,
+    pub(super) groups_since_move: u64,
     /// Bytes written since somebody looked at the disk.
     unlooked: u64,
 }
@@ -48,7 +50,7 @@ enum Failure {
 
 impl Writer {
     pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd) -> Self {
-        Self { log, file, end, filled: false, ahead: Ahead::default(), unlooked: 0 }
+        Self { log, file, end, filled: false, ahead: Ahead::default(), groups_since_move: SOON, unlooked: 0 }
     }
 
     pub fn run(mut self) {
@@ -73,23 +75,30 @@ impl Writer {
             let outcome = self.commit(&mut taken, taken_before);
             self.log.shared.writing_bytes.store(0, Ordering::Relaxed);
             // Replies leave before anything else is done.
-            match outcome {
-                Ok(()) => taken.group.finish(Ok(())),
+            let failed = match outcome {
+                Ok(()) => {
+                    taken.group.finish(Ok(()));
+                    self.rotate_if_due().err()
+                }
                 Err(Failure::NotWritten(error)) => {
                     tracing::error!(%error, "the spool could not write; is the disk full?");
                     taken.group.finish(Err(SpoolError::Full));
                     self.unlooked = LOOK_EVERY;
+                    self.rotate_if_due().err()
                 }
-                Err(Failure::Poison(error)) => return self.poison(&taken.group, &error),
-            }
-            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_due() {
-                return self.poison(&taken.group, &error);
+                Err(poison) => Some(poison),
+            };
+            taken_before = taken.next;
+            if let Some(Failure::NotWritten(error) | Failure::Poison(error)) = failed {
+                if self.move_on(&taken.group, &error).is_err() {
+                    return self.poison(&taken.group);
+                }
+                taken_before = self.end.next;
             }
             if self.unlooked >= LOOK_EVERY {
                 self.unlooked = 0;
                 self.log.shared.look_at_the_disk();
             }
-            taken_before = taken.next;
             spare = taken.records;
             spare.clear();
             spare.shrink_to(KEPT_BUFFER);
@@ -147,6 +156,7 @@ impl Writer {
         }
         self.file.sync_data().map_err(Failure::Poison)?;
         self.log.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        self.groups_since_move = self.groups_since_move.saturating_add(1);
         self.end = LogEnd { offset: self.end.offset + len, next, ..self.end };
         self.log.segments().entry(self.end.sequence).and_modify(|segment| segment.bytes = self.end.offset);
         self.log.shared.segment_bytes.fetch_add(len, Ordering::Relaxed);
@@ -155,7 +165,7 @@ impl Writer {
         Ok(())
     }
 
-    fn publish_end(&self) {
+    pub(super) fn publish_end(&self) {
         self.log.shared.room.last_segment.store(self.end.offset, Ordering::Relaxed);
         self.log.end.send_replace(self.end);
     }
@@ -228,8 +238,7 @@ impl Writer {
     }
 
     /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, group: &Group, error: &io::Error) -> QueueState {
-        tracing::error!(%error, "the spool's disk failed; clicks go out unspooled until a restart");
+    fn poison(&self, group: &Group) -> QueueState {
         let waiting = {
             let mut queue = self.log.shared.lock();
             queue.state = QueueState::Poisoned;

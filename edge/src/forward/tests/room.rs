@@ -15,9 +15,8 @@ impl Full {
     fn open(disk: &SimulatedDisk) -> Self {
         disk.set_capacity(CAPACITY);
         let shared = Arc::new(disk.clone());
-        let files = |lane: Lane| {
-            SealedFiles::open(shared.clone(), &Path::new(SEALED).join(lane.as_str())).unwrap()
-        };
+        let files =
+            |lane: Lane| SealedFiles::open(shared.clone(), &Path::new(SEALED).join(lane.as_str())).unwrap();
         let files = PerLane::build(files);
         let sealed = PerLane::build(|lane| files[lane].head().last);
         let open = OpenAs { streams: streams(), sealed, existed: false };

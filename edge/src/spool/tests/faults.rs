@@ -4,7 +4,7 @@ use super::*;
 use crate::spool::log::segment_name;
 
 #[test]
-fn a_failed_fdatasync_poisons_and_a_restart_goes_on_with_what_was_acknowledged() {
+fn a_disk_that_goes_on_failing_poisons_and_a_restart_goes_on_with_what_was_acknowledged() {
     for fails_at in 1..8 {
         let disk = SimulatedDisk::default();
         let spool = open(&disk);
@@ -18,7 +18,10 @@ fn a_failed_fdatasync_poisons_and_a_restart_goes_on_with_what_was_acknowledged()
             }
         };
         assert_eq!(refused, SpoolError::Poisoned);
-        assert!(spool.handle().status().poisoned);
+        // Not before the copy has failed as well.
+        while !spool.handle().status().poisoned {
+            std::thread::yield_now();
+        }
         disk.fail_syncs_after(usize::MAX);
         assert_eq!(append(&spool.handle(), Lane::Money, 1), Err(SpoolError::Poisoned), "never retried");
         drop(spool);

@@ -4,6 +4,7 @@
 mod crash;
 mod faults;
 mod idle;
+mod moving;
 mod unreadable;
 mod waiting;
 
