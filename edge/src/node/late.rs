@@ -1,13 +1,15 @@
 //! What needs the spool: the sending, and the keeping of click leases. Where the spool cannot be opened (its disk is
 //! full, or fails to read), the node runs without them and without it, and tries again.
 
+use super::StartError;
 use super::control::Running;
 use super::storage::{Opened, Storage};
 use crate::budget::{Budgets, Keeper, Recorded, recount};
+use crate::disk::is_damage;
 use crate::forward::{Backoff, ForwardStatus, Phase, Sender, SenderParts};
 use crate::identity::ControlLink;
 use crate::node::now_micros;
-use crate::spool::{Reading, Spool, SpoolConfig};
+use crate::spool::{OpenError, Reading, Spool, SpoolConfig};
 use crate::state::State;
 use crate::with_causes;
 use proto_model::UnixMicros;
@@ -61,23 +63,30 @@ impl Spooling {
     pub async fn begin_later(mut self, storage: Storage) -> Option<Running> {
         let storage = Arc::new(storage);
         let mut backoff = Backoff::new();
-        for attempt in 1u32.. {
+        let mut unread = 0;
+        loop {
             let delay = tokio::time::sleep(backoff.next(proto_wire::keys::random()));
             tokio::select! {
                 () = delay => {}
                 _ = self.phase.wait_for(|phase| *phase != Phase::Running) => return None,
             }
-            let reading = if attempt < READ_AROUND_AFTER { Reading::Strict } else { Reading::Around };
+            let reading = if unread < READ_AROUND_AFTER { Reading::Strict } else { Reading::Around };
             let opening = Arc::clone(&storage);
             match tokio::task::spawn_blocking(move || opening.open(reading)).await {
                 Ok(Ok(opened)) => {
                     tracing::info!("the spool is open; hits are spooled from now on");
                     return Some(self.begin(opened));
                 }
-                Ok(Err(error)) => storage.report(&error),
+                Ok(Err(error)) => {
+                    unread += u32::from(is_unread(&error));
+                    storage.report(&error);
+                }
                 Err(error) => tracing::error!(error = with_causes(&error), "opening the spool has panicked"),
             }
         }
-        None
     }
+}
+
+fn is_unread(error: &StartError) -> bool {
+    matches!(error, StartError::Spool(OpenError::Io(error)) if is_damage(error))
 }

@@ -22,9 +22,13 @@ pub struct World {
 impl World {
     /// An enrolled node that is not running yet.
     pub async fn new() -> Self {
+        Self::at(tempfile::tempdir().unwrap()).await
+    }
+
+    /// Keeps what it has in `dir`.
+    pub async fn at(dir: TempDir) -> Self {
         let control = ControlPlane::new();
         let listener = control.listen().await;
-        let dir = tempfile::tempdir().unwrap();
         edge::enroll(dir.path(), &control.bundle()).await.unwrap();
         Self { control, listener: Some(listener), dir, expected: BTreeMap::new(), tags: 0 }
     }
