@@ -51,6 +51,8 @@ impl Writer {
                 queue.state = QueueState::Moving;
             }
             queue.records = Vec::new();
+            // Nothing is left of what was due.
+            queue.due = false;
             (std::mem::take(&mut queue.group), queue.next)
         };
         group.finish(Err(SpoolError::Poisoned));

@@ -102,3 +102,26 @@ fn crashes_around_a_failed_fdatasync_lose_nothing() {
         }
     }
 }
+
+#[test]
+fn who_queued_behind_the_failure_is_told_and_who_comes_after_it_is_spooled() {
+    let disk = SimulatedDisk::default();
+    let spool = open_small(&disk);
+    let local = spool.handle().local();
+    let queue = |tag| {
+        let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+        local.append(Lane::Money, place).unwrap().1
+    };
+    disk.hold_syncs();
+    let under_way = queue(1);
+    disk.wait_for_held_sync();
+    let behind = queue(2);
+    disk.fail_some_syncs_after(0, 1);
+    disk.release_syncs();
+    assert_eq!((wait(under_way), wait(behind)), (Err(SpoolError::Poisoned), Err(SpoolError::Poisoned)));
+    assert_eq!(insist(&spool, Lane::Money, 3).0, 3);
+    assert_eq!(read_with_lost(&spool, Lane::Money).0, BTreeMap::from([(1, None), (2, None), (3, Some(3))]));
+    spool.close();
+    let spool = open(&disk);
+    assert_eq!(append(&spool.handle(), Lane::Money, 4), Ok(4), "an orderly end");
+}
