@@ -125,3 +125,42 @@ fn who_queued_behind_the_failure_is_told_and_who_comes_after_it_is_spooled() {
     let spool = open(&disk);
     assert_eq!(append(&spool.handle(), Lane::Money, 4), Ok(4), "an orderly end");
 }
+
+#[test]
+fn many_threads_lose_nothing_that_was_answered() {
+    for fails_at in [3, 40, 150] {
+        let disk = SimulatedDisk::default();
+        let spool = open(&disk);
+        disk.fail_some_syncs_after(fails_at, 1);
+        let append_some = |thread: u32| {
+            let handle = spool.handle();
+            let tags = (0..200).map(move |at| thread * 1000 + at + 1);
+            let lane = if thread == 0 { Lane::Money } else { Lane::Traffic };
+            let outcomes = tags.filter_map(move |tag| match append(&handle, lane, tag) {
+                Ok(ordinal) => Some((lane, ordinal, tag)),
+                Err(error) => {
+                    assert_eq!(error, SpoolError::Poisoned);
+                    None
+                }
+            });
+            outcomes.collect::<Vec<_>>()
+        };
+        let append_some = &append_some;
+        let acked: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|at| scope.spawn(move || append_some(at))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(!spool.handle().status().poisoned);
+        let check = |spool: &Spool| {
+            let read = PerLane::build(|lane| read(spool, lane));
+            for (lane, ordinal, tag) in &acked {
+                assert_eq!(read[*lane].get(ordinal), Some(&Some(*tag)), "sync {fails_at} fails");
+            }
+        };
+        check(&spool);
+        let crashed = disk.crashed(disk.ops(), Crash::Dropped);
+        check(&open(&crashed));
+        spool.close();
+        check(&open(&disk));
+    }
+}
