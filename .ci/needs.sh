@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need beside Rust is there: a C compiler, curl, h2load, slowhttptest, Chromium and its
+# Makes sure that what the tests need beside Rust is there: a C compiler, curl, h2load, slowhttptest, strace, Chromium and its
 # driver, PostgreSQL's programs, and aioquic (HTTP/3 for Python) in .tools.
 # Installs Debian's packages for what is missing, and says so.
 set -euo pipefail
@@ -32,6 +32,8 @@ have cc || missing+=(build-essential)
 have curl || missing+=(curl)
 have h2load || missing+=(nghttp2-client)
 have slowhttptest || missing+=(slowhttptest)
+have strace || missing+=(strace)
+have pkill || missing+=(procps)
 python3 -c "import venv, ensurepip" 2> /dev/null || missing+=(python3-venv)
 browser > /dev/null || missing+=(chromium)
 driver > /dev/null || missing+=(chromium-driver)

@@ -1,11 +1,11 @@
-// Tributary: keeps a click id first-party, after consent, and reports conversions. See docs/tracking.md.
+// Tributary: keeps a click id first-party, after consent; reports conversions. See docs/tracking.md.
 (function (w, d) {
   "use strict";
   var tag = d.currentScript || d.querySelector("script[data-advertiser]");
   if (!tag || w.tributary && w.tributary.loaded) return;
   var conf = tag.dataset, base = new URL(tag.src, d.baseURI).origin, key = "tributary";
   var days = Number(conf.days) || 90, consent = conf.consent || "wait";
-  // What this page was told, which ends with it; and what is kept where the browser stores nothing.
+  // What this page was told; and what is kept where the browser stores nothing.
   var told = {}, kept = {};
 
   // Global Privacy Control outweighs whatever the page says.
@@ -18,6 +18,7 @@
     try {
       var stored = JSON.parse(w.localStorage.getItem(key));
       if (stored && stored.until > Date.now()) return stored;
+      if (stored) forget();
     } catch (e) { /* no storage, or another's */ }
     return kept;
   }
@@ -31,20 +32,22 @@
 
   function forget() {
     kept = {};
-    try { w.localStorage.removeItem(key); } catch (e) { /* nothing was stored */ }
+    try { w.localStorage.removeItem(key); } catch (e) {}
   }
 
   // Plain text needs no preflight; the edge reads it as JSON.
   function send(body, done) {
     body.advertiser = conf.advertiser;
     body.consent = allowed() ? "granted" : "denied";
+    // Without consent nobody is named.
+    if (!allowed()) delete body.customer_id, delete body.visitor_id;
     var text = JSON.stringify(body), url = base + "/e";
     if (!done && w.navigator.sendBeacon && w.navigator.sendBeacon(url, text)) return;
     w.fetch(url, { method: "POST", body: text, keepalive: true, credentials: "omit", headers: { "Content-Type": "text/plain" } })
       .then(function (r) { return r.json(); }).then(done || function () {}).catch(function () {});
   }
 
-  // Whose click it was: a random number's of this site's, and the shop's own customer's.
+  // Whose click it was: this site's random number's, and the shop's customer's.
   function bind() {
     var s = load();
     if (!allowed() || !s.click_id) return;
@@ -54,7 +57,7 @@
     }
     var now = [s.click_id, s.visitor_id, s.customer_id].join();
     if (s.bound === now) return;
-    // Said again on the next page unless the edge has it.
+    // Said again until the edge has it.
     send({ type: "touch", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, function (r) {
       if (r.status === "accepted") save({ bound: now });
     });
@@ -77,7 +80,7 @@
     identify: function (who) {
       if (who && who.customer_id) tell({ customer_id: String(who.customer_id) });
     },
-    // A page that partners link to directly: the click is registered here, without a redirect.
+    // Partners link to this page directly: no redirect registers the click.
     click: function (what) {
       send(Object.assign({ type: "click", referrer: d.referrer }, what), function (r) {
         if (r.click_id) tell({ click_id: r.click_id });

@@ -5,6 +5,11 @@ use edge::{Config, cli};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Each request allocates and frees a few small things, and a group's replies free what many requests allocated: the
+/// system's allocator takes a tenth more time for that (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(
     name = "tributary-edge",

@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use edge::config::RateLimit;
 use edge::decide::asked::Asked;
-use edge::decide::click::{Marks, Resolved, decide, resolve};
+use edge::decide::click::{Marks, Resolved, Takers, decide, resolve};
 use edge::decide::macros::Values;
 use edge::enrich::{AgentCache, Client, Headers, IpHasher, hints};
 use edge::snapshot::{Destination, Snapshot};
@@ -107,10 +107,10 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("decide, 16 rules", |bencher| {
         bencher.iter(|| {
             let Resolved::Live(live) = resolve(&snapshot, black_box(link()), NOW) else { return None };
-            Some(decide(live, &client, 7, NOW, |_| true).verdict.kind)
+            Some(decide(live, &client, (7, Takers::Any), NOW, |_| true).verdict.kind)
         });
     });
-    let decision = decide(live, &client, 7, NOW, |_| true);
+    let decision = decide(live, &client, (7, Takers::Any), NOW, |_| true);
 
     let hasher = IpHasher::default();
     group.bench_function("address", |bencher| bencher.iter(|| client.origin(&hasher, NOW)));

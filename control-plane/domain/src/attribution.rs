@@ -1,6 +1,7 @@
-//! Whose conversion it is: the last click, among those that may win.
+//! Whose conversion it is: the last click, among those that may win. A click for which only a page vouches wins
+//! when none can for which somebody better does.
 
-use crate::intake::{ClickCredit, Touch};
+use crate::intake::{ClickCredit, Touch, Vouched};
 use crate::order::{Candidate, CandidateOrigin, Decision, MAX_TOUCHES};
 use crate::reason;
 use crate::terms::{GoalPlan, OfferTerms};
@@ -20,7 +21,7 @@ pub(crate) struct Evidence<'a, 't> {
     /// The click id that the conversion carried.
     pub(crate) click: Option<ClickCredit>,
     /// Touches of its customer, in intake order.
-    pub(crate) touches: &'a [Touch],
+    pub(crate) touches: &'a [&'a Touch],
     pub(crate) terms: &'t BTreeMap<OfferId, Vec<OfferTerms>>,
     /// Candidates of the decision that this one replaces.
     pub(crate) earlier: &'a [Candidate],
@@ -63,10 +64,8 @@ impl<'t> Evidence<'_, 't> {
             let index = candidates.len();
             let outcome = match self.examine(&credit, origin) {
                 Ok(found) => {
-                    let last = winner.as_ref().is_none_or(|(at, best)| {
-                        recency(&credit, origin) > recency(&best.credit, candidates[*at].origin)
-                    });
-                    if last {
+                    let best = winner.as_ref().map(|(at, best)| rank(&best.credit, candidates[*at].origin));
+                    if best.is_none_or(|best| rank(&credit, origin) > best) {
                         winner = Some((index, found));
                     }
                     reason::OLDER
@@ -77,7 +76,7 @@ impl<'t> Evidence<'_, 't> {
         }
         let why_nobody = nobody(&candidates);
         if let Some((index, _)) = &winner {
-            candidates[*index].outcome = reason::WON;
+            name_the_winner(&mut candidates, *index);
         }
         candidates.extend(self.overruled(&candidates));
         Choice {
@@ -95,7 +94,7 @@ impl<'t> Evidence<'_, 't> {
     /// Every click once, the carried one first.
     fn named(&self) -> Vec<(ClickCredit, CandidateOrigin)> {
         let carried = self.click.map(|credit| (credit, CandidateOrigin::ClickId));
-        let bound = self.touches.iter().map(|touch| (touch.click, CandidateOrigin::Touch));
+        let bound = self.touches.iter().map(|touch| (touch.click, origin_of(touch)));
         let bound = bound.filter(|(credit, _)| Some(*credit) != self.click);
         carried.into_iter().chain(bound).collect()
     }
@@ -131,7 +130,9 @@ impl<'t> Evidence<'_, 't> {
     fn overruled(&self, current: &[Candidate]) -> Vec<Candidate> {
         let gone = self.earlier.iter().filter(|old| current.iter().all(|new| new.credit != old.credit));
         gone.map(|old| match old.outcome {
-            reason::WON | reason::OLDER => Candidate { outcome: reason::SUPERSEDED, ..old.clone() },
+            reason::WON | reason::OLDER | reason::UNVOUCHED => {
+                Candidate { outcome: reason::SUPERSEDED, ..old.clone() }
+            }
             _ => old.clone(),
         })
         .take(MAX_TOUCHES)
@@ -139,14 +140,39 @@ impl<'t> Evidence<'_, 't> {
     }
 }
 
+fn origin_of(touch: &Touch) -> CandidateOrigin {
+    match touch.vouched {
+        Vouched::Server => CandidateOrigin::Touch,
+        Vouched::Page => CandidateOrigin::PageTouch,
+    }
+}
+
+/// The others could have won: each was older, or later and a page's alone.
+fn name_the_winner(candidates: &mut [Candidate], winner: usize) {
+    let Some(won) = candidates.get(winner).map(|won| recency(&won.credit, won.origin)) else { return };
+    for (index, candidate) in candidates.iter_mut().enumerate() {
+        let later = recency(&candidate.credit, candidate.origin) > won;
+        candidate.outcome = match candidate.outcome {
+            _ if index == winner => reason::WON,
+            reason::OLDER if later => reason::UNVOUCHED,
+            other => other,
+        };
+    }
+}
+
+/// What a page says stands behind everything else: anybody can write one.
+fn rank(credit: &ClickCredit, origin: CandidateOrigin) -> (bool, (u32, bool, proto_model::Address)) {
+    (origin != CandidateOrigin::PageTouch, recency(credit, origin))
+}
+
 /// Later is greater; of two clicks in one second the one the conversion carried counts as later.
 fn recency(credit: &ClickCredit, origin: CandidateOrigin) -> (u32, bool, proto_model::Address) {
     (credit.click.at_secs, origin == CandidateOrigin::ClickId, credit.click.address)
 }
 
-/// Why nobody is credited: what kept the last click from winning.
+/// Why nobody is credited: what kept the click that stood first from winning.
 fn nobody(candidates: &[Candidate]) -> &'static str {
-    let last = candidates.iter().max_by_key(|candidate| recency(&candidate.credit, candidate.origin));
+    let last = candidates.iter().max_by_key(|candidate| rank(&candidate.credit, candidate.origin));
     match last.map(|candidate| candidate.outcome) {
         None => reason::NO_CLICK,
         Some(reason::BLOCKED) => reason::BLOCKED_CLICK,

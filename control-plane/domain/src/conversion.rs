@@ -11,7 +11,7 @@ use crate::lifecycle;
 use crate::notify;
 use crate::order::{
     AmountSource, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion, ConversionStatus,
-    Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, MAX_TOUCHES, Order,
+    Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, Order,
 };
 use crate::orders;
 use crate::posting::Mover;
@@ -19,6 +19,7 @@ use crate::reason;
 use crate::state::ShardState;
 use crate::step::Step;
 use crate::terms::OfferTerms;
+use crate::touches;
 use proto_model::event::Authority;
 use proto_model::{AdvertiserId, Amount, Currency, DerivedId, OfferId};
 use std::collections::BTreeMap;
@@ -30,9 +31,9 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn touches_of(&self, customer: Option<CustomerRef>) -> &'a [Touch] {
-        let all = customer.and_then(|customer| self.touches.get(&customer)).map_or(&[][..], Vec::as_slice);
-        &all[all.len().saturating_sub(MAX_TOUCHES)..]
+    fn touches_of(&self, customer: Option<CustomerRef>) -> Vec<&'a Touch> {
+        let bound = customer.and_then(|customer| self.touches.get(&customer));
+        bound.map_or_else(Vec::new, |bound| touches::considered(bound))
     }
 }
 
@@ -101,7 +102,7 @@ fn admit<'a>(
         goal: &report.key.goal,
         occurred_at: report.occurred_at,
         click: report.click,
-        touches: known.touches_of(report.customer),
+        touches: &known.touches_of(report.customer),
         terms: known.terms,
         earlier: &[],
         authority: report.authority,
@@ -280,7 +281,7 @@ impl<'a> Merge<'a> {
             goal: &self.conversion.key.goal,
             occurred_at: self.conversion.occurred_at,
             click: self.report.click.or(self.conversion.decision.named_click()),
-            touches,
+            touches: &touches,
             terms: known.terms,
             earlier: &self.conversion.decision.candidates,
             authority: self.report.authority,

@@ -8,6 +8,7 @@ use crate::settle;
 use crate::state::{Effect, Needs, ShardState};
 use crate::step::Step;
 use crate::terms::OfferTerms;
+use crate::touches;
 
 /// Decides what `item` brings about, and brings `state` to where it stands afterwards. The caller makes
 /// the effects durable in their order; on an error it throws `state` away.
@@ -83,10 +84,9 @@ fn put_terms(step: &mut Step<'_>, state: &mut ShardState, terms: &OfferTerms) {
     }
 }
 
-/// A click that is bound to this customer already stays bound as it was.
 fn bind(step: &mut Step<'_>, state: &mut ShardState, touch: &Touch) {
     let touches = state.touches.entry(touch.customer).or_default();
-    if touches.iter().all(|known| known.click != touch.click) {
+    if touches::takes(touches, touch) {
         touches.push(touch.clone());
         step.effect(Effect::PutTouch(touch.clone()));
     }

@@ -122,6 +122,29 @@ pub struct Touch {
     pub customer: CustomerRef,
     pub click: ClickCredit,
     pub bound_at: UnixMicros,
+    pub vouched: Vouched,
+}
+
+/// Who vouches that a click was this customer's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Vouched {
+    /// A script on a page, which anybody can write.
+    Page,
+    /// Whoever holds the tenant's key; and whatever was recorded before this was told apart.
+    Server,
+}
+
+impl Vouched {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Server => "server",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Page, Self::Server].into_iter().find(|vouched| vouched.as_str() == text)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

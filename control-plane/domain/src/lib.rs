@@ -27,6 +27,7 @@ mod shares;
 pub mod state;
 mod step;
 pub mod terms;
+mod touches;
 
 pub use engine::{DomainError, apply, needs};
 pub use intake::{Input, IntakeItem, ShardKey};

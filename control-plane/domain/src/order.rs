@@ -20,8 +20,14 @@ pub struct Order {
 /// What browsers alone can claim of one order. Anybody can send a pixel, and an order is loaded whole.
 pub const MAX_PIXEL_CONVERSIONS: usize = 256;
 
-/// Touches of a customer that a decision looks at: the last ones bound.
+/// Touches of a customer that a decision looks at: the last ones bound, of those that servers vouch for and of
+/// those that pages do, so many each.
 pub const MAX_TOUCHES: usize = 100;
+
+/// Touches that pages can bind to one customer in any [`PAGE_TOUCH_DAYS`]; further ones are not bound. It would
+/// take them three times as long to push a touch out of what a decision looks at.
+pub const MAX_PAGE_TOUCHES: usize = 32;
+pub const PAGE_TOUCH_DAYS: u32 = 90;
 
 /// Conflicts kept in full with a conversion; further ones are counted.
 pub const MAX_CONFLICTS: usize = 32;
@@ -128,8 +134,10 @@ pub struct Decision {
 pub enum CandidateOrigin {
     /// The click id the conversion carried.
     ClickId,
-    /// A touch of the customer, bound before the decision.
+    /// A touch of the customer, bound before the decision, for which a server vouches.
     Touch,
+    /// One for which only a page vouches.
+    PageTouch,
 }
 
 impl CandidateOrigin {
@@ -137,11 +145,12 @@ impl CandidateOrigin {
         match self {
             Self::ClickId => "click_id",
             Self::Touch => "touch",
+            Self::PageTouch => "page_touch",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ClickId, Self::Touch].into_iter().find(|origin| origin.as_str() == text)
+        [Self::ClickId, Self::Touch, Self::PageTouch].into_iter().find(|origin| origin.as_str() == text)
     }
 }
 

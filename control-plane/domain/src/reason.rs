@@ -14,6 +14,8 @@ reasons! {
     WON = "won",
     /// Could have won, but a later click did.
     OLDER = "older",
+    /// Could have won as the later click, but only a page vouches for it, and for the winner somebody better does.
+    UNVOUCHED = "unvouched",
     OUTSIDE_WINDOW = "outside_window",
     AFTER_CONVERSION = "after_conversion",
     BLOCKED = "blocked",

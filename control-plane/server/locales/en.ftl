@@ -82,7 +82,11 @@ authority-signed = the advertiser's signed report
 
 why-won = { $considered ->
         [one] The click of { $at } through { $partner } won; it was the only one considered.
-       *[other] The click of { $at } through { $partner } won, the latest of { $considered } considered.
+       *[other] The click of { $at } through { $partner } won, out of { $considered } considered.
+    }
+why-unvouched = { $count ->
+        [one] One later click did not count: only a page vouched for it.
+       *[other] { $count } later clicks did not count: only a page vouched for them.
     }
 why-percentage = { $rate } % of { $base } is { $result } (terms version { $version }).
 why-flat = A flat { $result } (terms version { $version }).
@@ -96,6 +100,7 @@ why-reported = Reported by { $authority }.
 
 reason-won = it won
 reason-older = a later click won
+reason-unvouched = only a page vouches for the click, and somebody better does for the one that won
 reason-outside_window = the click was outside the window
 reason-after_conversion = the click came after the conversion
 reason-blocked = the click was blocked by a rule

@@ -82,8 +82,9 @@ authority-signed = 广告主的签名报告
 
 why-won = { $considered ->
         [1] 经由 { $partner }、发生于 { $at } 的点击胜出；它是唯一的候选。
-       *[other] 经由 { $partner }、发生于 { $at } 的点击胜出；它是 { $considered } 个候选中最近的一次。
+       *[other] 经由 { $partner }、发生于 { $at } 的点击胜出；它是从 { $considered } 个候选中选出的。
     }
+why-unvouched = 有 { $count } 次更近的点击仅由页面担保，未被采用。
 why-percentage = { $base } 的 { $rate }% 为 { $result }（条款第 { $version } 版）。
 why-flat = 固定 { $result }（条款第 { $version } 版）。
 why-nobody = 未归于任何人：{ $reason }。
@@ -93,6 +94,7 @@ why-reported = 来源：{ $authority }。
 
 reason-won = 胜出
 reason-older = 更近的点击胜出
+reason-unvouched = 该点击仅由页面担保，而胜出的点击有更可靠的担保
 reason-outside_window = 点击超出归因窗口
 reason-after_conversion = 点击晚于转化
 reason-blocked = 点击被规则拦截

@@ -1,7 +1,7 @@
 //! From a configuration to a running control plane, and back to silence.
 
 use crate::app::retention::{Keep, UnfitDays};
-use crate::app::{App, clock, health, job, keys, money, project, restore, retention, snapshot};
+use crate::app::{App, clock, health, job, keys, money, project, restore, retention, room, snapshot};
 use crate::ca::{Authority, CA_CERTIFICATE, CaError};
 use crate::config::Config;
 use crate::error::AppError;
@@ -138,6 +138,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         click_lease,
         geo_credits: config.geo_credits,
         logins: keys::Logins::default(),
+        room: room::Room::default(),
         node,
     });
     snapshot::refresh(&app).await.map_err(StartError::Snapshot)?;

@@ -3,6 +3,10 @@
 //! How much of a budget is leased is not written down anywhere: it is the sum of the leases that nobody has reported
 //! on and that have not expired. So a lease of an edge that is gone comes back by itself, and a report that comes too
 //! late still counts.
+//!
+//! A lease is reported on once, and its row is what says so. A window that is over takes its rows with it, since nobody
+//! asks for it any more; in a budget without windows every report on clicks is kept, or one that an edge repeats after
+//! weeks would count again. There are at most as many of them as clicks.
 
 use crate::dialect::Scope;
 use crate::retry::retrying;
@@ -62,6 +66,9 @@ pub struct ClickUsage {
     pub leased: u64,
 }
 
+/// Where the window of a budget begins that has no windows.
+const FOR_GOOD: i64 = 0;
+
 /// Of one window, as parameters $1 to $4.
 #[derive(Clone, Copy)]
 struct Key {
@@ -118,12 +125,15 @@ impl Key {
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO click_leases (tenant_id, subject_kind, subject_id, window_start, edge_id, number, \
             granted, expires_at, spent) VALUES ($1, $2, $3, $4, $5, $6, 0, $8, $7) \
-            ON CONFLICT (tenant_id, edge_id, number) DO UPDATE SET spent = excluded.spent \
+            ON CONFLICT (tenant_id, edge_id, number) DO UPDATE \
+            SET spent = excluded.spent, expires_at = excluded.expires_at \
             WHERE click_leases.spent IS NULL AND click_leases.subject_kind = excluded.subject_kind \
             AND click_leases.subject_id = excluded.subject_id \
             AND click_leases.window_start = excluded.window_start";
         let (number, spent) = (big(number), big(spent));
-        let first = bind_key!(self, sql).bind(edge.column()).bind(number).bind(spent).bind(now.0);
+        // Of what is over, `expires_at` only says when it may be forgotten.
+        let kept = if self.window == FOR_GOOD && spent > 0 { i64::MAX } else { now.0 };
+        let first = bind_key!(self, sql).bind(edge.column()).bind(number).bind(spent).bind(kept);
         if first.execute(&mut *conn).await? == 1 {
             let sql = "UPDATE click_budgets SET used = used + $5 \
                 WHERE tenant_id = $1 AND subject_kind = $2 AND subject_id = $3 AND window_start = $4";
@@ -144,7 +154,7 @@ impl Key {
             return Ok(before);
         }
         let ClickUsage { used, leased } = self.usage(conn, terms.now).await?;
-        let mut budget = Budget { limit: want.limit, used, leased };
+        let budget = Budget { limit: want.limit, used, leased };
         let granted = budget.lease(want.clicks, terms.edges, want.ahead);
         if granted == 0 {
             return Ok(ClickGrant { used_up: used >= want.limit, ..ClickGrant::default() });
@@ -229,8 +239,8 @@ impl Store {
         Key::new(tenant, subject, window_start).usage(&mut self.read(tenant).await?, now).await
     }
 
-    /// Forgets windows that began before, and leases that ended before; a report that comes even later counts for
-    /// nothing. What has no windows stays.
+    /// Forgets windows that began before, and leases that were over before; a report that comes even later counts for
+    /// a window that nobody asks for. What has no windows stays, with all reports on clicks of it.
     pub async fn forget_click_windows(&self, before: UnixMicros) -> Result<u64, StoreError> {
         let leases = "DELETE FROM click_leases WHERE (tenant_id, edge_id, number) IN \
             (SELECT tenant_id, edge_id, number FROM click_leases \

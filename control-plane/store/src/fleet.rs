@@ -304,6 +304,17 @@ impl Store {
         })
     }
 
+    /// It was heard of, by whatever it has called.
+    pub async fn edge_seen(&self, id: EdgeId, now: UnixMicros) -> Result<(), StoreError> {
+        retrying!(async {
+            let mut tx = self.write(Scope::Deployment).await?;
+            let sql = "UPDATE edges SET last_seen_at = $2 \
+                WHERE id = $1 AND revoked = $3 AND (last_seen_at IS NULL OR last_seen_at < $2)";
+            query(sql).bind(id.column()).bind(now.0).bind(false).execute(&mut tx).await?;
+            tx.commit().await
+        })
+    }
+
     /// Its session is fenced in the same moment.
     pub async fn revoke_edge(&self, id: EdgeId) -> Result<(), StoreError> {
         retrying!(async {
@@ -311,6 +322,7 @@ impl Store {
             let sql = "UPDATE edges SET revoked = $2, session = session + 1 WHERE id = $1";
             let query = query(sql).bind(id.column()).bind(true);
             found(query.execute(&mut tx).await?)?;
+            tx.owed.fleet = true;
             tx.commit().await
         })
     }

@@ -207,6 +207,16 @@ impl Store {
         rows.iter().map(read_journal).collect()
     }
 
+    /// How many batches wait to be projected, counted up to `limit`.
+    pub async fn backlog(&self, limit: u32) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) AS batches FROM (SELECT 1 FROM journal j \
+             WHERE j.seq > (SELECT seq FROM journal_checkpoints WHERE name = 'projector') \
+             AND j.received_at >= (SELECT received_at FROM journal_checkpoints WHERE name = 'projector') \
+             LIMIT $1) AS waiting";
+        let query = query(sql).bind(i64::from(limit));
+        query.fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("batches")
+    }
+
     /// The journal seq up to which everything is projected.
     pub async fn projected_through(&self) -> Result<u64, StoreError> {
         query(projected!()).fetch_one(&mut self.read(Scope::Deployment).await?).await?.number("seq")

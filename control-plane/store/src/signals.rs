@@ -36,6 +36,8 @@ pub struct Signals {
     pub money: Signal,
     /// The roll-ups have moved on.
     pub projection: Signal,
+    /// An edge may no longer do what it could.
+    pub fleet: Signal,
     untold: Untold,
 }
 
@@ -47,13 +49,15 @@ pub(crate) struct Owed {
     pub intake: bool,
     pub money: bool,
     pub projection: bool,
+    pub fleet: bool,
 }
 
 impl Owed {
-    pub const ALL: Self = Self { catalog: true, journal: true, intake: true, money: true, projection: true };
+    pub const ALL: Self =
+        Self { catalog: true, journal: true, intake: true, money: true, projection: true, fleet: true };
 
     pub fn bits(self) -> u8 {
-        let flags = [self.catalog, self.journal, self.intake, self.money, self.projection];
+        let flags = [self.catalog, self.journal, self.intake, self.money, self.projection, self.fleet];
         flags.into_iter().enumerate().fold(0, |bits, (place, due)| bits | u8::from(due) << place)
     }
 
@@ -65,6 +69,7 @@ impl Owed {
             intake: is_set(2),
             money: is_set(3),
             projection: is_set(4),
+            fleet: is_set(5),
         }
     }
 }
@@ -93,6 +98,7 @@ impl Signals {
             (owed.projection, &self.projection),
             (owed.intake, &self.intake),
             (owed.money, &self.money),
+            (owed.fleet, &self.fleet),
         ];
         all.into_iter().filter(|(due, _)| *due).for_each(|(_, signal)| signal.fire());
     }
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_owed_survives_the_wire() {
-        for bits in 0..32 {
+        for bits in 0..64 {
             assert_eq!(Owed::from_bits(bits).bits(), bits);
         }
         assert_eq!(Owed::from_bits(Owed::ALL.bits()), Owed::ALL);

@@ -1,17 +1,17 @@
 //! The task that keeps leases: asks, reports, and writes down what the next start must know.
 
 use super::plan::{Line, MAX_CLAIMS, Note, Plan, Report};
-use super::{Budgets, Held, Key};
+use super::{Budgets, Held, Key, Moment};
 use crate::forward::Backoff;
 use crate::identity::ControlLink;
 use crate::spool::SpoolHandle;
-use crate::state::{SavedLease, State};
+use crate::state::{LeaseChange, SavedLease, State};
 use proto_model::{Lane, UnixMicros};
 use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
 use proto_wire::edge_v1::{LeaseClaim, LeaseGrant, LeaseRequest};
 use proto_wire::keys::random;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
 /// How often leases are looked at when nobody calls, and what was spent is written down.
@@ -51,17 +51,17 @@ impl Keeper {
         state: State,
         spool: SpoolHandle,
         saved: Vec<SavedLease>,
-        now: UnixMicros,
+        now: Moment,
     ) -> Self {
         let mut plan = Plan::default();
         for saved in saved {
             let held = Held::new(saved.number, saved.lease, saved.spent);
             let key = (saved.tenant, saved.lease.subject);
-            if saved.over || !held.lease.allows(held.spent(), now) {
+            if saved.over || !held.lease.allows(held.spent(), now.at) {
                 let report = Report { key, window_start: held.lease.window.start, spent: held.spent() };
                 plan.owe(saved.number, report);
             } else {
-                plan.resume(&budgets, key, held);
+                plan.resume(&budgets, key, held, now);
             }
         }
         Self { budgets, link, state, spool, plan, client: None }
@@ -71,13 +71,18 @@ impl Keeper {
     pub async fn run(mut self) {
         let mut backoff = Backoff::new();
         let mut failing = false;
+        let mut check_pointed = Instant::now();
         loop {
-            let notes = self.plan.look(&self.budgets, now(), &mut || u64::from_be_bytes(random()));
+            let now = Moment::now();
+            let notes = self.plan.look(&self.budgets, now, &mut || u64::from_be_bytes(random()));
             self.write_down(notes);
+            if now.steady.saturating_duration_since(check_pointed) >= TICK {
+                self.check_point();
+                check_pointed = now.steady;
+            }
             let lines = self.plan.lines();
             if lines.is_empty() {
                 let _ = tokio::time::timeout(TICK, self.budgets.wake.notified()).await;
-                self.check_point();
                 continue;
             }
             match self.ask(&lines).await {
@@ -96,7 +101,6 @@ impl Keeper {
                         );
                     }
                     tokio::time::sleep(backoff.next(random()).min(LONGEST_PAUSE)).await;
-                    self.check_point();
                 }
             }
         }
@@ -105,12 +109,12 @@ impl Keeper {
     async fn ask(&mut self, lines: &[(Line, LeaseClaim)]) -> Result<(), LeaseError> {
         debug_assert!(lines.len() <= MAX_CLAIMS);
         let (lines, claims): (Vec<Line>, Vec<LeaseClaim>) = lines.iter().copied().unzip();
-        let sent_at = now();
+        let sent = Moment::now();
         let grants = tokio::time::timeout(ANSWER_TIMEOUT, self.call(claims)).await??;
         if grants.len() != lines.len() {
             return Err(LeaseError::Short(grants.len(), lines.len()));
         }
-        let notes = self.plan.answer(&self.budgets, &lines, &grants, sent_at);
+        let notes = self.plan.answer(&self.budgets, &lines, &grants, sent);
         self.write_down(notes);
         self.budgets.answered(true);
         Ok(())
@@ -129,35 +133,48 @@ impl Keeper {
         Ok(answer.into_inner().grants)
     }
 
+    /// All at once: what has begun waits for the disk once, however many leases there are.
     fn write_down(&mut self, notes: Vec<Note>) {
-        for note in notes {
-            match note {
-                Note::Begun(key, held) => {
-                    self.save(key, &held, false);
-                    self.state.flush_leases();
-                    self.plan.begin(&self.budgets, key, &held);
-                }
-                Note::Over(number, report) => self.state.end_lease(number, report.spent),
-                Note::Told(number) => self.state.forget_lease(number),
+        if notes.is_empty() {
+            return;
+        }
+        let from = self.spool.status().next[Lane::Traffic];
+        let change = |note: &Note| match note {
+            Note::Begun(key, held) => LeaseChange::Save(self.saved(*key, held, 0, from)),
+            Note::Over(number, report) => LeaseChange::End(*number, report.spent),
+            Note::Told(number) => LeaseChange::Forget(*number),
+        };
+        let changes: Vec<LeaseChange> = notes.iter().map(change).collect();
+        self.state.change_leases(&changes);
+        if changes.iter().any(|change| matches!(change, LeaseChange::Save(_))) {
+            self.state.flush_leases();
+        }
+        let now = Moment::now().at;
+        for note in &notes {
+            if let Note::Begun(key, held) = note {
+                self.plan.begin(&self.budgets, *key, held, now);
             }
         }
     }
 
-    fn check_point(&self) {
-        for (key, held) in self.plan.open() {
-            self.save(key, held, false);
-        }
+    /// Writes what was spent since the last time. The ordinal is read before the counters: a click in between is
+    /// counted twice rather than forgotten.
+    fn check_point(&mut self) {
+        let from = self.spool.status().next[Lane::Traffic];
+        let changed = self.plan.changed();
+        let saved = changed.iter().map(|(key, held, spent)| self.saved(*key, held, *spent, from));
+        let changes: Vec<LeaseChange> = saved.map(LeaseChange::Save).collect();
+        self.state.change_leases(&changes);
     }
 
-    /// The ordinal is read before the counter: a click in between is counted twice rather than forgotten.
-    fn save(&self, (tenant, _): Key, held: &Held, over: bool) {
+    fn saved(&self, (tenant, _): Key, held: &Held, spent: u64, from: u64) -> SavedLease {
         let stream = self.spool.streams().stream(Lane::Traffic);
-        let from = self.spool.status().next[Lane::Traffic];
-        let (number, lease, spent) = (held.number, held.lease, held.spent());
-        self.state.save_lease(&SavedLease { number, tenant, lease, spent, stream, from, over });
+        SavedLease { number: held.number, tenant, lease: held.lease, spent, stream, from, over: false }
     }
 }
 
-fn now() -> UnixMicros {
-    UnixMicros(crate::node::now_micros())
+impl Moment {
+    pub fn now() -> Self {
+        Self { at: UnixMicros(crate::node::now_micros()), steady: Instant::now() }
+    }
 }

@@ -5,25 +5,30 @@
 //! one ends, and reports what was spent. The arithmetic and the bound of what can be exceeded: `proto_model::cap`.
 
 mod keeper;
+mod look;
+mod meter;
 mod plan;
 mod recover;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use keeper::Keeper;
+pub use look::Look;
+pub use meter::Held;
 pub use recover::{Recorded, recount};
 
-use crate::snapshot::{Snapshot, TimeZone};
-use arc_swap::{ArcSwap, ArcSwapOption};
-use proto_model::cap::Window;
-use proto_model::{CapWindow, Capped, ClickCap, ClickLease, TenantId, UnixMicros};
-use std::cell::{Cell, RefCell};
+use crate::snapshot::Snapshot;
+use arc_swap::ArcSwap;
+use meter::Meter;
+use proto_model::{CapWindow, Capped, ClickCap, TenantId, UnixMicros};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// How long a click waits for the answer to whether there is room, before it goes on as if there were none.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -31,77 +36,13 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// Whose clicks are counted.
 pub type Key = (TenantId, Capped);
 
-/// A lease as it is spent.
-#[derive(Debug)]
-pub struct Held {
-    pub number: u64,
-    pub lease: ClickLease,
-    /// With [`CLOSED`], nothing more is taken of it.
-    spent: AtomicU64,
-}
-
-const CLOSED: u64 = 1 << 63;
-
-impl Held {
-    pub fn new(number: u64, lease: ClickLease, spent: u64) -> Self {
-        Self { number, lease, spent: AtomicU64::new(spent.min(lease.granted)) }
-    }
-
-    fn has_room(&self, now: UnixMicros) -> bool {
-        self.lease.allows(self.spent.load(Ordering::Relaxed), now)
-    }
-
-    /// Takes a click; how many are taken then.
-    fn take(&self, now: UnixMicros) -> Option<u64> {
-        let more = |spent| self.lease.allows(spent, now).then(|| spent + 1);
-        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|before| before + 1)
-    }
-
-    /// Of a lease that was closed meanwhile nothing comes back: it is counted as spent.
-    fn give_back(&self) {
-        let less = |spent: u64| (spent & CLOSED == 0).then(|| spent.saturating_sub(1));
-        let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    /// Ends it; what was spent does not change any more.
-    fn close(&self) -> u64 {
-        self.spent.fetch_or(CLOSED, Ordering::Relaxed) & !CLOSED
-    }
-
-    pub fn spent(&self) -> u64 {
-        self.spent.load(Ordering::Relaxed) & !CLOSED
-    }
-}
-
-/// One capped offer or link.
-#[derive(Debug)]
-struct Meter {
-    cap: ClickCap,
-    zone: Arc<TimeZone>,
-    held: ArcSwapOption<Held>,
-    /// Until then the control plane has nothing to give.
-    not_before: AtomicI64,
-    /// The keeper knows that somebody waits.
-    wanted: AtomicBool,
-}
-
-impl Meter {
-    fn new(cap: ClickCap, zone: Arc<TimeZone>) -> Self {
-        let (held, not_before) = (ArcSwapOption::empty(), AtomicI64::new(i64::MIN));
-        Self { cap, zone, held, not_before, wanted: AtomicBool::new(false) }
-    }
-
-    fn window(&self, now: UnixMicros) -> Window {
-        self.cap.window.around(now, |at| self.zone.offset_secs(at))
-    }
-
-    fn has_room(&self, now: UnixMicros) -> bool {
-        self.held.load().as_ref().is_some_and(|held| held.has_room(now))
-    }
-
-    fn may_ask(&self, now: UnixMicros) -> bool {
-        self.cap.limit > 0 && now.0 >= self.not_before.load(Ordering::Relaxed)
-    }
+/// Now, by both clocks of a node. A lease ends by whichever says so first: somebody may set the clock back while it is
+/// spent, and the other one may have stood still while the machine slept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    pub at: UnixMicros,
+    /// By a clock that nobody sets.
+    pub steady: std::time::Instant,
 }
 
 type Table = HashMap<Key, Arc<Meter>>;
@@ -113,6 +54,8 @@ pub struct Budgets {
     /// For the keeper: who is wanted, and whether somebody waits.
     wishes: Mutex<Vec<(Key, bool)>>,
     wake: Notify,
+    /// From then on next windows are to be looked for.
+    look_ahead_at: AtomicI64,
     /// Rises with each answer of the control plane, also with none.
     answers: watch::Sender<u64>,
     online: AtomicBool,
@@ -125,6 +68,7 @@ impl Default for Budgets {
             table: ArcSwap::default(),
             wishes: Mutex::default(),
             wake: Notify::new(),
+            look_ahead_at: AtomicI64::new(i64::MIN),
             answers: watch::channel(0).0,
             // Until the first attempt has failed.
             online: AtomicBool::new(true),
@@ -145,9 +89,7 @@ impl Budgets {
             let meter = match old {
                 Some(old) if old.cap == cap && old.zone == zone => Arc::clone(old),
                 Some(old) if old.cap.window == cap.window && old.zone == zone => {
-                    let meter = Meter::new(cap, zone);
-                    meter.held.store(old.held.load_full());
-                    Arc::new(meter)
+                    Arc::new(old.with_limit(cap))
                 }
                 _ => Arc::new(Meter::new(cap, zone)),
             };
@@ -160,11 +102,18 @@ impl Budgets {
             return;
         }
         self.table.store(Arc::new(table));
+        self.look_ahead_at.store(i64::MIN, Ordering::Relaxed);
         self.wish(ahead);
     }
 
+    /// For a click.
     pub fn look(&self, tenant: TenantId, now: UnixMicros) -> Look<'_> {
-        Look { budgets: self, tenant, now, lacking: RefCell::default(), counted: Cell::new(false) }
+        Look::new(self, tenant, now, false)
+    }
+
+    /// For who only wants to know where a click would go: nobody is asked for a lease, and nothing is counted.
+    pub fn glance(&self, tenant: TenantId, now: UnixMicros) -> Look<'_> {
+        Look::new(self, tenant, now, true)
     }
 
     /// How many capped offers and links have a lease.
@@ -176,9 +125,14 @@ impl Budgets {
         self.online.load(Ordering::Relaxed)
     }
 
-    /// Clicks that found an offer or a link without room.
+    /// Clicks that found an offer or a link without room, each once.
     pub fn over(&self) -> u64 {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// To be called once for each such click.
+    pub fn count_full(&self) {
+        self.over.fetch_add(1, Ordering::Relaxed);
     }
 
     fn meter(&self, key: &Key) -> Option<Arc<Meter>> {
@@ -202,74 +156,39 @@ impl Budgets {
 
     /// Takes a click of each, or of none.
     pub fn take(&self, tenant: TenantId, [link, offer]: [Option<Capped>; 2], now: UnixMicros) -> bool {
-        let taken = match link.map(|link| self.take_one((tenant, link), now)) {
-            None => None,
-            Some(None) => return false,
-            Some(taken) => taken,
+        let take = |subject: Option<Capped>| match subject {
+            Some(subject) => self.take_one((tenant, subject), now),
+            None => Taken::Free,
         };
-        let rest = offer.is_none_or(|offer| self.take_one((tenant, offer), now).is_some());
-        if !rest && let Some(link) = taken {
+        let link = take(link);
+        if matches!(link, Taken::Nothing) {
+            return false;
+        }
+        let taken = !matches!(take(offer), Taken::Nothing);
+        if !taken && let Taken::Of(link) = link {
             link.give_back();
         }
-        rest
+        taken
     }
 
-    fn take_one(&self, key: Key, now: UnixMicros) -> Option<Arc<Held>> {
-        let held = self.table.load().get(&key)?.held.load_full()?;
-        let spent = held.take(now)?;
-        if spent.saturating_mul(2) == held.lease.granted || spent == held.lease.granted {
+    fn take_one(&self, key: Key, now: UnixMicros) -> Taken {
+        let table = self.table.load();
+        let Some(meter) = table.get(&key) else { return Taken::Free };
+        let Some((held, spent)) = meter.take(now) else { return Taken::Nothing };
+        if held.wakes_keeper(spent) {
             self.wake.notify_one();
         }
-        Some(held)
+        Taken::Of(held)
     }
 }
 
-/// What there is room for, as one click sees it.
-pub struct Look<'b> {
-    budgets: &'b Budgets,
-    tenant: TenantId,
-    now: UnixMicros,
-    /// Without a lease that could be asked for.
-    lacking: RefCell<Vec<Key>>,
-    counted: Cell<bool>,
-}
-
-impl Look<'_> {
-    /// Whether one more click may go there. Whatever nobody has a lease of is full.
-    pub fn has_room(&self, subject: Capped) -> bool {
-        let key = (self.tenant, subject);
-        let table = self.budgets.table.load();
-        let meter = table.get(&key);
-        if meter.is_some_and(|meter| meter.has_room(self.now)) {
-            return true;
-        }
-        if meter.is_some_and(|meter| meter.may_ask(self.now)) {
-            self.lacking.borrow_mut().push(key);
-        } else if !self.counted.replace(true) {
-            self.budgets.over.fetch_add(1, Ordering::Relaxed);
-        }
-        false
-    }
-
-    pub fn is_lacking(&self) -> bool {
-        !self.lacking.borrow().is_empty()
-    }
-
-    /// Asks for what was lacking, and waits until `until` for an answer; false when none came, or none will.
-    pub async fn wait(self, until: Instant) -> bool {
-        let Self { budgets, lacking, .. } = self;
-        let mut answers = budgets.answers.subscribe();
-        let table = budgets.table.load_full();
-        let unknown =
-            |key: &Key| table.get(key).is_some_and(|meter| !meter.wanted.swap(true, Ordering::Relaxed));
-        let wishes: Vec<_> =
-            lacking.into_inner().into_iter().filter(unknown).map(|key| (key, true)).collect();
-        if !wishes.is_empty() {
-            budgets.wish(wishes);
-        }
-        budgets.online.load(Ordering::Relaxed)
-            && matches!(timeout_at(until, answers.changed()).await, Ok(Ok(())))
-    }
+/// What became of a click on something that has a cap, or had one when the click was resolved.
+enum Taken {
+    Of(Arc<Held>),
+    /// Without a cap: nothing is counted.
+    Free,
+    /// There is no room.
+    Nothing,
 }
 
 /// Until when a click that comes now waits.

@@ -22,13 +22,20 @@ pub fn recount(saved: &mut [SavedLease], recorded: &Recorded<'_>) {
     let Some(from) = saved.iter().filter(|lease| open(lease)).map(|lease| lease.from).min() else { return };
     let counting = |event: &Event| {
         for lease in saved.iter_mut().filter(|lease| open(lease)) {
-            lease.spent += u64::from(event.ordinal >= lease.from && counts(lease, event));
+            let since = event.ordinal >= lease.from && event.occurred_at_micros >= begins(lease);
+            lease.spent += u64::from(since && counts(lease, event));
         }
     };
     if let Err(error) = recorded.each(from, counting) {
         tracing::warn!(error = %error, "what was spent of click caps is not known; the leases count as spent");
         saved.iter_mut().filter(|lease| open(lease)).for_each(spend_all);
     }
+}
+
+/// A lease is held a little before its window begins; clicks of before then are not of it. One that came just before
+/// may have waited, and is.
+fn begins(lease: &SavedLease) -> i64 {
+    lease.lease.window.start.plus_secs(-1).0
 }
 
 fn spend_all(lease: &mut SavedLease) {

@@ -8,7 +8,7 @@ use proto_model::event::{Authority, Click, Uniqueness};
 use proto_model::{
     Address, Capped, ClickFacts, ClickFlags, LinkId, OfferId, PauseReason, Reason, UnixMicros, VerdictKind,
 };
-use proto_rules::{HitKind, Verdict};
+use proto_rules::{Facts, HitKind, Verdict};
 use proto_wire::convert::{BodyRef, HitRef, PersonalRef, RefusedRef};
 
 /// A link that takes clicks, with all it stands for.
@@ -59,6 +59,15 @@ pub struct Decision<'s> {
     at: UnixMicros,
 }
 
+/// Which offers may take a click.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takers {
+    /// The link's own, and those that it sends clicks on to.
+    Any,
+    /// The link's own alone: the visitor is on its page already, and sees no other one.
+    Own,
+}
+
 /// Rules judge the click on the link's own offer; only then is it seen which offer takes it. `draw` decides between
 /// routes that share their clicks.
 ///
@@ -66,7 +75,7 @@ pub struct Decision<'s> {
 pub fn decide<'s>(
     live: Live<'s>,
     client: &Client<'_>,
-    draw: u64,
+    (draw, takers): (u64, Takers),
     now: UnixMicros,
     has_room: impl Fn(Capped) -> bool,
 ) -> Decision<'s> {
@@ -82,13 +91,29 @@ pub fn decide<'s>(
     } else if live.uses().is_some_and(|link| !has_room(link)) {
         Way::Nowhere(Reason::UsedUp)
     } else {
-        let below_cap =
-            |id, offer: &OfferEntry| offer.routing.click_cap.is_none() || has_room(Capped::Offer(id));
         let asked = facts(client, subject, HitKind::Click, now);
-        let landing = live.snapshot.land(live.link.tenant, live.link.offer, &asked, draw, below_cap);
-        landing.map_or_else(|| Way::Nowhere(closed(live, now, below_cap)), Way::Onward)
+        onward(live, &asked, (draw, takers), has_room)
     };
     Decision { way, verdict, at: now }
+}
+
+fn onward<'s>(
+    live: Live<'s>,
+    asked: &Facts<'_>,
+    (draw, takers): (u64, Takers),
+    has_room: impl Fn(Capped) -> bool,
+) -> Way<'s> {
+    let below_cap = |id, offer: &OfferEntry| offer.routing.click_cap.is_none() || has_room(Capped::Offer(id));
+    let (own, only_own) = (live.link.offer, takers == Takers::Own);
+    // Whom a closed offer sends its clicks to is not even asked.
+    if only_own && !(live.offer.is_open(asked.at) && below_cap(own, live.offer)) {
+        return Way::Nowhere(closed(live, asked.at, below_cap));
+    }
+    match live.snapshot.land(live.link.tenant, own, asked, draw, below_cap) {
+        Some(landing) if only_own && landing.offer != own => Way::Nowhere(Reason::NotTargeted),
+        Some(landing) => Way::Onward(landing),
+        None => Way::Nowhere(closed(live, asked.at, below_cap)),
+    }
 }
 
 fn closed(live: Live<'_>, now: UnixMicros, below_cap: impl Fn(OfferId, &OfferEntry) -> bool) -> Reason {
@@ -204,7 +229,7 @@ pub struct Marks {
 impl Landing<'_> {
     /// The offer, when its clicks are counted.
     pub fn capped(&self) -> Option<Capped> {
-        self.entry.routing.click_cap.map(|_| Capped::Offer(self.offer))
+        self.entry.routing.click_cap.filter(|_| self.open).map(|_| Capped::Offer(self.offer))
     }
 }
 

@@ -11,8 +11,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use proto_model::event::Authority;
 use proto_model::postback::ConversionStatus;
 use proto_model::{
-    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, LinkId, PartnerId, PostbackAuth, Reason, TenantId,
-    UnixMicros,
+    AdvertiserId, Amount, ClickFacts, Currency, DerivedId, LinkId, OfferId, PartnerId, PostbackAuth, Reason,
+    TenantId, UnixMicros,
 };
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, ConversionRef, HitRef, PersonalRef, RefusedRef};
@@ -45,13 +45,41 @@ pub struct Receiver<'s> {
 }
 
 impl Receiver<'_> {
-    /// Whether this is the id of a click that led to this advertiser.
-    pub fn knows_click(&self, click_id: &str) -> bool {
-        open_click(*self, click_id).is_ok()
+    /// Whether this is the id of a click that led to this advertiser, and that its offer keeps: a cookie may be older
+    /// than what the offer says now.
+    pub fn keeps_click(&self, click_id: &str, now: UnixMicros) -> bool {
+        let Ok(click) = open_click(*self, click_id) else { return false };
+        let offer = self.snapshot.offer(self.advertiser.tenant, click.offer);
+        let days = offer.map_or(0, |offer| offer.routing.cookie_days);
+        days > 0 && now <= click.at().plus_days(days)
     }
 
     pub(super) fn partner_of(&self, link: LinkId) -> Option<PartnerId> {
         self.snapshot.link(link).map(|link| link.partner)
+    }
+
+    /// Whether a page on this origin is one of the offer's own.
+    pub(super) fn owns_page(&self, offer: OfferId, origin: &str) -> bool {
+        self.snapshot.offer(self.advertiser.tenant, offer).is_some_and(|offer| offer.owns(origin))
+    }
+
+    /// What is written down of any hit that came to this advertiser: nobody is named in it.
+    pub(super) fn recorded<'a>(
+        self,
+        body: BodyRef<'a>,
+        verdict: Verdict<'a>,
+        client: &'a Client<'_>,
+        origin: &'a Origin,
+        now: UnixMicros,
+    ) -> HitRef<'a> {
+        HitRef {
+            tenant: self.advertiser.tenant,
+            occurred_at: now,
+            facts: client.recorded(),
+            verdict,
+            body,
+            personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
+        }
     }
 }
 
@@ -266,18 +294,14 @@ pub fn record_accepted<'a>(
     origin: &'a Origin,
     now: UnixMicros,
 ) -> HitRef<'a> {
+    let hit = to.recorded(BodyRef::Conversion(accepted.hit), verdict, client, origin, now);
     HitRef {
-        tenant: to.advertiser.tenant,
-        occurred_at: now,
-        facts: client.recorded(),
-        verdict,
-        body: BodyRef::Conversion(accepted.hit),
         personal: PersonalRef {
-            network: client.network(origin),
             customer_id: accepted.customer_id.filter(|_| client.privacy == Privacy::Full),
             visitor_id: accepted.visitor_id.filter(|_| client.privacy == Privacy::Full),
-            ..PersonalRef::default()
+            ..hit.personal
         },
+        ..hit
     }
 }
 
@@ -289,14 +313,7 @@ pub fn record_refused<'a>(
     origin: &'a Origin,
     now: UnixMicros,
 ) -> HitRef<'a> {
-    HitRef {
-        tenant: to.advertiser.tenant,
-        occurred_at: now,
-        facts: client.recorded(),
-        verdict: allowed(to.tenant.rules.as_ref()),
-        body: BodyRef::Refused(refused),
-        personal: PersonalRef { network: client.network(origin), ..PersonalRef::default() },
-    }
+    to.recorded(BodyRef::Refused(refused), allowed(to.tenant.rules.as_ref()), client, origin, now)
 }
 
 /// The id the control plane will give to this conversion.

@@ -5,16 +5,38 @@ use super::{Subject, beacon, judge};
 use crate::decide::privacy::Privacy;
 use crate::enrich::{Client, Origin};
 use proto_model::event::{Authority, TouchHit};
-use proto_model::{Reason, UnixMicros};
+use proto_model::{LinkId, Reason, UnixMicros};
 use proto_rules::{HitKind, Verdict};
 use proto_wire::convert::{BodyRef, HitRef, PersonalRef, RefusedRef};
 
-/// Nothing is bound without consent: neither of the visitor's own nor by the page's word.
-pub fn check(to: Receiver<'_>, privacy: Privacy, touch: &beacon::Touch) -> Result<TouchHit, Reason> {
+/// Why a touch is not born.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unborn {
+    /// Of who does not agree nothing is kept, not even that.
+    NoConsent,
+    /// On record, without whom it names: it may be anybody.
+    Refused(RefusedRef<'static>),
+}
+
+/// Nothing is bound without consent: neither of the visitor's own nor by the page's word. And only by a page of the
+/// click's offer: `page` is its origin, which a browser always tells.
+pub fn check(
+    to: Receiver<'_>,
+    privacy: Privacy,
+    touch: &beacon::Touch,
+    page: Option<&str>,
+) -> Result<TouchHit, Unborn> {
     if touch.consent != Some(true) || privacy != Privacy::Full {
-        return Err(Reason::NoConsent);
+        return Err(Unborn::NoConsent);
     }
-    let click = open_click(to, &touch.click_id)?;
+    let refused = |reason, link: Option<LinkId>| {
+        let authority = Authority::Pixel;
+        Unborn::Refused(RefusedRef { advertiser: to.id, authority, reason, order_id: None, link })
+    };
+    let click = open_click(to, &touch.click_id).map_err(|reason| refused(reason, None))?;
+    if !page.is_some_and(|page| to.owns_page(click.offer, page)) {
+        return Err(refused(Reason::ForeignTouch, Some(click.link)));
+    }
     Ok(TouchHit { advertiser: to.id, click })
 }
 
@@ -42,21 +64,13 @@ pub fn record<'a>(
     origin: &'a Origin,
     now: UnixMicros,
 ) -> HitRef<'a> {
+    let hit = to.recorded(BodyRef::Touch(hit), verdict, client, origin, now);
     HitRef {
-        tenant: to.advertiser.tenant,
-        occurred_at: now,
-        facts: client.recorded(),
-        verdict,
-        body: BodyRef::Touch(hit),
         personal: PersonalRef {
-            network: client.network(origin),
             customer_id: touch.customer_id.as_deref(),
             visitor_id: touch.visitor_id.as_deref(),
-            ..PersonalRef::default()
+            ..hit.personal
         },
+        ..hit
     }
-}
-
-pub fn refused(to: Receiver<'_>, reason: Reason) -> RefusedRef<'static> {
-    RefusedRef { advertiser: to.id, authority: Authority::Pixel, reason, order_id: None, link: None }
 }

@@ -9,6 +9,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     step: Duration,
+    first: Duration,
+    longest: Duration,
 }
 
 impl Default for Backoff {
@@ -19,19 +21,23 @@ impl Default for Backoff {
 
 impl Backoff {
     pub const fn new() -> Self {
-        Self { step: FIRST }
+        Self::between(FIRST, LONGEST)
+    }
+
+    pub const fn between(first: Duration, longest: Duration) -> Self {
+        Self { step: first, first, longest }
     }
 
     /// The next delay: between half of the step and the whole of it, as `random` says.
     pub fn next(&mut self, random: [u8; 1]) -> Duration {
         let step = self.step;
-        self.step = step.saturating_mul(2).min(LONGEST);
+        self.step = step.saturating_mul(2).min(self.longest);
         step / 2 + (step / 2) * u32::from(random[0]) / 255
     }
 
     /// After a success.
     pub fn reset(&mut self) {
-        self.step = FIRST;
+        self.step = self.first;
     }
 }
 

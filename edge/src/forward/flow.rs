@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub(super) struct Sent {
     pub first: u64,
     pub head: Head,
+    /// On the wire, about.
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(super) struct Flow {
     /// The first ordinal of the next batch to send.
     next: u64,
     in_flight: VecDeque<Sent>,
+    window: usize,
     /// The last rewind, and how many refusals of batches sent before it are still to come.
     rewound: Option<(u64, usize)>,
 }
@@ -43,9 +46,10 @@ pub(super) enum Gap {
 }
 
 impl Flow {
-    /// The control plane has everything before `next`.
+    /// The control plane has everything before `next`. Until it has acknowledged something, only one batch is under
+    /// way: over a slow link a session that breaks off has then achieved the most that it can.
     pub fn new(next: u64) -> Self {
-        Self { next, in_flight: VecDeque::new(), rewound: None }
+        Self { next, in_flight: VecDeque::new(), window: 1, rewound: None }
     }
 
     pub fn next(&self) -> u64 {
@@ -57,7 +61,17 @@ impl Flow {
     }
 
     pub fn may_send(&self) -> bool {
-        self.in_flight.len() < MAX_IN_FLIGHT
+        self.in_flight.len() < self.window
+    }
+
+    /// Batches that may be under way.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The largest batch that is under way.
+    pub fn largest(&self) -> u64 {
+        self.in_flight.iter().map(|sent| sent.bytes).max().unwrap_or_default()
     }
 
     pub fn sent(&mut self, sent: Sent) {
@@ -80,6 +94,7 @@ impl Flow {
             return Acked::Diverged;
         }
         self.in_flight.drain(..=at);
+        self.window = MAX_IN_FLIGHT;
         self.rewound = None;
         Acked::Through(head)
     }
@@ -113,10 +128,14 @@ mod tests {
         Head { last, hash: [u8::try_from(last % 251).unwrap(); 32] }
     }
 
+    fn sent(first: u64) -> Sent {
+        Sent { first, head: head(first + 9), bytes: first * 100 }
+    }
+
     fn flow(batches: u64) -> Flow {
         let mut flow = Flow::new(1);
         for at in 0..batches {
-            flow.sent(Sent { first: at * 10 + 1, head: head(at * 10 + 10) });
+            flow.sent(sent(at * 10 + 1));
         }
         flow
     }
@@ -136,13 +155,28 @@ mod tests {
     }
 
     #[test]
+    fn one_batch_goes_ahead_of_the_others() {
+        let mut flow = Flow::new(1);
+        assert!(flow.may_send());
+        flow.sent(sent(1));
+        assert!(!flow.may_send());
+        assert_eq!((flow.largest(), flow.ack(head(10))), (100, Acked::Through(head(10))));
+        for first in [11, 21, 31, 41] {
+            assert!(flow.may_send(), "{first}");
+            flow.sent(sent(first));
+        }
+        assert!(!flow.may_send());
+        assert_eq!(flow.largest(), 4100);
+    }
+
+    #[test]
     fn one_gap_rewinds_once() {
         let mut flow = flow(4);
         // Batch 11 was lost: 21 and 31 are refused.
         assert_eq!(flow.ack(head(10)), Acked::Through(head(10)));
         assert_eq!(flow.gap(11), Gap::Rewind(11));
         assert_eq!((flow.next(), flow.in_flight()), (11, 0));
-        flow.sent(Sent { first: 11, head: head(20) });
+        flow.sent(sent(11));
         assert_eq!(flow.gap(11), Gap::Echo);
         assert_eq!(flow.gap(11), Gap::Confused, "the batch itself was refused");
         assert_eq!(flow.ack(head(20)), Acked::Through(head(20)));

@@ -2,40 +2,18 @@
 //! under way.
 
 use super::flow::{Acked, Flow, Gap, Sent};
+use super::halt::{Halt, Halted};
 use super::retain::{Head, RetainError, Retention, SealedFiles};
 use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
 use prost::Message;
 use proto_model::Lane;
-use proto_wire::convert::lane_to_wire;
-use proto_wire::edge_v1::{EventBatch, LaneClaim, Sidecar};
+use proto_wire::convert::{SkipReason, lane_to_wire};
+use proto_wire::edge_v1::{Event, EventBatch, LaneClaim, Sidecar, event};
 use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
 use proto_wire::keys::SigningKey;
 use std::io;
 use std::time::{Duration, Instant};
-
-/// Why a lane is not sent any more. An operator must look; the other lane goes on.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Halt {
-    #[error(
-        "the control plane holds other events than this node under the same ordinals (was the disk copied or restored?)"
-    )]
-    Diverged,
-    #[error("the control plane asks for ordinal {expected}, which is not kept here any more")]
-    NotRetained { expected: u64 },
-    #[error(
-        "the control plane is at ordinal {theirs}, this node only at {ours} (was the disk restored from a copy?)"
-    )]
-    Behind { theirs: u64, ours: u64 },
-    #[error("the control plane knows this lane as stream {0}")]
-    OtherStream(u32),
-    #[error("the control plane refused the lane: {0}")]
-    Refused(String),
-    #[error("a sealed batch is damaged on disk")]
-    Damaged(#[source] RetainError),
-    #[error("the events cannot be sealed")]
-    Seal(#[source] EnvelopeError),
-}
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LaneError {
@@ -57,6 +35,8 @@ pub(super) struct LaneSender {
     /// Read, but for the next batch.
     spare: Option<Spooled>,
     since: Option<Instant>,
+    /// What was read says that hits are lost.
+    lost: bool,
     last_seal: Option<Instant>,
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
     unstored: Option<(SealedBatch, Header)>,
@@ -65,12 +45,14 @@ pub(super) struct LaneSender {
     acked: u64,
     /// What the control plane has, as it says when a session opens; it may have signed for less.
     pub confirmed: u64,
-    pub halted: bool,
+    /// Why the lane stands still, or did before it was put on trial.
+    halted: Option<Halted>,
 }
 
 impl LaneSender {
     pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: u64) -> Self {
         let reader = log.reader(lane, files.head().last);
+        report_holes(lane, &files, acked);
         Self {
             lane,
             streams: log.streams(),
@@ -81,12 +63,13 @@ impl LaneSender {
             pending_bytes: 0,
             spare: None,
             since: None,
+            lost: false,
             last_seal: None,
             unstored: None,
             flow: None,
             acked,
             confirmed: acked,
-            halted: false,
+            halted: None,
         }
     }
 
@@ -113,7 +96,6 @@ impl LaneSender {
         if stream != self.streams.stream(self.lane).0 {
             return Err(Halt::OtherStream(stream).into());
         }
-        self.flow = None;
         let ours = self.files.head();
         if theirs.last > ours.last {
             // Only a damaged end of our chain explains that; then theirs is the true one.
@@ -153,17 +135,75 @@ impl LaneSender {
     fn check_boundary(&self, theirs: Head) -> Result<(), LaneError> {
         let next = theirs.last + 1;
         if !self.files.has(next) {
-            return Err(Halt::NotRetained { expected: next }.into());
+            return Err(self.absent(next).into());
         }
         let (_, header) = self.load(next)?;
         if header.prev_hash == theirs.hash { Ok(()) } else { Err(Halt::Diverged.into()) }
     }
 
+    fn absent(&self, first: u64) -> Halt {
+        match self.files.hole_at(first) {
+            Some(hole) => Halt::Missing { from: *hole.start(), through: *hole.end() },
+            None => Halt::NotRetained { expected: first },
+        }
+    }
+
     fn load(&self, first: u64) -> Result<(SealedBatch, Header), LaneError> {
         self.files.load(first).map_err(|error| match error {
             RetainError::Io(error) => LaneError::Disk(error),
+            RetainError::Absent(_) if !self.files.has(first) => LaneError::Halt(self.absent(first)),
             error => LaneError::Halt(Halt::Damaged(error)),
         })
+    }
+
+    /// Stands still from now on. Returns whether that is news.
+    pub fn halt(&mut self, halt: &Halt, now: Instant, random: [u8; 1]) -> bool {
+        // Nothing is waited for any more.
+        self.flow = None;
+        match &mut self.halted {
+            Some(halted) => halted.again(halt, now, random),
+            None => {
+                self.halted = Some(Halted::new(halt, now, random));
+                true
+            }
+        }
+    }
+
+    pub fn halted(&self) -> Option<&Halted> {
+        self.halted.as_ref()
+    }
+
+    /// Whether it is sent, be it on trial.
+    pub fn sends(&self) -> bool {
+        self.halted.as_ref().is_none_or(Halted::on_trial)
+    }
+
+    /// A new session is the time to compare again what was found in an earlier one.
+    pub fn begin_session(&mut self) {
+        self.flow = None;
+        self.halted.iter_mut().for_each(Halted::begin_session);
+    }
+
+    /// Sends again from where the control plane stands, if it is time for that; else says in how long.
+    pub fn try_again(&mut self, now: Instant) -> Option<Duration> {
+        let halted = self.halted.as_mut()?;
+        let wait = halted.due_in(now)?;
+        if !wait.is_zero() {
+            return Some(wait);
+        }
+        halted.begin_trial();
+        self.flow = Some(Flow::new(self.confirmed.saturating_add(1)));
+        None
+    }
+
+    /// Ends the trial. Returns whether there was one.
+    pub fn acquit(&mut self) -> bool {
+        self.halted.take_if(|halted| halted.on_trial()).is_some()
+    }
+
+    /// The control plane has all that was sealed: nothing is left to try.
+    pub fn is_confirmed(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.next() > self.sealed())
     }
 
     /// Reads what is durable, up to one full batch.
@@ -181,6 +221,7 @@ impl LaneSender {
                 self.spare = Some(spooled);
                 break;
             }
+            self.lost |= is_loss(&spooled.event);
             let sidecar: usize = spooled.sidecar.iter().map(Message::encoded_len).sum();
             self.pending_bytes += spooled.event.encoded_len() + sidecar;
             self.pending.push(spooled);
@@ -189,11 +230,16 @@ impl LaneSender {
         Ok(())
     }
 
+    /// Whether what was read since the last call says that hits are lost.
+    pub fn take_loss(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
+    }
+
     pub fn decide(&self, now: Instant, draining: bool) -> Decision {
         let flow = self.flow.as_ref();
         // While sealed batches wait to be sent (again), more of them would not go out any sooner.
         let behind = flow.is_none_or(|flow| flow.next() <= self.sealed());
-        if self.halted || behind {
+        if !self.sends() || behind {
             return Decision::Idle;
         }
         if self.unstored.is_some() {
@@ -205,6 +251,7 @@ impl LaneSender {
             age: self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             since_seal: self.last_seal.map(|last| now.saturating_duration_since(last)),
             in_flight: flow.map_or(0, Flow::in_flight),
+            window: flow.map_or(0, Flow::window),
             draining: draining || self.spare.is_some(),
         })
     }
@@ -249,20 +296,20 @@ impl LaneSender {
         Ok((batch, header))
     }
 
-    /// The next batch to send, if the window has room for it.
-    pub fn next_to_send(&mut self) -> Result<Option<SealedBatch>, LaneError> {
+    /// The next batch to send and its last ordinal, if the window has room for it.
+    pub fn next_to_send(&mut self) -> Result<Option<(SealedBatch, u64)>, LaneError> {
         let Some(first) = self.flow.as_ref().filter(|flow| flow.may_send()).map(Flow::next) else {
             return Ok(None);
         };
-        if self.halted || first > self.sealed() {
+        if !self.sends() || first > self.sealed() {
             return Ok(None);
         }
         let (batch, header) = self.load(first)?;
         let head = Head { last: header.last_ordinal, hash: header.head_hash() };
         if let Some(flow) = &mut self.flow {
-            flow.sent(Sent { first, head });
+            flow.sent(Sent { first, head, bytes: wire_bytes(&batch) });
         }
-        Ok(Some(batch))
+        Ok(Some((batch, head.last)))
     }
 
     /// A signed acknowledgement.
@@ -280,7 +327,7 @@ impl LaneSender {
         let Some(flow) = &mut self.flow else { return Ok(Gap::Confused) };
         let gap = flow.gap(expected);
         if gap == Gap::Rewind(expected) && expected <= self.files.head().last && !self.files.has(expected) {
-            return Err(Halt::NotRetained { expected }.into());
+            return Err(self.absent(expected).into());
         }
         if let Gap::Rewind(expected) = gap {
             self.acked = self.acked.min(expected.saturating_sub(1));
@@ -298,11 +345,16 @@ impl LaneSender {
         let nothing_waits = self.pending.is_empty() && self.spare.is_none() && self.unstored.is_none();
         let sent =
             self.flow.as_ref().is_some_and(|flow| flow.in_flight() == 0 && flow.next() > self.sealed());
-        self.halted || (nothing_waits && sent)
+        !self.sends() || (nothing_waits && sent)
     }
 
     pub fn in_flight(&self) -> usize {
         self.flow.as_ref().map_or(0, Flow::in_flight)
+    }
+
+    /// The largest batch that is under way.
+    pub fn largest_in_flight(&self) -> u64 {
+        self.flow.as_ref().map_or(0, Flow::largest)
     }
 
     fn drop_pending_before(&mut self, ordinal: u64) {
@@ -316,6 +368,35 @@ impl LaneSender {
             self.meter.admit(&spooled.event, &spooled.sidecar);
             self.pending_bytes += spooled.event.encoded_len();
             self.pending.push(spooled);
+        }
+    }
+}
+
+fn wire_bytes(batch: &SealedBatch) -> u64 {
+    u64::try_from(batch.payload.len() + batch.sidecar.len()).unwrap_or(u64::MAX)
+}
+
+fn is_loss(event: &Event) -> bool {
+    matches!(&event.body, Some(event::Body::Skipped(skipped)) if skipped.reason == SkipReason::Lost.code())
+}
+
+fn report_holes(lane: Lane, files: &SealedFiles, acked: u64) {
+    for hole in files.holes() {
+        let (lane, from, through) = (lane.as_str(), hole.start(), hole.end());
+        if *through <= acked {
+            tracing::info!(
+                lane,
+                from,
+                through,
+                "old batches are missing that the control plane has, as far as is known"
+            );
+        } else {
+            tracing::error!(
+                lane,
+                from,
+                through,
+                "sealed batches are missing on disk and may be at the control plane nowhere; put the files back"
+            );
         }
     }
 }

@@ -3,7 +3,9 @@
 
 mod backoff;
 mod flow;
+mod halt;
 mod lane;
+mod order;
 mod retain;
 mod seal;
 mod sender;

@@ -6,6 +6,7 @@ use crate::disk::{SharedDisk, list_finished, write_durably};
 use proto_wire::envelope::{EnvelopeError, GENESIS_HEAD, Header, SealedBatch};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The end of a chain of batches.
@@ -50,7 +51,7 @@ const REPLACED: &str = ".replaced";
 pub struct SealedFiles {
     disk: SharedDisk,
     dir: PathBuf,
-    /// By first ordinal; each continues the one before.
+    /// By first ordinal; each continues the one before, but for holes.
     files: BTreeMap<u64, Entry>,
     head: Head,
     uncertain: bool,
@@ -71,7 +72,6 @@ impl SealedFiles {
         let uncertain = names.iter().any(|name| name.ends_with(DAMAGED));
         let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, uncertain };
         this.find_head()?;
-        this.remove_before_a_break()?;
         Ok(this)
     }
 
@@ -99,20 +99,18 @@ impl SealedFiles {
         Ok(())
     }
 
-    /// Files before a gap in the chain cannot be sent again: what follows them is not theirs.
-    fn remove_before_a_break(&mut self) -> io::Result<()> {
-        let mut next = None;
-        for (first, entry) in self.files.iter().rev() {
-            if next.is_some_and(|next| entry.last + 1 != next) {
-                break;
-            }
-            next = Some(*first);
-        }
-        let kept = self.files.split_off(&next.unwrap_or_default());
-        for (first, entry) in std::mem::replace(&mut self.files, kept) {
-            self.disk.remove(&self.dir.join(file_name(first, entry.last)))?;
-        }
-        Ok(())
+    /// Ordinals between two files that stand in none. A power cut while acknowledged batches were deleted may leave
+    /// such a hole, as may a file that somebody took away. Nothing is deleted for it: what stands before the hole can
+    /// still be sent, and whether it was acknowledged is not known here for certain.
+    pub fn holes(&self) -> Vec<RangeInclusive<u64>> {
+        let follows = self.files.iter().skip(1).map(|(first, _)| *first);
+        let pairs = self.files.values().map(|entry| entry.last).zip(follows);
+        pairs.filter(|(last, first)| last + 1 < *first).map(|(last, first)| last + 1..=first - 1).collect()
+    }
+
+    /// The hole that `ordinal` lies in.
+    pub fn hole_at(&self, ordinal: u64) -> Option<RangeInclusive<u64>> {
+        self.holes().into_iter().find(|hole| hole.contains(&ordinal))
     }
 
     pub fn head(&self) -> Head {
@@ -165,6 +163,9 @@ impl SealedFiles {
     /// Where the batches begin that hold what is from `ordinal` on.
     pub fn firsts_from(&self, ordinal: u64) -> Result<Vec<u64>, RetainError> {
         let begin = self.files.range(..=ordinal).next_back().ok_or(RetainError::Absent(ordinal))?;
+        if let Some(hole) = self.holes().into_iter().find(|hole| *hole.end() >= ordinal) {
+            return Err(RetainError::Absent(*hole.start()));
+        }
         Ok(self.files.range(begin.0..).map(|(first, _)| *first).collect())
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Waiting {
     pub since_seal: Option<Duration>,
     /// Batches that are sealed and not acknowledged.
     pub in_flight: usize,
+    /// How many may be.
+    pub window: usize,
     /// Nothing more will come: do not wait for it.
     pub draining: bool,
 }
@@ -42,7 +44,7 @@ pub(super) fn is_full(events: usize, bytes: usize) -> bool {
 pub(super) fn decide(waiting: Waiting) -> Decision {
     // What does not fit the window stays in the spool, where it costs nothing and keeps growing into
     // fuller batches.
-    if waiting.events == 0 || waiting.in_flight >= super::MAX_IN_FLIGHT {
+    if waiting.events == 0 || waiting.in_flight >= waiting.window {
         return Decision::Idle;
     }
     if waiting.draining || is_full(waiting.events, waiting.bytes) {
@@ -60,7 +62,9 @@ mod tests {
     #[test]
     fn decides() {
         let age = Duration::ZERO;
-        let base = Waiting { events: 1, bytes: 100, age, since_seal: None, in_flight: 0, draining: false };
+        let (in_flight, window) = (0, 4);
+        let base =
+            Waiting { events: 1, bytes: 100, age, since_seal: None, in_flight, window, draining: false };
         let ms = Duration::from_millis;
         let soon = Waiting { age: ms(20), since_seal: Some(ms(30)), ..base };
         let cases = [
@@ -75,7 +79,8 @@ mod tests {
             (Waiting { draining: true, ..base }, Decision::Seal),
             (Waiting { events: FULL_EVENTS, ..base }, Decision::Seal),
             (Waiting { bytes: FULL_BYTES, ..base }, Decision::Seal),
-            (Waiting { bytes: FULL_BYTES, in_flight: super::super::MAX_IN_FLIGHT, ..base }, Decision::Idle),
+            (Waiting { bytes: FULL_BYTES, in_flight: 4, ..base }, Decision::Idle),
+            (Waiting { bytes: FULL_BYTES, in_flight: 1, window: 1, ..base }, Decision::Idle),
         ];
         for (waiting, expected) in cases {
             assert_eq!(decide(waiting), expected, "{waiting:?}");

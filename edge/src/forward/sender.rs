@@ -1,13 +1,14 @@
 //! The task that sends: one session after another, as long as the node runs.
 
-use super::lane::{Halt, LaneError, LaneSender};
+use super::halt::{Halt, Halted};
+use super::lane::{LaneError, LaneSender};
 use super::retain::{Head, Retention, SealedFiles};
 use super::session::{Session, SessionError};
 use super::{Backoff, ForwardStatus};
 use crate::identity::ControlLink;
 use crate::lanes::PerLane;
 use crate::node::now_secs;
-use crate::spool::{SpoolConfig, SpoolHandle, SpoolLog};
+use crate::spool::{Shut, SpoolConfig, SpoolHandle, SpoolLog};
 use crate::state::{AckCursor, State};
 use crate::with_causes;
 use proto_model::Lane;
@@ -100,6 +101,9 @@ impl Sender {
                 Ok(()) => return,
                 Err(SessionError::Fenced(detail)) => return self.stay_fenced(detail).await,
                 Err(error) => {
+                    if error.is_denial() {
+                        self.shut_all(Shut::Denied);
+                    }
                     tracing::warn!(
                         error = with_causes(&error),
                         "not sending for now; the spool keeps everything"
@@ -132,6 +136,7 @@ impl Sender {
             detail,
             "another node uses this edge's identity; nothing is sent until this one is restarted or removed"
         );
+        self.shut_all(Shut::Fenced);
         self.status.update(|progress| progress.fenced = true);
         let _ = self.phase.wait_for(|phase| *phase != Phase::Running).await;
     }
@@ -139,6 +144,7 @@ impl Sender {
     async fn session(&mut self, backoff: &mut Backoff) -> Result<(), SessionError> {
         let mut session = Session::open(self).await?;
         self.status.update(|progress| progress.connected = true);
+        self.welcome();
         self.report();
         let (before, since) = (self.acknowledgements, Instant::now());
         let end = session.run(self).await;
@@ -149,7 +155,7 @@ impl Sender {
         end
     }
 
-    /// Ends the sending of a lane for good; other troubles are retried after the returned time.
+    /// Ends the sending of a lane; other troubles are retried after the returned time.
     pub(super) fn trouble(&mut self, lane: Lane, error: LaneError) -> Option<Duration> {
         match error {
             LaneError::Halt(halt) => {
@@ -168,15 +174,62 @@ impl Sender {
         }
     }
 
+    /// The lane stands still, and takes no more hits: nobody may be told that something was taken which will
+    /// never arrive.
     pub(super) fn halt(&mut self, lane: Lane, halt: &Halt) {
-        let reason = with_causes(halt);
+        let news = self.lanes[lane].halt(halt, Instant::now(), proto_wire::keys::random());
+        let Some(Halted { reason, shut, .. }) = self.lanes[lane].halted().filter(|_| news) else { return };
         tracing::error!(
             lane = lane.as_str(),
             reason,
-            "this lane is not sent any more; an operator must look"
+            "this lane is not sent any more, and takes no hits; an operator must look"
         );
-        self.lanes[lane].halted = true;
-        self.status.update(|progress| progress.lanes[lane].halted = Some(reason));
+        self.spool.shut(lane, *shut);
+        if halt.loses() {
+            self.lost(lane);
+        }
+        self.status.update(|progress| {
+            let lane = &mut progress.lanes[lane];
+            lane.halted = Some(reason.clone());
+            lane.halts = lane.halts.saturating_add(1);
+        });
+    }
+
+    /// Hits of the lane that were answered will not arrive. Whoever sends them again must not be told that they are
+    /// known. To be called before the loss is sealed: after that nobody would hear of it again.
+    pub(super) fn lost(&self, lane: Lane) {
+        if lane == Lane::Money {
+            self.state.forget_conversions();
+            tracing::warn!("conversions are lost; the next report of each is taken as the first");
+        }
+    }
+
+    fn shut_all(&self, why: Shut) {
+        for lane in Lane::ALL {
+            self.spool.shut(*lane, why);
+        }
+    }
+
+    /// The control plane talks to this edge: whatever kept all lanes shut is over.
+    fn welcome(&mut self) {
+        for lane in Lane::ALL.iter().copied() {
+            if self.lanes[lane].is_confirmed() {
+                self.acquit(lane);
+            }
+            match self.lanes[lane].halted() {
+                Some(halted) => self.spool.shut(lane, halted.shut),
+                None => self.spool.take_again(lane),
+            }
+        }
+    }
+
+    /// A lane on trial has shown that it can be sent.
+    fn acquit(&mut self, lane: Lane) {
+        if self.lanes[lane].acquit() {
+            tracing::info!(lane = lane.as_str(), "this lane is sent again");
+            self.spool.take_again(lane);
+            self.status.update(|progress| progress.lanes[lane].halted = None);
+        }
     }
 
     /// After a lane's sealed end has moved: segments may go.
@@ -191,6 +244,7 @@ impl Sender {
 
     /// After a signed acknowledgement.
     pub(super) fn acked(&mut self, lane: Lane, head: Head) {
+        self.acquit(lane);
         let cursor = AckCursor { last_ordinal: head.last, head_hash: head.hash };
         self.acknowledgements += 1;
         self.state.set_ack_cursor(self.log.streams().epoch, lane, cursor);

@@ -2,7 +2,8 @@
 
 use super::Phase;
 use super::flow::{Acked, Gap};
-use super::lane::Halt;
+use super::halt::Halt;
+use super::order::Order;
 use super::retain::Head;
 use super::seal::Decision;
 use super::sender::Sender;
@@ -18,11 +19,13 @@ use proto_wire::keys::SignatureError;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// No word for this long while batches are under way: the session is given up.
+/// No word for this long while batches are under way, beside the time that the largest of them takes over the slowest
+/// link that is put up with: the session is given up. A peer that is gone is found by its missing answers to pings.
 const SILENCE: Duration = Duration::from_secs(30);
+const SLOWEST_BYTES_PER_SEC: u64 = 4096;
 /// More than can be under way, also right after a rewind.
 const QUEUE: usize = 64;
 
@@ -47,22 +50,31 @@ pub enum SessionError {
     Fenced(String),
 }
 
+impl SessionError {
+    /// The control plane knows who calls, and wants nothing of it.
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(self, Self::Call(status) if status.code() == Code::PermissionDenied)
+    }
+}
+
 pub(super) struct Session {
     number: u64,
     out: mpsc::Sender<PublishRequest>,
     inbound: Streaming<PublishResponse>,
     heard: Instant,
+    order: Order,
 }
 
 impl Session {
     pub async fn open(sender: &mut Sender) -> Result<Self, SessionError> {
-        let channel = sender.link.connect().await?;
-        let mut client = EdgeServiceClient::new(channel).max_encoding_message_size(MAX_MESSAGE);
         let (out, queue) = mpsc::channel(QUEUE);
         let lanes = Lane::ALL.iter().map(|lane| sender.lanes[*lane].claim()).collect();
         let open = Open { epoch: sender.log.streams().epoch, lanes };
         send(&out, publish_request::Message::Open(open))?;
+        let link = &sender.link;
         let opening = async {
+            let mut client =
+                EdgeServiceClient::new(link.connect().await?).max_encoding_message_size(MAX_MESSAGE);
             let mut inbound = client.publish(ReceiverStream::new(queue)).await?.into_inner();
             let first = inbound.message().await?;
             Ok::<_, SessionError>((inbound, first))
@@ -80,7 +92,7 @@ impl Session {
             _ => return Err(SessionError::Protocol("an open_ack was expected")),
         };
         settle(sender, &ack)?;
-        Ok(Self { number: ack.session, out, inbound, heard: Instant::now() })
+        Ok(Self { number: ack.session, out, inbound, heard: Instant::now(), order: Order::default() })
     }
 
     /// Sends and listens until the session ends, or until all is sent while the node drains.
@@ -98,17 +110,19 @@ impl Session {
             if !busy {
                 self.heard = Instant::now();
             }
-            let silence = SILENCE.saturating_sub(self.heard.elapsed());
+            let largest = Lane::ALL.iter().map(|lane| sender.lanes[*lane].largest_in_flight()).max();
+            let patience = patience(largest.unwrap_or_default());
+            let silence = patience.saturating_sub(self.heard.elapsed());
             tokio::select! {
                 message = self.inbound.message() => {
                     let message = message?.and_then(|message| message.message).ok_or(SessionError::Closed)?;
                     self.heard = Instant::now();
-                    receive(sender, message)?;
+                    receive(sender, &mut self.order, message)?;
                 }
                 _ = log_end.changed() => {}
                 _ = phase.changed() => {}
                 () = tokio::time::sleep(again.unwrap_or(silence).min(silence)) => {
-                    if busy && self.heard.elapsed() >= SILENCE {
+                    if busy && self.heard.elapsed() >= patience {
                         return Err(SessionError::Silent);
                     }
                 }
@@ -120,15 +134,9 @@ impl Session {
     fn pump(&mut self, sender: &mut Sender, draining: bool) -> Result<Option<Duration>, SessionError> {
         let mut again: Option<Duration> = None;
         for lane in Lane::ALL.iter().copied() {
-            if sender.lanes[lane].halted {
-                continue;
-            }
-            let wait = loop {
-                match self.step(sender, lane, draining)? {
-                    Decision::Seal => {}
-                    Decision::Wait(wait) => break Some(wait),
-                    Decision::Idle => break None,
-                }
+            let wait = match sender.lanes[lane].try_again(Instant::now()) {
+                Some(wait) => Some(wait),
+                None => self.work(sender, lane, draining)?,
             };
             again = match (again, wait) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -136,6 +144,22 @@ impl Session {
             };
         }
         Ok(again)
+    }
+
+    fn work(
+        &mut self,
+        sender: &mut Sender,
+        lane: Lane,
+        draining: bool,
+    ) -> Result<Option<Duration>, SessionError> {
+        while sender.lanes[lane].sends() {
+            match self.step(sender, lane, draining)? {
+                Decision::Seal => {}
+                Decision::Wait(wait) => return Ok(Some(wait)),
+                Decision::Idle => break,
+            }
+        }
+        Ok(None)
     }
 
     /// One batch of one lane. `Seal` = go on.
@@ -147,6 +171,9 @@ impl Session {
         let now = Instant::now();
         if let Err(error) = sender.lanes[lane].fill(now) {
             return Ok(sender.trouble(lane, error).map_or(Decision::Idle, Decision::Wait));
+        }
+        if sender.lanes[lane].take_loss() {
+            sender.lost(lane);
         }
         let decision = sender.lanes[lane].decide(now, draining);
         if decision == Decision::Seal {
@@ -163,7 +190,8 @@ impl Session {
     fn send_sealed(&mut self, sender: &mut Sender, lane: Lane) -> Result<Option<Decision>, SessionError> {
         loop {
             match sender.lanes[lane].next_to_send() {
-                Ok(Some(batch)) => {
+                Ok(Some((batch, last))) => {
+                    self.order.sent(lane, last);
                     send(&self.out, publish_request::Message::Batch(batch.to_message(self.number)))?;
                 }
                 Ok(None) => return Ok(None),
@@ -175,6 +203,11 @@ impl Session {
     }
 }
 
+/// Batches arrive one after another, and each is answered: between two answers lies one batch at most.
+fn patience(largest: u64) -> Duration {
+    SILENCE + Duration::from_secs(largest.div_ceil(SLOWEST_BYTES_PER_SEC))
+}
+
 fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -> Result<(), SessionError> {
     out.try_send(PublishRequest { message: Some(message) }).map_err(|_| SessionError::Closed)
 }
@@ -183,7 +216,8 @@ fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -
 fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
     let next = sender.spool.status().next;
     for lane in Lane::ALL.iter().copied() {
-        if sender.lanes[lane].halted {
+        sender.lanes[lane].begin_session();
+        if !sender.lanes[lane].sends() {
             continue;
         }
         let head = ack.heads.iter().find(|head| lane_from_wire(head.lane) == Ok(lane));
@@ -205,20 +239,36 @@ fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn receive(sender: &mut Sender, message: publish_response::Message) -> Result<(), SessionError> {
+fn receive(
+    sender: &mut Sender,
+    order: &mut Order,
+    message: publish_response::Message,
+) -> Result<(), SessionError> {
     match message {
-        publish_response::Message::Ack(ack) => acknowledged(sender, &ack),
-        publish_response::Message::Refusal(refusal) => refused(sender, refusal),
+        publish_response::Message::Ack(ack) => acknowledged(sender, order, &ack),
+        publish_response::Message::Refusal(refusal) => {
+            let lane = match lane_from_wire(refusal.lane) {
+                Ok(lane) => {
+                    order.refused(lane);
+                    Some(lane)
+                }
+                // What cannot be read does not say whose it is.
+                Err(_) if refusal.kind() == refusal::Kind::Invalid => order.refused_unnamed(),
+                Err(_) => None,
+            };
+            refused(sender, lane, refusal)
+        }
         publish_response::Message::OpenAck(_) => Err(SessionError::Protocol("a second open_ack")),
     }
 }
 
 /// Only a signed statement makes the node forget anything.
-fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
+fn acknowledged(sender: &mut Sender, order: &mut Order, ack: &Ack) -> Result<(), SessionError> {
     let identity = sender.link.identity();
     let epoch = sender.log.streams().epoch;
     let statement = AckStatement::verify(&identity.control_key, identity.edge, epoch, ack)?;
     let head = Head { last: statement.last_ordinal, hash: statement.head_hash };
+    order.acknowledged(statement.lane, head.last);
     match sender.lanes[statement.lane].ack(head) {
         Acked::Through(head) => sender.acked(statement.lane, head),
         Acked::Known => {}
@@ -228,11 +278,12 @@ fn acknowledged(sender: &mut Sender, ack: &Ack) -> Result<(), SessionError> {
     Ok(())
 }
 
-fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
-    let lane = lane_from_wire(refusal.lane);
+fn refused(sender: &mut Sender, lane: Option<Lane>, refusal: Refusal) -> Result<(), SessionError> {
     match (refusal.kind(), lane) {
         (refusal::Kind::Fenced, _) => Err(SessionError::Fenced(refusal.detail)),
-        (refusal::Kind::Gap, Ok(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
+        // What was under way behind a batch that was refused is a gap to the control plane.
+        (refusal::Kind::Gap, Some(lane)) if !sender.lanes[lane].sends() => Ok(()),
+        (refusal::Kind::Gap, Some(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
             Ok(Gap::Rewind(expected)) => {
                 tracing::warn!(
                     lane = lane.as_str(),
@@ -248,11 +299,24 @@ fn refused(sender: &mut Sender, refusal: Refusal) -> Result<(), SessionError> {
                 Ok(())
             }
         },
-        (refusal::Kind::Quarantined | refusal::Kind::Invalid, Ok(lane)) => {
+        (refusal::Kind::Quarantined | refusal::Kind::Invalid, Some(lane)) => {
             sender.halt(lane, &Halt::Refused(refusal.detail));
             Ok(())
         }
         // Kinds of a newer control plane, too: nothing is lost by trying again later.
         _ => Err(SessionError::Unavailable(refusal.detail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_link_is_given_the_time_for_one_batch() {
+        let cases = [(0, 30), (1, 31), (4096, 31), (1 << 20, 30 + 256)];
+        for (largest, secs) in cases {
+            assert_eq!(patience(largest), Duration::from_secs(secs), "{largest}");
+        }
     }
 }

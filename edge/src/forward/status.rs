@@ -11,6 +11,8 @@ pub struct LaneProgress {
     pub acked: u64,
     /// Why this lane is not sent any more; an operator must look.
     pub halted: Option<String>,
+    /// How often the lane has come to stand still, each reason counted once.
+    pub halts: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,8 +6,10 @@ use super::reply::{self, Reply};
 use super::request::Target;
 use super::worker::Answer;
 use crate::metrics::{Outcome, Scrape, text};
+use crate::spool::Shut;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
+use proto_model::Lane;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,6 +94,11 @@ impl Shared {
                 );
             }
         }
+        for lane in Lane::ALL {
+            if let Some(why) = spool.shut[*lane] {
+                let _ = writeln!(lines, "the lane {} takes no hits: {why}", lane.as_str());
+            }
+        }
         lines
     }
 
@@ -162,6 +169,12 @@ impl Shared {
         let help = "Times that fdatasync failed and the spool went on in a new segment";
         scrape.counter("spool_moved", help, spool.moved)?;
         scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;
+        let help = "1 for a lane that takes no hits, since they would never arrive, and why";
+        let shut = |lane: &Lane| {
+            let labels = |why: Shut| [("lane", lane.as_str()), ("reason", why.as_str())];
+            spool.shut[*lane].map(|why| (labels(why), 1))
+        };
+        scrape.gauges("lane_shut", help, Lane::ALL.iter().filter_map(shut))?;
         let next = by_lane(spool.next.money, spool.next.traffic);
         scrape.gauges("spool_next_ordinal", "The next ordinal of each lane", next)
     }
@@ -177,7 +190,9 @@ impl Shared {
         scrape.gauges("acked_ordinal", help, by_lane(money.acked, traffic.acked))?;
         let help = "1 when a lane is not sent any more and an operator must look";
         let halted = |lane: &crate::forward::LaneProgress| u64::from(lane.halted.is_some());
-        scrape.gauges("lane_halted", help, by_lane(halted(money), halted(traffic)))
+        scrape.gauges("lane_halted", help, by_lane(halted(money), halted(traffic)))?;
+        let help = "How often a lane has come to stand still";
+        scrape.counters("lane_halts", help, by_lane(money.halts, traffic.halts))
     }
 }
 

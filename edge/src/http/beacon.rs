@@ -6,11 +6,11 @@ use super::reply::{self, Reply};
 use super::request::is_message;
 use super::worker::{Answer, Hit, Worker, durable};
 use crate::decide::beacon::{Beacon, Conversion, DirectClick, MAX_BODY, Touch};
-use crate::decide::click::{Resolved, Way, resolve};
+use crate::decide::click::{Resolved, Takers, Way, resolve};
 use crate::decide::conversion::{self, Channel, Receiver};
 use crate::decide::params::SubIds;
 use crate::decide::privacy::{Privacy, least};
-use crate::decide::touch;
+use crate::decide::touch::{self, Unborn};
 use crate::metrics::Outcome;
 use crate::snapshot::{OfferEntry, Snapshot};
 use bytes::Bytes;
@@ -87,6 +87,10 @@ impl Worker {
         let link = click.link.parse::<LinkId>().ok();
         let mut client = self.client(hit);
         client.privacy = least([client.privacy, agreed(click.consent)]);
+        if client.agent.previews {
+            let answer = refused(StatusCode::UNPROCESSABLE_ENTITY, Reason::Preview);
+            return Answer { outcome: Outcome::Uncounted, ..answer };
+        }
         client.came_from(&click.referrer);
         let live = match link.map(|link| resolve(&snapshot, link, hit.now)) {
             Some(Resolved::Live(live)) => live,
@@ -101,7 +105,8 @@ impl Worker {
             self.note_refused(hit, live, &client, Reason::ForeignPage);
             return refused(StatusCode::UNPROCESSABLE_ENTITY, Reason::ForeignPage);
         }
-        let decision = self.decided(hit, live, &client, u64::from_be_bytes(self.random())).await;
+        let draw = u64::from_be_bytes(self.random());
+        let decision = self.decided(hit, live, &client, (draw, Takers::Own)).await;
         if let Way::Nowhere(reason) = decision.way {
             self.note_refused(hit, live, &client, reason);
             return refused(StatusCode::UNPROCESSABLE_ENTITY, reason);
@@ -130,12 +135,11 @@ impl Worker {
         };
         let client = self.client(hit);
         let origin = client.origin(&self.shared.hasher, hit.now);
-        let bound = match touch::check(to, client.privacy, touch) {
+        let bound = match touch::check(to, client.privacy, touch, page_of(hit)) {
             Ok(bound) => bound,
-            // Of who does not agree nothing is kept, not even that.
-            Err(Reason::NoConsent) => return refused(StatusCode::FORBIDDEN, Reason::NoConsent),
-            Err(reason) => {
-                return self.refused(hit, Channel::Page, to, touch::refused(to, reason), Privacy::Full).await;
+            Err(Unborn::NoConsent) => return refused(StatusCode::FORBIDDEN, Reason::NoConsent),
+            Err(Unborn::Refused(refused)) => {
+                return self.refused(hit, Channel::Page, to, refused, Privacy::Full).await;
             }
         };
         let verdict = touch::judge_touch(to, &bound, &client, hit.now);
@@ -175,11 +179,14 @@ fn agreed(consent: Option<bool>) -> Privacy {
     if consent == Some(false) { Privacy::Reduced } else { Privacy::Full }
 }
 
-/// A browser always names the page that asks. Others can claim anything, and gain nothing: a click id comes with any
-/// click.
+/// Where the page stands that asks, which a browser always tells; something else that cannot be a page's is none.
+fn page_of<'h>(hit: &Hit<'h>) -> Option<&'h str> {
+    hit.parts.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default())
+}
+
+/// What is no browser can claim to be any page, and gains nothing: a click id comes with any click.
 fn may_register(hit: &Hit<'_>, offer: &OfferEntry) -> bool {
-    let origin = hit.parts.headers.get(ORIGIN);
-    origin.is_none_or(|origin| origin.to_str().is_ok_and(|origin| offer.owns(origin)))
+    page_of(hit).is_none_or(|origin| offer.owns(origin))
 }
 
 /// A page may read the answer, wherever it stands: it holds nothing that was not the page's own.

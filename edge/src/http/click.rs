@@ -6,7 +6,7 @@ use super::reply::{self, Page, Reply};
 use super::worker::{Answer, Hit, Queued, Worker, address, durable, prefetch};
 use crate::budget;
 use crate::decide::asked::{Asked, pass_through};
-use crate::decide::click::{Decision, Live, Marks, Resolved, Way, decide, record_refused, resolve};
+use crate::decide::click::{Decision, Live, Marks, Resolved, Takers, Way, decide, record_refused, resolve};
 use crate::decide::macros::Values;
 use crate::decide::params::SubIds;
 use crate::decide::preview;
@@ -19,6 +19,9 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use proto_model::event::{ORDINAL_MAX, Uniqueness};
 use proto_model::{Address, ClickFlags, Lane, LinkId, Reason};
+
+/// How often a click looks again for room after others have taken what it saw.
+const TRIES: u32 = 8;
 
 /// A click on its way onward.
 #[derive(Clone, Copy)]
@@ -75,10 +78,12 @@ impl Worker {
         match resolve(snapshot, link, hit.now) {
             Resolved::Live(live) => self.live_click(hit, live, domain).await,
             Resolved::Dead(tenant, reason, live) => {
-                if let Some(live) = live.filter(|_| !hit.is_head()) {
-                    self.note_refused(hit, live, &self.client(hit), reason);
+                let client = self.client(hit);
+                let looks = hit.is_head() || client.agent.previews;
+                if let Some(live) = live.filter(|_| !looks) {
+                    self.note_refused(hit, live, &client, reason);
                 }
-                closed(hit, tenant, domain, reason)
+                closed(looks, tenant, domain, reason)
             }
             Resolved::Unknown => unknown(),
         }
@@ -90,14 +95,14 @@ impl Worker {
             return preview_of(hit, live);
         }
         let draw = u64::from_be_bytes(self.random());
-        let decision = self.decided(hit, live, &client, draw).await;
+        let decision = self.decided(hit, live, &client, (draw, Takers::Any)).await;
         let asked = Asked::read(hit.query());
         let landing = match decision.way {
             Way::Nowhere(reason) => {
                 if !hit.is_head() {
                     self.note_refused(hit, live, &client, reason);
                 }
-                return closed(hit, live.tenant, domain, reason);
+                return closed(hit.is_head(), live.tenant, domain, reason);
             }
             Way::Blocked if hit.is_head() => {
                 return elsewhere(live.tenant, Page::Forbidden, Outcome::Uncounted, Reason::BlockedByRule);
@@ -200,32 +205,36 @@ impl Worker {
         hit: &Hit<'_>,
         live: Live<'s>,
         client: &Client<'_>,
-        draw: u64,
+        (draw, takers): (u64, Takers),
     ) -> Decision<'s> {
         let budgets = &self.shared.parts.budgets;
-        let tenant = live.link.tenant;
-        let (mut until, mut patient) = (None, !hit.is_head());
-        loop {
+        let (tenant, how) = (live.link.tenant, (draw, takers));
+        if hit.is_head() {
+            let glance = budgets.glance(tenant, hit.now);
+            return decide(live, client, how, hit.now, |subject| glance.has_room(subject));
+        }
+        let (mut until, mut patient, mut tries) = (None, true, 0);
+        while tries < TRIES {
             let look = budgets.look(tenant, hit.now);
-            let decision = decide(live, client, draw, hit.now, |subject| look.has_room(subject));
-            // What has no lease may get one in a moment.
+            let decision = decide(live, client, how, hit.now, |subject| look.has_room(subject));
+            // What has no lease may get one in a moment. When that is over, what counts is what there is then.
             if patient && look.is_lacking() {
                 patient = look.wait(*until.get_or_insert_with(budget::patience)).await;
-                if patient {
-                    continue;
-                }
+                continue;
             }
             let taken = match &decision.way {
-                Way::Onward(landing) if !hit.is_head() => {
-                    budgets.take(tenant, [live.uses(), landing.capped()], hit.now)
-                }
-                _ => true,
+                Way::Onward(landing) => budgets.take(tenant, [live.uses(), landing.capped()], hit.now),
+                Way::Blocked | Way::Nowhere(_) => true,
             };
-            // Another click may have been faster.
             if taken {
+                look.count();
                 return decision;
             }
+            // Another click was faster.
+            tries += 1;
         }
+        budgets.count_full();
+        decide(live, client, how, hit.now, |_| false)
     }
 
     /// Without a place in the journal the shopper goes on all the same.
@@ -354,8 +363,8 @@ fn preview_of(hit: &Hit<'_>, live: Live<'_>) -> Answer {
 }
 
 /// A link or an offer that takes no clicks: the host's page for that, the tenant's, or ours.
-fn closed(hit: &Hit<'_>, tenant: &TenantEntry, domain: Option<&Domain>, reason: Reason) -> Answer {
-    let outcome = if hit.is_head() { Outcome::Uncounted } else { Outcome::Refused };
+fn closed(looks: bool, tenant: &TenantEntry, domain: Option<&Domain>, reason: Reason) -> Answer {
+    let outcome = if looks { Outcome::Uncounted } else { Outcome::Refused };
     let over = domain.and_then(|domain| domain.expired_url.as_ref());
     sent_to(over.or(tenant.fallback_url.as_ref()), Page::NotFound, outcome, reason)
 }

@@ -103,7 +103,7 @@ impl Worker {
     fn kept_click<'h>(&self, hit: &Hit<'h>, to: Receiver<'_>, said: Privacy) -> Option<&'h str> {
         let kept = cookie::get(&hit.parts.headers, to.id)?;
         let privacy = privacy::least([self.client(hit).privacy, said]);
-        (privacy == Privacy::Full && to.knows_click(kept)).then_some(kept)
+        (privacy == Privacy::Full && to.keeps_click(kept, hit.now)).then_some(kept)
     }
 
     /// `said` is what the report itself says of its customer's privacy.

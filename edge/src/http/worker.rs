@@ -177,9 +177,10 @@ impl Worker {
             Target::Pixel(id) => self.pixel(&hit, id).await,
             Target::Frame(id) => self.frame(&hit, id).await,
             Target::Impression(id) => self.impression(&hit, id).await,
-            Target::Beacon => self.beacon(&hit, body).await,
+            // Those that read a body are rare and large: in a box they do not make every other request carry their size.
+            Target::Beacon => Box::pin(self.beacon(&hit, body)).await,
             Target::Script => self.script(&hit),
-            Target::Postback(id) => self.postback(&hit, id, body).await,
+            Target::Postback(id) => Box::pin(self.postback(&hit, id, body)).await,
             Target::Live | Target::Ready | Target::Nothing => {
                 Answer::page(Page::NotFound, Outcome::Refused, Reason::NotFound)
             }

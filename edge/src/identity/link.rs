@@ -7,6 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error};
 
+/// How long the TCP connection may take, and then again the TLS handshake. Each is limited by itself: a peer that
+/// accepts and says nothing would otherwise be waited for until a restart.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Opens mutually authenticated connections with the certificate of the moment.
 pub struct ControlLink {
     identity: Identity,
@@ -50,6 +54,7 @@ fn server_tls(ca_der: &[u8]) -> ClientTlsConfig {
     ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(pem("CERTIFICATE", ca_der)))
         .domain_name(CONTROL_PLANE_NAME)
+        .timeout(CONNECT_TIMEOUT)
 }
 
 /// Whatever scheme an operator has configured, only TLS is spoken: with `http` the transport would leave
@@ -57,10 +62,11 @@ fn server_tls(ca_der: &[u8]) -> ClientTlsConfig {
 fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     let endpoint = Endpoint::from_shared(format!("https://{place}"))?
-        .connect_timeout(Duration::from_secs(5))
+        .connect_timeout(CONNECT_TIMEOUT)
         // Finds a peer that went away without a word.
         .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10))
+        // A ping waits behind what the kernel holds already, which takes its time over a slow link.
+        .keep_alive_timeout(Duration::from_secs(30))
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
     Ok(endpoint)

@@ -17,6 +17,7 @@ use proto_model::EdgeId;
 use proto_wire::keys::{PublicKey, SigningKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The name in the control plane's certificate, wherever it is reached.
 pub const CONTROL_PLANE_NAME: &str = "control-plane.tributary.internal";
@@ -41,6 +42,17 @@ pub struct TlsIdentity {
     pub issued_at_secs: i64,
     pub certificate_der: Vec<u8>,
     pub key_pkcs8: Vec<u8>,
+}
+
+impl TlsIdentity {
+    /// Until connections with it are refused; `None` when they are by now. What cannot be read is not known to be so.
+    fn lasts(&self, now_secs: i64) -> Option<Duration> {
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&self.certificate_der) else {
+            return Some(Duration::MAX);
+        };
+        let left = certificate.validity().not_after.timestamp().saturating_sub(now_secs);
+        u64::try_from(left).ok().map(Duration::from_secs)
+    }
 }
 
 /// The epoch that the spool writes under.

@@ -3,17 +3,23 @@
 
 use super::enroll::{ANSWER_TIMEOUT, certificate_request, usable};
 use super::{ControlLink, IdentityError, TlsIdentity, files, server_only};
+use crate::forward::Backoff;
 use crate::node::now_secs;
+use crate::spool::{Shut, SpoolHandle};
+use proto_model::Lane;
 use proto_wire::edge_v1::RenewRequest;
 use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
 use proto_wire::join::renew_message;
 use proto_wire::keys;
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::Code;
 
 /// Certificates live for 14 days.
 const RENEW_AFTER_SECS: i64 = 24 * 3600;
 const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// Without a certificate nothing can be sent, so the return of the control plane must be noticed soon.
+const HURRY: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(15));
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenewError {
@@ -33,22 +39,55 @@ pub enum RenewError {
     Store(#[from] IdentityError),
 }
 
+impl RenewError {
+    /// The control plane knows who asks, and will never again give a certificate: revoked, unknown, too late.
+    fn is_final(&self) -> bool {
+        let Self::Refused(status) = self else { return false };
+        matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition)
+    }
+}
+
 pub struct Renewer {
     pub link: Arc<ControlLink>,
+    /// Is shut when no session will ever be opened again. The sender opens it with the next session.
+    pub spool: SpoolHandle,
 }
 
 impl Renewer {
     /// Runs until it is dropped. Clocks are looked at often rather than slept on: they may be set.
     pub async fn run(self) {
+        let mut hurry = HURRY;
         loop {
-            if due(self.link.tls().issued_at_secs, now_secs())
-                && let Err(error) = self.renew().await
-            {
-                let error = crate::with_causes(&error);
-                tracing::warn!(error, "the certificate could not be renewed; trying again later");
+            let expired = self.link.tls().lasts(now_secs()).is_none();
+            let late = self.look(expired).await.is_err() && expired;
+            if !late {
+                hurry = HURRY;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            let lasts = self.link.tls().lasts(now_secs()).map(|left| left.max(Duration::from_secs(1)));
+            let pause = match lasts {
+                // It may end before the next look.
+                Some(left) => LOOK_EVERY.min(left),
+                None if late => hurry.next(keys::random()),
+                // A new one that is over already: the two clocks disagree.
+                None => LOOK_EVERY,
+            };
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn look(&self, expired: bool) -> Result<(), RenewError> {
+        if !expired && !due(self.link.tls().issued_at_secs, now_secs()) {
+            return Ok(());
+        }
+        let renewed = self.renew().await;
+        if let Err(error) = &renewed {
+            if expired && error.is_final() {
+                Lane::ALL.iter().for_each(|lane| self.spool.shut(*lane, Shut::Denied));
+            }
+            let error = crate::with_causes(error);
+            tracing::warn!(error, expired, "the certificate could not be renewed; trying again later");
+        }
+        renewed
     }
 
     pub async fn renew(&self) -> Result<(), RenewError> {

@@ -4,15 +4,13 @@
 use super::StartError;
 use super::control::Running;
 use super::storage::{Opened, Storage};
-use crate::budget::{Budgets, Keeper, Recorded, recount};
+use crate::budget::{Budgets, Keeper, Moment, Recorded, recount};
 use crate::disk::is_damage;
 use crate::forward::{Backoff, ForwardStatus, Phase, Sender, SenderParts};
 use crate::identity::ControlLink;
-use crate::node::now_micros;
 use crate::spool::{OpenError, Reading, Spool, SpoolConfig};
 use crate::state::State;
 use crate::with_causes;
-use proto_model::UnixMicros;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -50,8 +48,8 @@ impl Spooling {
         let mut leases = state.leases();
         recount(&mut leases, &Recorded { files: &files.traffic, log: &spool.log() });
         let (link_of_keeper, state_of_keeper) = (Arc::clone(&link), state.clone());
-        let now = UnixMicros(now_micros());
-        let keeper = Keeper::new(budgets, link_of_keeper, state_of_keeper, spool.handle(), leases, now);
+        let keeper =
+            Keeper::new(budgets, link_of_keeper, state_of_keeper, spool.handle(), leases, Moment::now());
         let (log, handle) = (spool.log(), spool.handle());
         let sender =
             Sender::new(SenderParts { link, spool: handle, log, files, state, status, config, phase });

@@ -153,7 +153,8 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let geo = geo_files.into_iter().map(follow).collect();
     let certificates = server.shared().certificate_files(&config.tls);
     let http3 = server.shared().http3_switch();
-    let others = Others { watcher, renewer: Renewer { link }, geo, certificates, http3 };
+    let renewer = Renewer { link, spool: parts.spool.clone() };
+    let others = Others { watcher, renewer, geo, certificates, http3 };
     let control =
         ControlThread::start(phase, starting, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");

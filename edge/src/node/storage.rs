@@ -60,6 +60,8 @@ pub(super) async fn open(
     let mut opened = storage.open(Reading::Strict);
     if let Err(StartError::Spool(OpenError::Lost)) = opened {
         tracing::error!(epoch = storage.epoch.streams.epoch, "the spool is gone; asking for a new epoch");
+        // First: once the epoch is stored, the next start knows of no loss.
+        state.forget_conversions();
         storage = with(new_epoch(link).await.map_err(StartError::NewEpoch)?);
         opened = storage.open(Reading::Strict);
     }

@@ -11,6 +11,7 @@ use proto_model::{
 use proto_rules::{Facts, RouteTable, Stop, follow};
 use proto_wire::convert::route_table_from_wire;
 use proto_wire::edge_v1;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +118,8 @@ impl OfferEntry {
     pub fn owns(&self, origin: &str) -> bool {
         let page = Destination::asked_for(origin, &self.click_id_parameter);
         page.is_some_and(|page| {
-            let own =
-                page.host() == self.destination.host() && (page.is_https() || !self.destination.is_https());
-            own || self.may_land_on(&page)
+            let is_on = |own: &Destination| page.host() == own.host() && (page.is_https() || !own.is_https());
+            is_on(&self.destination) || self.routing.pages.iter().any(is_on) || self.may_land_on(&page)
         })
     }
 
@@ -222,6 +222,8 @@ pub struct Landing<'s> {
     pub route: Option<&'s str>,
     /// It is the offer's own page, which a link's destination or a deep link may take the place of.
     pub own_page: bool,
+    /// The offer takes clicks. One that does not may have a page among its fallbacks: what goes there is within no cap.
+    pub open: bool,
 }
 
 impl Snapshot {
@@ -235,10 +237,16 @@ impl Snapshot {
         draw: u64,
         has_room: impl Fn(OfferId, &OfferEntry) -> bool,
     ) -> Option<Landing<'_>> {
+        // As it was seen then: asked again, a cap may say something else.
+        let closed = RefCell::new(Vec::new());
         let arrival = follow(start, facts, draw, |id| {
             let offer = self.offer(tenant, id)?;
+            let open = offer.is_open(facts.at) && has_room(id, offer);
+            if !open {
+                closed.borrow_mut().push(id);
+            }
             Some(Stop {
-                open: offer.is_open(facts.at) && has_room(id, offer),
+                open,
                 table: offer.routing.table.as_ref(),
                 utc_offset_secs: offer.routing.time_zone.offset_secs(facts.at),
             })
@@ -250,6 +258,7 @@ impl Snapshot {
             page: entry.page(arrival.page),
             route: arrival.route,
             own_page: arrival.page.is_none(),
+            open: !closed.borrow().contains(&arrival.offer),
         })
     }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
+/// From the attempt to connect to the answer that manifests will come.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Chunks are fetched within this, or the connection is given up.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -25,7 +27,7 @@ pub enum WatchError {
     Call(#[from] tonic::Status),
     #[error("the control plane stopped sending snapshots")]
     Ended,
-    #[error("the control plane did not send the chunks in time")]
+    #[error("the control plane did not answer in time")]
     TimedOut(#[from] tokio::time::error::Elapsed),
     #[error("the snapshot is not what the control plane signed")]
     Manifest(#[from] ManifestError),
@@ -78,10 +80,14 @@ impl Watcher {
     }
 
     async fn follow(&self) -> Result<(), WatchError> {
-        let channel = self.link.connect().await?;
-        let mut client = EdgeServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
-        let request = WatchRequest { have_version: self.version() };
-        let mut manifests = client.watch(request).await?.into_inner();
+        let opening = async {
+            let channel = self.link.connect().await?;
+            let mut client = EdgeServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+            let request = WatchRequest { have_version: self.version() };
+            let manifests = client.watch(request).await?.into_inner();
+            Ok::<_, WatchError>((client, manifests))
+        };
+        let (mut client, mut manifests) = tokio::time::timeout(OPEN_TIMEOUT, opening).await??;
         self.status.update(|progress| progress.connected = true);
         while let Some(signed) = manifests.message().await? {
             self.take_over(&mut client, &signed).await?;

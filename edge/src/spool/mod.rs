@@ -15,6 +15,7 @@ mod recover;
 mod room;
 mod scan;
 mod segment;
+mod shut;
 mod writer;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
 pub use recover::Reading;
+pub use shut::Shut;
 
 use crate::lanes::PerLane;
 use proto_model::{EdgeId, Lane, StreamNo};
@@ -101,6 +103,8 @@ pub enum SpoolError {
     Absent,
     #[error("the spool is closing")]
     Closed,
+    #[error("the lane takes no hits")]
+    Shut(#[source] Shut),
     #[error("the event is too large to be sent, or not made for its address")]
     Unfit,
     #[error("this epoch has used up its ordinals")]

@@ -4,6 +4,7 @@
 use super::group::{Durable, Group, Party};
 use super::room::{Gauge, share};
 use super::segment::append_record;
+use super::shut::{self, Shut};
 use super::{SpoolConfig, SpoolError, Streams};
 use crate::disk::SharedDisk;
 use crate::lanes::PerLane;
@@ -25,8 +26,16 @@ pub(super) struct Queue {
     pub records: Vec<u8>,
     pub group: Arc<Group>,
     pub state: QueueState,
+    pub shut: PerLane<Option<Shut>>,
     /// Nothing is waited for any more: what is queued is to be written.
     pub due: bool,
+}
+
+impl Queue {
+    /// Why `lane` takes nothing, whatever room there is.
+    fn refusal(&self, lane: Lane) -> Option<SpoolError> {
+        self.state.refusal().or_else(|| shut::admit(&self.shut, lane).err())
+    }
 }
 
 /// So much is written even if more is about to come.
@@ -75,9 +84,9 @@ pub(super) struct Shared {
 impl Shared {
     /// Of a log that is not open yet.
     fn new(config: SpoolConfig, streams: Streams, room: Gauge) -> Self {
-        let state = QueueState::Absent;
+        let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Absent);
         let next = PerLane::build(|_| 1);
-        let queue = Queue { next, records: Vec::new(), group: Arc::default(), state, due: false };
+        let queue = Queue { next, records, group, state, shut: PerLane::default(), due: false };
         Self {
             config,
             streams,
@@ -148,6 +157,8 @@ pub struct SpoolStatus {
     pub syncs: u64,
     /// How often one has failed, and the spool went on in a new segment.
     pub moved: u64,
+    /// Why a lane takes no hits, whatever room there is.
+    pub shut: PerLane<Option<Shut>>,
 }
 
 impl SpoolStatus {
@@ -228,6 +239,7 @@ impl SpoolHandle {
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
             moved: self.shared.moved.load(Ordering::Relaxed),
+            shut: queue.shut,
         }
     }
 }
@@ -272,12 +284,12 @@ impl LocalSpool {
             drop(guard);
             // The way of hits that are refused, or let in again.
             if !self.shared.finds_room(lane) {
-                return Err(self.shared.lock().state.refusal().unwrap_or(SpoolError::Full));
+                return Err(self.shared.lock().refusal(lane).unwrap_or(SpoolError::Full));
             }
             guard = self.shared.lock();
         }
         let queue = &mut *guard;
-        if let Some(refusal) = queue.state.refusal() {
+        if let Some(refusal) = queue.refusal(lane) {
             return Err(refusal);
         }
         let ordinal = queue.next[lane];

@@ -31,6 +31,10 @@ impl SavedLease {
         [tenant, kind, id, start, end, granted, expires, self.spent, stream, self.from, self.over.into()]
     }
 
+    fn bytes(&self) -> Vec<u8> {
+        self.words().iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
     fn from_words(number: u64, words: [u64; 11]) -> Option<Self> {
         let [tenant, kind, id, start, end, granted, expires, spent, stream, from, over] = words;
         let subject = match kind {
@@ -63,22 +67,46 @@ impl SavedLease {
     }
 }
 
-impl State {
-    pub fn save_lease(&self, lease: &SavedLease) {
-        let value: Vec<u8> = lease.words().iter().flat_map(|word| word.to_be_bytes()).collect();
-        self.use_trees(|trees| trees.leases.insert(lease.number.to_be_bytes(), value));
-    }
+/// What is different about a lease now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseChange {
+    /// As it stands.
+    Save(SavedLease),
+    /// Of the lease with this number so much was spent, and that is final.
+    End(u64, u64),
+    Forget(u64),
+}
 
-    /// What was spent of it is final.
-    pub fn end_lease(&self, number: u64, spent: u64) {
-        let found = self.use_trees(|trees| trees.leases.get(number.to_be_bytes())).flatten();
-        if let Some(lease) = found.and_then(|value| SavedLease::read(&number.to_be_bytes(), &value)) {
-            self.save_lease(&SavedLease { spent, over: true, ..lease });
+impl LeaseChange {
+    fn add_to(&self, batch: &mut sled::Batch, tree: &sled::Tree) -> sled::Result<()> {
+        match self {
+            Self::Save(lease) => batch.insert(&lease.number.to_be_bytes(), lease.bytes()),
+            Self::End(number, spent) => {
+                let (key, spent) = (number.to_be_bytes(), *spent);
+                let found = tree.get(key)?.and_then(|value| SavedLease::read(&key, &value));
+                if let Some(lease) = found {
+                    batch.insert(&key, SavedLease { spent, over: true, ..lease }.bytes());
+                }
+            }
+            Self::Forget(number) => batch.remove(&number.to_be_bytes()),
         }
+        Ok(())
     }
+}
 
-    pub fn forget_lease(&self, number: u64) {
-        self.use_trees(|trees| trees.leases.remove(number.to_be_bytes()));
+impl State {
+    /// All or none of them.
+    pub fn change_leases(&self, changes: &[LeaseChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.use_trees(|trees| {
+            let mut batch = sled::Batch::default();
+            for change in changes {
+                change.add_to(&mut batch, &trees.leases)?;
+            }
+            trees.leases.apply_batch(batch)
+        });
     }
 
     /// Makes them outlive this process.

@@ -7,7 +7,7 @@ mod saved;
 mod seen;
 mod visitors;
 
-pub use leases::SavedLease;
+pub use leases::{LeaseChange, SavedLease};
 pub use seen::SeenKey;
 
 use crate::lanes::PerLane;
@@ -213,6 +213,19 @@ impl State {
         if self.0.seen.insert(key) {
             self.0.seen_log.push(*key.bytes());
         }
+    }
+
+    /// After hits were lost that had been answered: their senders are asked to send them again, and must not be told
+    /// that they are known. What did arrive is still recognised by the control plane.
+    pub fn forget_conversions(&self) {
+        let Inner { seen, seen_log, .. } = &*self.0;
+        let mut saved = lock(&seen_log.saved);
+        seen.clear();
+        lock(&seen_log.unsaved).clear();
+        self.use_trees(|trees| {
+            saved.clear(&trees.conversions)?;
+            trees.db.flush()
+        });
     }
 
     /// Whether nobody clicked on this offer from this address with this user agent for `window_secs`; that it is so

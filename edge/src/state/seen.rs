@@ -67,6 +67,12 @@ impl Seen {
         true
     }
 
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).fill(SeenKey::NONE);
+        }
+    }
+
     /// By the words alone: what different senders say of one conversion stands together.
     fn place(&self, key: SeenKey) -> (MutexGuard<'_, Keys>, usize) {
         let [shard, a, b, c, d, ..] = key.0;

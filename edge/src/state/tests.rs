@@ -1,4 +1,6 @@
 use super::*;
+use proto_model::cap::Window;
+use proto_model::{Capped, ClickLease, LinkId, StreamNo, TenantId};
 
 fn key(n: u16) -> SeenKey {
     let mut words = [0; SeenKey::WORDS];
@@ -24,6 +26,22 @@ fn remembers_across_a_restart() {
     assert_eq!(state.snapshot_floor(), 5);
     assert_eq!(state.ack_cursors(1), PerLane { money: Some(cursor), traffic: None });
     assert_eq!(state.ack_cursor(2, Lane::Money), None);
+}
+
+#[test]
+fn conversions_are_forgotten_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    state.remember_conversion(key(1));
+    state.save();
+    state.remember_conversion(key(2));
+    state.forget_conversions();
+    assert!(!state.seen_conversion(key(1)) && !state.seen_conversion(key(2)));
+    state.remember_conversion(key(3));
+    state.flush();
+    drop(state);
+    let state = State::open(dir.path()).unwrap();
+    assert_eq!([1, 2, 3].map(|n| state.seen_conversion(key(n))), [false, false, true]);
 }
 
 #[test]
@@ -129,4 +147,37 @@ fn a_node_without_a_database_knows_what_it_has_seen_itself() {
     state.raise_snapshot_floor(5);
     assert_eq!((state.snapshot_floor(), state.leases().len()), (0, 0));
     state.flush();
+}
+
+#[test]
+fn what_is_different_about_leases_is_written_at_once() {
+    let lease = |number| SavedLease {
+        number,
+        tenant: TenantId::new(1).unwrap(),
+        lease: ClickLease {
+            subject: Capped::Link(LinkId::new(5).unwrap()),
+            window: Window { start: UnixMicros(0), end: UnixMicros(i64::MAX) },
+            granted: 9,
+            expires_at: UnixMicros(77),
+        },
+        spent: 2,
+        stream: StreamNo(4),
+        from: 30,
+        over: false,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    state.change_leases(&[1, 2, 3].map(|number| LeaseChange::Save(lease(number))));
+    let later = SavedLease { spent: 5, from: 40, ..lease(1) };
+    state.change_leases(&[
+        LeaseChange::Save(later),
+        LeaseChange::End(2, 7),
+        LeaseChange::Forget(3),
+        LeaseChange::End(4, 1),
+        LeaseChange::Forget(5),
+    ]);
+    state.flush_leases();
+    drop(state);
+    let state = State::open(dir.path()).unwrap();
+    assert_eq!(state.leases(), [later, SavedLease { spent: 7, over: true, ..lease(2) }]);
 }

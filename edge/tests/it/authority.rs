@@ -44,10 +44,15 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    pub fn sign(&self, csr_der: &[u8], edge: &str) -> Vec<u8> {
+    /// An expired one was good long ago.
+    pub fn sign(&self, csr_der: &[u8], edge: &str, expired: bool) -> Vec<u8> {
         let (_, request) = X509CertificationRequest::from_der(csr_der).unwrap();
         let point = request.certification_request_info.subject_pki.subject_public_key.data.to_vec();
         let mut params = CertificateParams::default();
+        if expired {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 15);
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names =
             vec![SanType::URI(format!("spiffe://tributary/edge/{edge}").try_into().unwrap())];

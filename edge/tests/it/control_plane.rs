@@ -10,7 +10,7 @@ use proto_wire::edge_v1::*;
 use proto_wire::envelope::{AckStatement, GENESIS_HEAD, Header, MAX_MESSAGE, SealedBatch};
 use proto_wire::join::{JoinBundle, enroll_message, new_token, renew_message};
 use proto_wire::keys::{self, PublicKey, SigningKey, sha256};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, watch};
@@ -31,7 +31,6 @@ pub enum Fault {
     /// The acknowledgement is signed by somebody else.
     ForgeAck,
     Fence,
-    Quarantine,
     Unavailable,
     Fine,
 }
@@ -60,6 +59,14 @@ pub struct Inner {
     /// Every batch ever received, by lane and first ordinal, to see that it never changes.
     pub received: HashMap<(Lane, u64), Vec<u8>>,
     pub faults: VecDeque<Fault>,
+    /// Batches of this lane cannot be read here, not even whose they are.
+    pub unreadable: Option<Lane>,
+    /// Nothing of these lanes is taken.
+    pub quarantined: HashSet<Lane>,
+    /// Certificates come expired.
+    pub expired: bool,
+    /// The edge was revoked.
+    pub denies: bool,
     pub sessions: u64,
     pub epoch: u32,
     pub renewals: u32,
@@ -80,6 +87,8 @@ pub struct ControlPlane {
     pub edge: EdgeId,
     pub manifest: watch::Sender<Option<WatchResponse>>,
     pub changed: watch::Sender<u64>,
+    /// Renewals wait for this.
+    pub renews: watch::Sender<bool>,
     /// Rising ends all streams of before.
     generation: watch::Sender<u64>,
     addr: Mutex<SocketAddr>,
@@ -104,6 +113,7 @@ impl ControlPlane {
             edge: EdgeId::new(77).unwrap(),
             manifest: watch::channel(None).0,
             changed: watch::channel(0).0,
+            renews: watch::channel(true).0,
             generation: watch::channel(0).0,
             addr: Mutex::new(SocketAddr::from(([127, 0, 0, 1], 0))),
         })
@@ -184,11 +194,16 @@ impl ControlPlane {
             inner.received.entry((header.lane, header.first_ordinal)).or_insert_with(|| bytes.clone());
         assert!(*before == bytes, "a batch changed between two sendings");
         let lane = lane_to_wire(header.lane).into();
+        if inner.unreadable == Some(header.lane) {
+            return (Some(refusal(Kind::Invalid, 0, 0)), true);
+        }
+        if inner.quarantined.contains(&header.lane) {
+            return (Some(refusal(Kind::Quarantined, lane, 0)), true);
+        }
         let fault = inner.faults.pop_front().unwrap_or(Fault::Fine);
         match fault {
             Fault::LoseBatch => return (None, true),
             Fault::Fence => return (Some(refusal(Kind::Fenced, lane, 0)), false),
-            Fault::Quarantine => return (Some(refusal(Kind::Quarantined, lane, 0)), true),
             Fault::Unavailable => return (Some(refusal(Kind::Unavailable, lane, 0)), false),
             Fault::LoseAck | Fault::Break | Fault::ForgeAck | Fault::Fine => {}
         }
@@ -259,10 +274,11 @@ impl EdgeService for Service {
         let message = enroll_message(&request.join_token, &request.csr_der);
         batch_key.verify(keys::ENROLL, &message, &request.batch_key_proof).unwrap();
         inner.token = new_token();
+        let expired = inner.expired;
         inner.batch_key = Some(batch_key);
         Ok(Response::new(EnrollResponse {
             edge_id: control.edge.get(),
-            certificate_der: control.authority.sign(&request.csr_der, &control.edge.to_string()),
+            certificate_der: control.authority.sign(&request.csr_der, &control.edge.to_string(), expired),
             ca_der: control.authority.ca_der.clone(),
             control_public_key: control.key.public().to_vec(),
             epoch: Some(streams(inner.epoch)),
@@ -273,12 +289,17 @@ impl EdgeService for Service {
         let request = request.into_inner();
         let control = &self.0;
         let message = renew_message(control.edge, request.signed_at_secs, &request.csr_der);
+        let _ = control.renews.subscribe().wait_for(|renews| *renews).await;
         let mut inner = control.lock();
+        if inner.denies {
+            return Err(Status::permission_denied("this edge was revoked"));
+        }
         inner.batch_key.unwrap().verify(keys::RENEW, &message, &request.proof).unwrap();
         inner.renewals += 1;
+        let expired = inner.expired;
         drop(inner);
         control.bump();
-        let certificate_der = control.authority.sign(&request.csr_der, &control.edge.to_string());
+        let certificate_der = control.authority.sign(&request.csr_der, &control.edge.to_string(), expired);
         Ok(Response::new(RenewResponse { certificate_der }))
     }
 
@@ -299,6 +320,9 @@ impl EdgeService for Service {
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
         let certificates = request.peer_certs().ok_or_else(|| Status::unauthenticated("no certificate"))?;
+        if self.0.lock().denies {
+            return Err(Status::permission_denied("this edge was revoked"));
+        }
         self.0.lock().certificates.push(certificates[0].to_vec());
         let mut inbound = request.into_inner();
         let (replies, stream) = mpsc::channel(64);

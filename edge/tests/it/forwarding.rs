@@ -2,6 +2,8 @@
 
 use crate::control_plane::Fault;
 use crate::node::{World, until};
+use crate::shut::is_refused;
+use edge::spool::Shut;
 use proto_model::Lane;
 use std::time::Duration;
 
@@ -41,9 +43,13 @@ async fn lost_acknowledgements_lost_batches_and_broken_connections() {
     for script in scripts {
         world.control.script(script);
         // New events make new batches, until each fault had its batch.
-        for _ in 0..2000 {
+        for round in 0..2000 {
             if world.control.lock().faults.is_empty() {
                 break;
+            }
+            // Before its first acknowledgement a session sends nothing more: its end shows that one was lost.
+            if round % 20 == 19 {
+                world.control.hang_up();
             }
             world.spool_some(&node, 3).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -132,33 +138,42 @@ async fn a_fenced_node_stops_sending_until_it_is_restarted() {
     let node = world.start().await;
     world.spool(&node, Lane::Money).await;
     until("fenced", || node.parts().forward.progress().fenced).await;
+    let refused = Lane::ALL.iter().map(|lane| is_refused(&node, *lane));
+    assert!(refused.into_iter().all(|why| why == Some(Shut::Fenced)), "it would never arrive");
     let sessions = world.control.lock().sessions;
-    world.spool_some(&node, 10).await;
     node.shutdown().await;
     assert_eq!(world.control.lock().sessions, sessions, "no further attempt");
     assert!(world.arrived().is_empty());
 
     let node = world.start().await;
+    world.spool_some(&node, 10).await;
     world.all_arrived().await;
     node.shutdown().await;
 }
 
+/// A stopped process, or a load balancer without anybody behind it: the kernel accepts, and nobody ever answers.
 #[tokio::test]
-async fn a_quarantined_lane_does_not_hold_up_the_other() {
+async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
     let mut world = World::new().await;
-    world.control.script(&[Fault::Quarantine]);
-    let node = world.start().await;
-    world.spool(&node, Lane::Traffic).await;
-    until("halted", || node.parts().forward.progress().lanes.traffic.halted.is_some()).await;
-    for _ in 0..5 {
-        world.spool(&node, Lane::Money).await;
-        world.spool(&node, Lane::Traffic).await;
-    }
-    let money = |inner: &crate::control_plane::Inner| {
-        inner.journals.get(&Lane::Money).is_some_and(|journal| journal.head().0 == 5)
+    world.listener = None;
+    let addr = world.control.bundle().url.trim_start_matches("https://").to_owned();
+    let silent = loop {
+        // Until the task that listened has ended.
+        match tokio::net::TcpListener::bind(&addr).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::task::yield_now().await,
+        }
     };
-    world.control.until("money arrives", money).await;
-    assert!(world.arrived().keys().all(|(lane, _)| *lane == Lane::Money.code()));
+    world.control.publish_snapshot(3, &[]);
+    let node = world.start().await;
+    world.spool_some(&node, 10).await;
+    // Whoever sends, and whoever follows the snapshots. Their connections stay open.
+    let held = [silent.accept().await.unwrap(), silent.accept().await.unwrap()];
+    drop(silent);
+    world.listener = Some(world.control.listen().await);
+    world.all_arrived().await;
+    until("the snapshot is there", || node.snapshot_version() == 3).await;
+    drop(held);
     node.shutdown().await;
 }
 

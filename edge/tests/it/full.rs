@@ -1,5 +1,6 @@
 //! A real disk that is too small.
 
+use crate::control_plane::ControlPlane;
 use crate::node::{World, until};
 use edge::spool::{SpoolConfig, SpoolError};
 use edge::{Config, EdgeHandle};
@@ -84,7 +85,7 @@ async fn spool_until_full(world: &mut World, node: &EdgeHandle, lane: Lane) -> u
 async fn a_node_that_has_filled_its_disk_drains_whatever_happens_to_it_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(dir.path(), 24) else { return };
-    let mut world = World::at(dir).await;
+    let mut world = World::at(dir, ControlPlane::new()).await;
     let node = edge::start(config(&world)).await.unwrap();
     world.spool_some(&node, 5).await;
     world.all_arrived().await;

@@ -8,5 +8,7 @@ mod forwarding;
 mod full;
 mod hand_over;
 mod identity;
+mod losses;
 mod node;
+mod shut;
 mod snapshots;

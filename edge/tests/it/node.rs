@@ -22,12 +22,15 @@ pub struct World {
 impl World {
     /// An enrolled node that is not running yet.
     pub async fn new() -> Self {
-        Self::at(tempfile::tempdir().unwrap()).await
+        Self::enrolled_by(ControlPlane::new()).await
+    }
+
+    pub async fn enrolled_by(control: Arc<ControlPlane>) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), control).await
     }
 
     /// Keeps what it has in `dir`.
-    pub async fn at(dir: TempDir) -> Self {
-        let control = ControlPlane::new();
+    pub async fn at(dir: TempDir, control: Arc<ControlPlane>) -> Self {
         let listener = control.listen().await;
         edge::enroll(dir.path(), &control.bundle()).await.unwrap();
         Self { control, listener: Some(listener), dir, expected: BTreeMap::new(), tags: 0 }

@@ -68,6 +68,8 @@ coded_enum!(
         NoConsent = 41 "no_consent",
         /// A page that is none of the offer's.
         ForeignPage = 42 "foreign_page",
+        /// A touch from a page that is none of the offer's, or that does not say from which page it is.
+        ForeignTouch = 43 "foreign_touch",
     }
 );
 

@@ -4,7 +4,7 @@
 use crate::world::{World, advertiser, settlement};
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind, Settled,
-    ShardKey, Source, Touch,
+    ShardKey, Source, Touch, Vouched,
 };
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
 use proptest::prelude::*;
@@ -142,12 +142,15 @@ fn order_event() -> impl Strategy<Value = OrderEvent> {
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    let touch = (customer(), click(), time());
+    let vouched = select(vec![Vouched::Page, Vouched::Server]);
+    let touch = (customer(), click(), time(), vouched);
     let forged = (order_id(), any::<[u8; 16]>());
     prop_oneof![
         2 => terms().prop_map(Input::Terms),
         6 => report().prop_map(Input::Conversion),
-        2 => touch.prop_map(|(customer, click, bound_at)| Input::Touch(Touch { customer, click, bound_at })),
+        2 => touch.prop_map(|(customer, click, bound_at, vouched)| {
+            Input::Touch(Touch { customer, click, bound_at, vouched })
+        }),
         6 => order_event().prop_map(Input::OrderEvent),
         1 => order_id().prop_map(|order_id| Input::HoldElapsed { order_id }),
         1 => forged.prop_map(|(order_id, id)| {

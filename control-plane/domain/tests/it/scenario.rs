@@ -6,7 +6,7 @@
 //! at 10                                   the intake's clock, from here on
 //! terms OFFER vN [from=0] [window=60] [hold=delivered,30d|30d|delivered|none] [trust] goal=10%|5.00USD ...
 //! click NAME OFFER PARTNER at=5 [test] [block] [flag] [foreign]
-//! touch CUSTOMER CLICK
+//! touch CUSTOMER CLICK [page]             a server vouches for it, or only a page
 //! pixel|token|signed ORDER [goal=sale] [event=E] [amount=] [click=] [customer=] [coupon=] [at=]
 //! order ORDER KIND [amount=] [id=] [at=]
 //! hold ORDER
@@ -17,7 +17,7 @@
 use crate::world::{World, advertiser, settlement};
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind, Source,
-    Touch,
+    Touch, Vouched,
 };
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
 use proto_model::event::Authority;
@@ -132,7 +132,8 @@ impl Scenario {
             "terms" => Input::Terms(terms(words)),
             "touch" => {
                 let (customer, click) = (customer(words.at(1)), self.clicks[words.at(2)]);
-                Input::Touch(Touch { customer, click, bound_at: self.world.now })
+                let vouched = if words.has("page") { Vouched::Page } else { Vouched::Server };
+                Input::Touch(Touch { customer, click, bound_at: self.world.now, vouched })
             }
             "order" => Input::OrderEvent(self.order_event(words)),
             "hold" => Input::HoldElapsed { order_id: words.at(1).to_owned() },

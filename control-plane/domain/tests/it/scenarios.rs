@@ -6,11 +6,12 @@ use control_plane_domain::order::{Conversion, Order};
 use proto_model::Amount;
 use std::fmt::Write;
 
-const CASES: [(&str, &str); 4] = [
+const CASES: [(&str, &str); 5] = [
     ("attribution", include_str!("cases/attribution.txt")),
     ("authority", include_str!("cases/authority.txt")),
     ("lifecycle", include_str!("cases/lifecycle.txt")),
     ("settlement", include_str!("cases/settlement.txt")),
+    ("vouching", include_str!("cases/vouching.txt")),
 ];
 
 /// On a difference the whole file is shown as the cases stand now, to be read before it is taken.

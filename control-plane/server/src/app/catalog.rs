@@ -2,7 +2,7 @@
 
 pub use super::links::set_link_active;
 
-use super::settings::{self, RoutingBody};
+use super::settings::{self, KeptRouting, RoutingBody};
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
@@ -220,7 +220,7 @@ pub async fn change_offer(
             let offer = app.store.get_offer(tenant, id).await.map_err(AppError::of("offer"))?;
             let destination = destination.as_ref().unwrap_or(&offer.destination);
             check_routing(app, &offer, routing, destination).await?;
-            Some(settings::written(routing)?)
+            Some(settings::written(&KeptRouting(routing.clone()))?)
         }
         None => None,
     };

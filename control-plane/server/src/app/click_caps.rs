@@ -1,6 +1,6 @@
 //! Click caps and links' `max_clicks`: what edges are given of a budget, and what is gone of it.
 
-use super::settings::{self, LinkSettingsBody, RoutingBody, offset_at};
+use super::settings::{self, KeptRouting, LinkSettingsBody, offset_at};
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_store::StoreError;
@@ -15,7 +15,8 @@ pub const MAX_CLAIMS: usize = 256;
 const GRACE_SECS: i64 = 10;
 /// How far an edge's clock may be off when a window begins.
 const CLOCK_SECS: i64 = 60;
-/// Edges that were heard of within so long share a budget; they publish, or renew a lease, more often.
+/// Edges that were heard of within so long share a budget. One that is connected is, whether it has anything to say or
+/// not: [`super::fleet::SEEN_EVERY`].
 const ALIVE_SECS: i64 = 3_600;
 /// Nothing is left but what other edges hold: it may come back at any time.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ async fn cap_of(app: &App, tenant: TenantId, subject: Capped) -> Result<Option<C
     Ok(match subject {
         Capped::Offer(id) => {
             let offer = app.store.get_offer(tenant, id).await.map_err(AppError::of("offer"))?;
-            let routing: RoutingBody = settings::read(&offer.routing_json).map_err(unreadable)?;
+            let KeptRouting(routing) = settings::read(&offer.routing_json).map_err(unreadable)?;
             let cap = routing
                 .click_cap
                 .as_ref()

@@ -4,7 +4,7 @@ use super::orders::checked_text;
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_domain::intake::{
-    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch,
+    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch, Vouched,
 };
 use control_plane_store::projection::{CustomerKey, LinkTarget, Who};
 use proto_model::event::Authority;
@@ -79,7 +79,10 @@ pub async fn bind_touch(
     checked_text("customer_id", customer_id)?;
     let (click, advertiser) = open_click(app, tenant, click_id, None).await?;
     let now = clock::now();
-    let touch = |customer| Input::Touch(Touch { customer, click, bound_at: bound_at.unwrap_or(now) });
+    let touch = |customer| {
+        let bound_at = bound_at.unwrap_or(now);
+        Input::Touch(Touch { customer, click, bound_at, vouched: Vouched::Server })
+    };
     let shard = ShardKey::advertiser(tenant, advertiser);
     Ok(app.store.append_of_customer(shard, &key_of(tenant, customer_id), &touch, now).await?)
 }

@@ -2,12 +2,16 @@
 
 use super::{App, catalog, clock};
 use crate::error::AppError;
-use control_plane_store::fleet::JoinToken;
+use control_plane_store::fleet::{Edge, JoinToken};
 use proto_model::EdgeId;
 use proto_wire::join::JoinBundle;
 use proto_wire::keys::sha256;
+use std::time::Duration;
 
 const JOIN_SECS: i64 = 15 * 60;
+/// How often it is noted that an edge is there that only listens, or asks for leases of clicks. One that sends batches
+/// is noted with each.
+pub const SEEN_EVERY: Duration = Duration::from_secs(600);
 
 /// A bundle for `tributary edge enroll`: good once, for 15 minutes.
 pub async fn create_join_bundle(app: &App, name: &str) -> Result<JoinBundle, AppError> {
@@ -23,6 +27,22 @@ pub async fn create_join_bundle(app: &App, name: &str) -> Result<JoinBundle, App
     };
     app.store.create_join_token(&record).await?;
     Ok(JoinBundle { url: app.grpc_url.clone(), token, ca_der: app.authority.ca_der().to_vec() })
+}
+
+/// It calls. Whatever it wants is not refused for want of a note.
+pub async fn seen(app: &App, edge: &Edge) {
+    let every = i64::try_from(SEEN_EVERY.as_micros()).unwrap_or(i64::MAX);
+    let now = clock::now();
+    if edge.last_seen_at.is_none_or(|at| now.0.saturating_sub(at.0) >= every) {
+        still_there(app, edge.id).await;
+    }
+}
+
+/// It is connected.
+pub async fn still_there(app: &App, edge: EdgeId) {
+    if let Err(error) = app.store.edge_seen(edge, clock::now()).await {
+        tracing::debug!(%edge, "cannot note that an edge is there: {error}");
+    }
 }
 
 /// From now on nothing of this edge is accepted, and its certificate is not renewed.

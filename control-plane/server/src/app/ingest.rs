@@ -99,7 +99,8 @@ enum Refused {
 /// Everything that can be known without the database. The raw bytes are verified before anything in
 /// them is decoded; the header's fields are compared with what the session may write.
 fn check(edge: &Edge, open: &OpenSession, message: edge_v1::Batch) -> Result<(SealedBatch, Header), Refused> {
-    let invalid = |error: &EnvelopeError| Refused::Invalid(None, crate::error::chain(error));
+    let lane = Header::claimed_lane(&message.header);
+    let invalid = |error: &EnvelopeError| Refused::Invalid(lane, crate::error::chain(error));
     let sealed = SealedBatch::from_message(message).map_err(|error| invalid(&error))?;
     let claimed = Header::parse(&sealed.header_bytes).map_err(|error| invalid(&error))?;
     let lane = claimed.lane;
@@ -113,7 +114,8 @@ fn check(edge: &Edge, open: &OpenSession, message: edge_v1::Batch) -> Result<(Se
     if open.stream(lane) != Some(claimed.stream) {
         return Err(foreign("stream"));
     }
-    match sealed.verify(&PublicKey(edge.batch_public_key)) {
+    let verified = sealed.verify(&PublicKey(edge.batch_public_key));
+    match verified.and_then(|header| sealed.check_frames(&header).map(|()| header)) {
         Ok(header) => Ok((sealed, header)),
         Err(EnvelopeError::Signature(_)) => Err(Refused::Forged(lane, claimed.stream)),
         Err(error) => Err(Refused::Invalid(Some(lane), crate::error::chain(&error))),

@@ -1,6 +1,6 @@
 //! Links, their names on the tenant's hosts, and signed deep links.
 
-use super::settings::{self, LinkSettingsBody, RoutingBody};
+use super::settings::{self, KeptRouting, LinkSettingsBody};
 use super::{App, clock};
 use crate::error::AppError;
 use control_plane_store::StoreError;
@@ -89,7 +89,7 @@ async fn check_settings(
 ) -> Result<(), AppError> {
     let link = app.store.get_link(tenant, id).await.map_err(AppError::of("link"))?;
     let offer = app.store.get_offer(tenant, link.offer).await.map_err(AppError::of("offer"))?;
-    let routing: RoutingBody = settings::read(&offer.routing_json)
+    let KeptRouting(routing) = settings::read(&offer.routing_json)
         .map_err(|error| AppError::internal("a stored routing cannot be read", error))?;
     settings.check(&routing, &offer.destination, clock::now()).map_err(settings::within("/settings"))
 }

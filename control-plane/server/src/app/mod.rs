@@ -25,6 +25,7 @@ pub mod recent;
 pub mod replay;
 pub mod restore;
 pub mod retention;
+pub mod room;
 pub mod rules;
 pub mod rules_json;
 pub mod scan;
@@ -56,6 +57,7 @@ pub struct App {
     /// Shown at the foot of pages with countries on them.
     pub geo_credits: Vec<crate::config::GeoCredit>,
     pub(crate) logins: keys::Logins,
+    pub(crate) room: room::Room,
     /// Names this process in leases.
     pub(crate) node: String,
 }

@@ -6,13 +6,14 @@ mod lease;
 mod publish;
 mod watch;
 
-use crate::app::{App, clock, restore};
+use crate::app::{App, clock, fleet, restore};
 use crate::ca::{self, CaError};
 use crate::error::{AppError, chain};
 use crate::listen::{self, Bounded};
 use crate::supervise::Stop;
 use control_plane_store::StoreError;
 use control_plane_store::fleet::Edge;
+use proto_model::EdgeId;
 use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use proto_wire::edge_v1::{
     EnrollRequest, EnrollResponse, FetchChunksRequest, FetchChunksResponse, LeaseRequest, LeaseResponse,
@@ -91,7 +92,10 @@ impl Edges {
         let id = ca::edge_of(leaf)
             .ok_or_else(|| Status::unauthenticated("the certificate does not name an edge"))?;
         match self.app.store.get_edge(id).await {
-            Ok(edge) if !edge.revoked => Ok(edge),
+            Ok(edge) if !edge.revoked => {
+                fleet::seen(&self.app, &edge).await;
+                Ok(edge)
+            }
             Ok(_) => Err(Status::permission_denied("this edge was revoked")),
             Err(StoreError::NotFound) => {
                 restore::notice(&self.app, id, "an edge with a certificate of ours is not known here");
@@ -99,6 +103,15 @@ impl Edges {
             }
             Err(error) => Err(status(error.into())),
         }
+    }
+}
+
+/// Whether an edge that has a call under way may no longer have one. An error is no answer: the next call gives it.
+async fn is_revoked(app: &App, edge: EdgeId) -> bool {
+    match app.store.get_edge(edge).await {
+        Ok(edge) => edge.revoked,
+        Err(StoreError::NotFound) => true,
+        Err(_) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::app::ingest::{self, Verdict};
+use crate::app::room;
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
 use control_plane_store::StoreError;
@@ -12,56 +13,137 @@ use proto_wire::edge_v1::publish_request::Message as Up;
 use proto_wire::edge_v1::publish_response::Message as Down;
 use proto_wire::edge_v1::refusal::Kind;
 use proto_wire::edge_v1::{self, OpenAck, PublishRequest, PublishResponse, Refusal};
+use proto_wire::envelope::Header;
 use std::sync::Arc;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tonic::{Status, Streaming};
+
+/// Batches of a lane that are read before it is its turn: as many as an edge has under way.
+const WINDOW: usize = 4;
 
 pub struct Session {
     app: Arc<App>,
     edge: Edge,
     replies: Sender<Result<PublishResponse, Status>>,
-    open: Option<ingest::OpenSession>,
 }
 
 /// The stream ends: the peer is gone, or nothing more will be taken from it.
 struct Ended;
 
+/// Where the reader puts the batches of each lane.
+struct Lanes {
+    money: Sender<edge_v1::Batch>,
+    traffic: Sender<edge_v1::Batch>,
+}
+
 impl Session {
     pub fn new(app: Arc<App>, edge: Edge, replies: Sender<Result<PublishResponse, Status>>) -> Self {
-        Self { app, edge, replies, open: None }
+        Self { app, edge, replies }
     }
 
-    pub async fn run(mut self, mut inbound: Streaming<PublishRequest>, mut stop: Stop) {
+    /// Until either side ends. Each lane has its own worker, so that conversions do not wait for clicks.
+    pub async fn run(self, mut inbound: Streaming<PublishRequest>, stop: Stop) {
+        let Ok(open) = self.opened(&mut inbound, stop.clone()).await else { return };
+        let (money, money_batches) = mpsc::channel(WINDOW);
+        let (traffic, traffic_batches) = mpsc::channel(WINDOW);
+        let work = async {
+            tokio::try_join!(
+                self.read(&mut inbound, Lanes { money, traffic }, stop.clone()),
+                self.take(Lane::Money, money_batches, &open, &stop),
+                self.take(Lane::Traffic, traffic_batches, &open, &stop),
+            )
+        };
+        tokio::select! {
+            _ = work => {}
+            () = self.revoked() => {
+                let _ = self.fail(Status::permission_denied("this edge was revoked")).await;
+            }
+        }
+    }
+
+    /// The first message must be Open.
+    async fn opened(
+        &self,
+        inbound: &mut Streaming<PublishRequest>,
+        stop: Stop,
+    ) -> Result<ingest::OpenSession, Ended> {
+        match next(inbound, stop).await? {
+            Some(Up::Open(open)) => self.on_open(open).await,
+            Some(Up::Batch(_)) => {
+                Err(self.fail(Status::failed_precondition("the first message must be Open")).await)
+            }
+            None => Err(self.fail(Status::invalid_argument("an empty message")).await),
+        }
+    }
+
+    /// Hands the batches to their lanes. That the peer has no more to send is no reason to forget what it has sent.
+    async fn read(
+        &self,
+        inbound: &mut Streaming<PublishRequest>,
+        lanes: Lanes,
+        stop: Stop,
+    ) -> Result<(), Ended> {
         loop {
-            let message = tokio::select! {
-                () = stop.wait() => return,
-                message = inbound.message() => message,
+            let message = match next(inbound, stop.clone()).await {
+                Ok(message) => message,
+                Err(Ended) => return Ok(()),
             };
-            let message = match message {
-                Ok(Some(PublishRequest { message: Some(message) })) => message,
-                Ok(Some(PublishRequest { message: None })) => {
-                    let _ = self.fail(Status::invalid_argument("an empty message")).await;
-                    return;
+            let batch = match message {
+                Some(Up::Batch(batch)) => batch,
+                Some(Up::Open(_)) => {
+                    return Err(self.fail(Status::failed_precondition("this stream is open")).await);
                 }
-                Ok(None) | Err(_) => return,
+                None => return Err(self.fail(Status::invalid_argument("an empty message")).await),
             };
-            let result = match message {
-                Up::Open(open) => self.on_open(open).await,
-                Up::Batch(batch) => self.on_batch(batch).await,
+            // What names no lane is refused at once, by the worker that waits for nothing.
+            let lane = match Header::claimed_lane(&batch.header) {
+                Some(Lane::Traffic) => &lanes.traffic,
+                Some(Lane::Money) | None => &lanes.money,
             };
-            if result.is_err() {
+            lane.send(batch).await.map_err(|_| Ended)?;
+        }
+    }
+
+    async fn take(
+        &self,
+        lane: Lane,
+        mut batches: Receiver<edge_v1::Batch>,
+        open: &ingest::OpenSession,
+        stop: &Stop,
+    ) -> Result<(), Ended> {
+        while let Some(batch) = batches.recv().await {
+            if stop.requested() {
+                return Err(Ended);
+            }
+            let _place = match lane {
+                Lane::Traffic => room::wait(&self.app).await,
+                Lane::Money => None,
+            };
+            self.on_batch(open, batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Resolves once the edge may not send any more. A batch is looked at for that anyway; this is for the idle.
+    async fn revoked(&self) {
+        let mut fleet = self.app.store.signals().fleet.subscribe();
+        loop {
+            if fleet.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if super::is_revoked(&self.app, self.edge.id).await {
                 return;
             }
         }
     }
 
-    async fn on_open(&mut self, open: edge_v1::Open) -> Result<(), Ended> {
+    async fn on_open(&self, open: edge_v1::Open) -> Result<ingest::OpenSession, Ended> {
         match ingest::open_session(&self.app, &self.edge, &open).await {
             Ok((session, heads)) => {
                 let ack =
                     OpenAck { session: session.number(), heads: heads.iter().map(head_to_wire).collect() };
-                self.open = Some(session);
-                self.reply(Down::OpenAck(ack)).await
+                self.reply(Down::OpenAck(ack)).await?;
+                Ok(session)
             }
             Err(AppError::Store(StoreError::Fenced)) => {
                 let detail = "this epoch is not the edge's newest: another spool writes now";
@@ -69,30 +151,33 @@ impl Session {
                 Err(Ended)
             }
             Err(AppError::Store(StoreError::Refused(_))) => {
-                self.fail(Status::permission_denied("this edge was revoked")).await
+                Err(self.fail(Status::permission_denied("this edge was revoked")).await)
             }
-            Err(error) => self.fail(super::status(error)).await,
+            Err(error) => Err(self.fail(super::status(error)).await),
         }
     }
 
-    async fn on_batch(&mut self, batch: edge_v1::Batch) -> Result<(), Ended> {
-        let Some(open) = &self.open else {
-            return self.fail(Status::failed_precondition("the first message must be Open")).await;
-        };
+    async fn on_batch(&self, open: &ingest::OpenSession, batch: edge_v1::Batch) -> Result<(), Ended> {
         match ingest::take_batch(&self.app, &self.edge, open, batch).await {
             Ok(Verdict::Committed(ack)) => self.reply(Down::Ack(ack)).await,
             Ok(Verdict::Gap { lane, expected }) => {
+                tracing::debug!(edge = %self.edge.id, lane = lane.as_str(), expected, "a batch came too early");
                 self.refuse(Kind::Gap, Some(lane), expected, "send from the expected ordinal on").await
             }
             Ok(Verdict::Fenced { lane }) => {
+                tracing::warn!(edge = %self.edge.id, "an older session of this edge still sends (two nodes with one identity?)");
                 self.refuse(Kind::Fenced, lane, 0, "a newer session of this edge exists").await?;
                 Err(Ended)
             }
             Ok(Verdict::Quarantined { lane, why }) => {
                 self.refuse(Kind::Quarantined, Some(lane), 0, &why).await
             }
-            Ok(Verdict::Invalid { lane, why }) => self.refuse(Kind::Invalid, lane, 0, &why).await,
-            Ok(Verdict::Revoked) => self.fail(Status::permission_denied("this edge was revoked")).await,
+            Ok(Verdict::Invalid { lane, why }) => {
+                let of = lane.map_or("none", Lane::as_str);
+                tracing::warn!(edge = %self.edge.id, lane = of, "a batch was refused: {why}");
+                self.refuse(Kind::Invalid, lane, 0, &why).await
+            }
+            Ok(Verdict::Revoked) => Err(self.fail(Status::permission_denied("this edge was revoked")).await),
             Err(error) => {
                 tracing::error!(edge = %self.edge.id, "a batch could not be stored: {}", chain(&error));
                 self.refuse(Kind::Unavailable, None, 0, "the journal cannot be written now").await?;
@@ -115,9 +200,21 @@ impl Session {
         self.replies.send(Ok(PublishResponse { message: Some(message) })).await.map_err(|_| Ended)
     }
 
-    async fn fail(&self, status: Status) -> Result<(), Ended> {
+    async fn fail(&self, status: Status) -> Ended {
         let _ = self.replies.send(Err(status)).await;
-        Err(Ended)
+        Ended
+    }
+}
+
+/// The next message; `None` for one without content.
+async fn next(inbound: &mut Streaming<PublishRequest>, mut stop: Stop) -> Result<Option<Up>, Ended> {
+    let message = tokio::select! {
+        () = stop.wait() => return Err(Ended),
+        message = inbound.message() => message,
+    };
+    match message {
+        Ok(Some(PublishRequest { message })) => Ok(message),
+        Ok(None) | Err(_) => Err(Ended),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Snapshots to edges: the manifest as it rises, and the chunks it names.
 
-use crate::app::{App, restore};
+use crate::app::{App, fleet, restore};
 use crate::supervise::Stop;
 use control_plane_store::fleet::Edge;
 use proto_wire::edge_v1::{FetchChunksResponse, WatchResponse};
 use proto_wire::manifest::MAX_FETCH;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
 use tonic::Status;
 
 /// Sends each newer manifest until either side ends. A slow edge skips versions: only the newest counts.
@@ -18,6 +19,9 @@ pub async fn run(
     mut stop: Stop,
 ) {
     let mut published = app.snapshots.subscribe();
+    let mut revocations = app.store.signals().fleet.subscribe();
+    // An edge may have nothing to say for hours.
+    let mut connected = tokio::time::interval_at(Instant::now() + fleet::SEEN_EVERY, fleet::SEEN_EVERY);
     loop {
         let current = published.borrow_and_update().clone();
         if current.version > have {
@@ -31,9 +35,14 @@ pub async fn run(
             tell_if_forgotten(&app, &edge, have).await;
         }
         tokio::select! {
+            _ = connected.tick() => fleet::still_there(&app, edge.id).await,
             () = stop.wait() => return,
             () = replies.closed() => return,
             changed = published.changed() => if changed.is_err() { return },
+            _ = revocations.changed() => if super::is_revoked(&app, edge.id).await {
+                let _ = replies.send(Err(Status::permission_denied("this edge was revoked"))).await;
+                return;
+            },
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Why a commission is what it is, in words.
 
 use super::language::Words;
-use control_plane_domain::order::{Arithmetic, Commission, Conversion};
+use control_plane_domain::order::{Arithmetic, Commission, Conversion, Decision};
+use control_plane_domain::reason;
 use fluent_bundle::FluentArgs;
 use proto_model::{Amount, Rate};
 
 /// Who won and why, the arithmetic, the status, and what disagrees: one sentence each.
 pub fn sentences(words: &Words, conversion: &Conversion, partner: &str, at: Option<&str>) -> Vec<String> {
     let mut lines = vec![attribution(words, conversion, partner, at)];
+    lines.extend(passed_over(words, unvouched(&conversion.decision)));
     lines.extend(conversion.decision.arithmetic.as_ref().map(|arithmetic| {
         let version = conversion.decision.terms_version.unwrap_or_default();
         arithmetic_text(words, arithmetic, version)
@@ -38,6 +40,17 @@ fn attribution(words: &Words, conversion: &Conversion, partner: &str, at: Option
             words.with("why-nobody", &args)
         }
     }
+}
+
+/// Clicks that would have won if anybody better than a page had vouched for them.
+fn unvouched(decision: &Decision) -> usize {
+    decision.candidates.iter().filter(|candidate| candidate.outcome == reason::UNVOUCHED).count()
+}
+
+fn passed_over(words: &Words, count: usize) -> Option<String> {
+    let mut args = FluentArgs::new();
+    args.set("count", count);
+    (count > 0).then(|| words.with("why-unvouched", &args))
 }
 
 fn arithmetic_text(words: &Words, arithmetic: &Arithmetic, version: u32) -> String {
@@ -79,7 +92,18 @@ fn percent(rate: Rate) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::language::Language;
     use super::*;
+
+    #[test]
+    fn who_is_passed_over_is_said() {
+        let [english, chinese] = Language::ALL.map(Words);
+        assert_eq!(passed_over(&english, 0), None);
+        let said = |words, count| passed_over(&words, count).unwrap();
+        assert!(said(english, 1).starts_with("One later click did not count"));
+        assert!(said(english, 3).starts_with("3 later clicks did not count"));
+        assert!(said(chinese, 2).starts_with("有 2 次"));
+    }
 
     #[test]
     fn rates_read_as_percent() {

@@ -69,9 +69,10 @@ impl From<&RecordedReport> for ReportView {
 #[schema(as = Candidate)]
 pub struct CandidateView {
     pub click: ClickView,
-    /// `click_id` (the conversion named it) or `touch` (bound to the customer before).
+    /// `click_id` (the conversion named it), or bound to the customer before: `touch` by a server, `page_touch` by a
+    /// page alone.
     pub origin: &'static str,
-    /// `won`, or why not: `older`, `outside_window`, `blocked`, ...
+    /// `won`, or why not: `older`, `unvouched` (later, and only a page's), `outside_window`, `blocked`, ...
     #[schema(example = "won")]
     pub outcome: &'static str,
 }

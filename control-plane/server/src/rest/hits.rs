@@ -7,13 +7,14 @@ use super::conversions::CommissionBrief;
 use super::explain::AddressView;
 use super::ids::{AdvertiserRef, AmountView, CONVERSION, Id, LinkRef, OfferRef, PartnerRef, Time};
 use super::problem::Problem;
+use super::reports::refused_as;
 use super::{Api, Reply};
 use crate::app::hits::{self, Hit, HitFilter};
 use crate::app::scan;
 use axum::Json;
 use axum::extract::State;
 use control_plane_store::conversions::ConversionRow;
-use proto_model::event::Body;
+use proto_model::event::{Body, RefusedHit};
 use proto_model::{Reason, VerdictKind};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -52,7 +53,7 @@ pub struct HitView {
     pub order_id: Option<String>,
     pub goal: Option<String>,
     pub amount: Option<AmountView>,
-    /// How far a report is believed: `pixel`, `token_postback` or `signed`.
+    /// How far a report is believed: `pixel`, `token_postback` or `signed`. Clicks have none, refused ones neither.
     pub authority: Option<&'static str>,
     pub conversion: Option<OutcomeView>,
     pub verdict: VerdictView,
@@ -117,11 +118,16 @@ impl HitView {
                 self.authority = Some(hit.authority.as_str());
             }
             Body::Refused(hit) => {
+                self.authority = authority_of(&hit);
                 self.order_id = hit.order_id;
-                self.authority = Some(hit.authority.as_str());
             }
         }
     }
+}
+
+/// Clicks that nobody took say nothing that could be believed; the authority of their event means nothing.
+fn authority_of(refused: &RefusedHit) -> Option<&'static str> {
+    (refused_as(refused.reason) == "report").then_some(refused.authority.as_str())
 }
 
 fn commission(row: Option<ConversionRow>) -> Option<CommissionBrief> {
@@ -230,4 +236,35 @@ pub async fn list_hits(
     let data = feed.hits.into_iter().map(view).collect();
     let next_cursor = slice.cursor(i64::try_from(feed.next).unwrap_or(i64::MAX));
     Ok(Json(HitFeed { data, has_more: feed.more, next_cursor }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto_model::AdvertiserId;
+    use proto_model::event::Authority;
+
+    #[test]
+    fn only_reports_have_an_authority() {
+        let refused = |authority, reason| RefusedHit {
+            advertiser: AdvertiserId::from_random(7),
+            authority,
+            reason,
+            order_id: None,
+            link: None,
+        };
+        let (pixel, token) = (Authority::Pixel, Authority::TokenPostback);
+        let cases = [
+            (pixel, Reason::NotTargeted, None),
+            (pixel, Reason::InactiveLink, None),
+            (pixel, Reason::ForeignPage, None),
+            (pixel, Reason::InvalidClickId, Some("pixel")),
+            (pixel, Reason::ForeignTouch, Some("pixel")),
+            (token, Reason::BadToken, Some("token_postback")),
+            (token, Reason::Test, Some("token_postback")),
+        ];
+        for (authority, reason, shown) in cases {
+            assert_eq!(authority_of(&refused(authority, reason)), shown, "{reason}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::page::List;
 use super::problem::{Problem, stored};
 use super::terms::{NewTerms, TermsView, draft};
 use super::{Api, Created, Reply};
-use crate::app::settings::RoutingBody;
+use crate::app::settings::{KeptRouting, RoutingBody};
 use crate::app::{catalog, click_caps};
 use axum::Json;
 use axum::extract::State;
@@ -45,7 +45,7 @@ impl TryFrom<Offer> for OfferView {
     type Error = Problem;
 
     fn try_from(offer: Offer) -> Result<Self, Problem> {
-        let routing = stored(&offer.routing_json)?;
+        let KeptRouting(routing) = stored(&offer.routing_json)?;
         Ok(Self {
             id: Id(offer.id),
             program_id: Id(offer.program),

@@ -156,7 +156,7 @@ pub struct RefusedView {
 }
 
 /// What was refused for this reason. Which link it was stands at `/v1/hits`.
-fn refused_as(reason: Reason) -> &'static str {
+pub(super) fn refused_as(reason: Reason) -> &'static str {
     match reason {
         Reason::InactiveLink
         | Reason::Expired

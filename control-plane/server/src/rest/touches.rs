@@ -29,6 +29,8 @@ pub struct TouchAccepted {
 }
 
 /// Bind a click to a customer
+///
+/// Your server vouches for it: it counts like a click id that the conversion carries, and before whatever a page says.
 #[utoipa::path(post, path = "/v1/touches", tag = "tracking", request_body = NewTouch,
     responses((status = 202, description = "Written to the intake", body = TouchAccepted)))]
 pub async fn bind_touch(

@@ -8,7 +8,7 @@ use control_plane_server::app::{click_caps, clock};
 use proto_model::time::{DAY_US, SECOND_US};
 use proto_model::{Capped, UnixMicros};
 use proto_wire::edge_v1::lease_claim::Subject;
-use proto_wire::edge_v1::{LeaseClaim, LeaseGrant, LeaseRequest};
+use proto_wire::edge_v1::{LeaseClaim, LeaseGrant, LeaseRequest, WatchRequest};
 use tonic::Code;
 
 /// A limit on the clicks of one offer.
@@ -105,6 +105,22 @@ async fn a_request_whose_reply_was_lost_is_sent_again() {
     let mut other = Edge::join(&capping.plane, "other").await.client().await;
     ask(&mut other, vec![capping.report(2, 0)]).await;
     assert_eq!(capping.usage().await, (30, 50));
+    capping.plane.stop().await;
+}
+
+#[tokio::test]
+async fn every_edge_that_is_connected_has_a_share() {
+    let capping = Capping::new(1_000, "total").await;
+    let join = async |name| Edge::join(&capping.plane, name).await.client().await;
+    let (mut asks, mut watches, mut asks_too) =
+        (join("asks").await, join("watches").await, join("too").await);
+    // A fourth of what is left for each lease of the only edge, then an eighth, then a twelfth.
+    assert_eq!(ask(&mut asks, vec![capping.want(1, 1_000)]).await[0].granted, 250);
+    let stream = watches.watch(WatchRequest::default()).await.unwrap();
+    assert_eq!(ask(&mut asks, vec![capping.want(2, 1_000)]).await[0].granted, 93, "the other one is idle");
+    assert_eq!(ask(&mut asks_too, vec![capping.want(1, 1_000)]).await[0].granted, 54, "and one only leases");
+    assert_eq!(ask(&mut asks, vec![capping.want(3, 1_000)]).await[0].granted, 50);
+    drop(stream);
     capping.plane.stop().await;
 }
 

@@ -151,7 +151,16 @@ impl Publisher {
     }
 
     pub async fn ask(&mut self, message: Up) -> Result<Down, Status> {
+        self.tell(message).await;
+        self.reply().await
+    }
+
+    /// Without waiting for the reply.
+    pub async fn tell(&self, message: Up) {
         let _ = self.requests.send(PublishRequest { message: Some(message) }).await;
+    }
+
+    pub async fn reply(&mut self) -> Result<Down, Status> {
         let reply = self.replies.message().await?;
         Ok(reply.and_then(|reply| reply.message).expect("a reply with a message"))
     }

@@ -11,6 +11,7 @@ mod enrolment;
 mod hits;
 mod money;
 mod plane;
+mod priority;
 mod projecting;
 mod publish;
 mod quarantine;

@@ -1,6 +1,6 @@
 //! From a conversion at an edge to money in the ledger, once, and provably.
 
-use crate::edge::{Edge, LaneWriter, Publisher, click, click_facts, sale};
+use crate::edge::{Edge, LaneWriter, Publisher, click, click_facts, sale, touch};
 use crate::plane::{Catalog, Plane, eventually, seed};
 use control_plane_domain::intake::{OrderEventKind, ShardKey};
 use control_plane_domain::order::CommissionStatus;
@@ -12,7 +12,8 @@ use control_plane_store::commissions::CommissionRow;
 use control_plane_store::conversions::ConversionRow;
 use control_plane_store::projection::Who;
 use proto_model::event::Authority;
-use proto_model::{Address, Lane, LinkId, VerdictKind};
+use proto_model::{Address, ClickFacts, Lane, LinkId, VerdictKind};
+use std::collections::BTreeMap;
 
 pub struct World {
     pub plane: Plane,
@@ -151,6 +152,38 @@ async fn one_sale_through_two_edges_counts_once_and_a_pixel_never_wins() {
     assert_eq!(row.conversion.amount.map(|amount| amount.minor), Some(19_990));
     assert_eq!(row.conversion.conflicts[0].authority, Authority::Pixel);
     assert_eq!(world.commission(CommissionStatus::Pending).await.commission.amount.minor, 1_999);
+    world.assert_books_balance().await;
+    world.plane.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_claims_a_customer_does_not_get_the_sale_of_another_click() {
+    let mut world = World::new().await;
+    let (first, second) = (world.click().await, world.click().await);
+    let (carried, claimed) = (click_facts(&world.catalog, first), click_facts(&world.catalog, second));
+    let carried = ClickFacts { at_secs: carried.at_secs - 5, ..carried };
+    let victim = || Some("customer of A-1".to_owned());
+    let mut stuffed = touch(&world.catalog, claimed);
+    stuffed.1.customer_id = victim();
+    let mut without = sale(&world.catalog, Authority::Signed, None, "B-1", 100);
+    without.1.customer_id = victim();
+    let with = sale(&world.catalog, Authority::Signed, Some(carried), "A-1", 100);
+    world.publisher.ack(&world.money.seal(&world.edge.keys.batch_key, &[stuffed, with, without])).await;
+
+    let rows =
+        eventually("both sales", async || Some(world.conversions().await).filter(|rows| rows.len() == 2));
+    let decided: BTreeMap<String, Vec<_>> = rows
+        .await
+        .into_iter()
+        .map(|row| {
+            let candidates = row.conversion.decision.candidates.into_iter();
+            let said = candidates.map(|one| (one.credit.click.address, one.origin.as_str(), one.outcome));
+            (row.conversion.key.order_id, said.collect())
+        })
+        .collect();
+    let expected = [(carried.address, "click_id", "won"), (claimed.address, "page_touch", "unvouched")];
+    assert_eq!(decided["A-1"], expected, "a later click, and a page's word against the sale's own");
+    assert_eq!(decided["B-1"], [(claimed.address, "page_touch", "won")], "nobody knows better");
     world.assert_books_balance().await;
     world.plane.stop().await;
 }

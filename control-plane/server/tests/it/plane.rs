@@ -44,9 +44,17 @@ impl Plane {
 
     /// Down and up again on the same directory. Ports change.
     pub async fn restart(self) -> Self {
+        self.restart_after(async |_| {}).await
+    }
+
+    /// The same, with something done to the database while nobody uses it.
+    pub async fn restart_after(self, meanwhile: impl AsyncFnOnce(&Store)) -> Self {
         let Self { dir, database, control } = self;
-        control.shutdown().await;
         let config = Config { database: database.clone(), ..Config::local(dir.path()) };
+        control.shutdown().await;
+        let store = Store::open(&config.database_url()).await.unwrap();
+        meanwhile(&store).await;
+        store.close().await;
         let control = start(config).await.unwrap();
         Self { dir, database, control }
     }

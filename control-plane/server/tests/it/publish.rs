@@ -211,6 +211,67 @@ async fn a_revoked_edge_is_cut_off_in_mid_stream() {
     plane.stop().await;
 }
 
+/// The batch with another payload and whatever else is changed in its header, signed again.
+fn resealed(
+    edge: &Edge,
+    mut batch: SealedBatch,
+    change: impl FnOnce(&mut Header),
+    payload: Vec<u8>,
+) -> SealedBatch {
+    let mut header = Header::parse(&batch.header_bytes).unwrap();
+    (header.payload_sha256, header.payload_len) = (sha256(&payload), u32::try_from(payload.len()).unwrap());
+    change(&mut header);
+    batch.payload = payload;
+    batch.header_bytes = header.to_bytes().to_vec();
+    batch.signature = edge.keys.batch_key.sign(keys::BATCH, &batch.header_bytes);
+    batch
+}
+
+/// What an edge has signed and could never be read is refused for its lane alone, and changes nothing.
+#[tokio::test]
+async fn what_could_never_be_read_is_refused_when_it_comes() {
+    let plane = Plane::start().await;
+    let catalog = seed(plane.app()).await;
+    let edge = Edge::join(&plane, "one").await;
+    let mut lane = edge.lane(Lane::Traffic);
+    let mut publisher = edge.open().await;
+    publisher.ack(&clicks(&edge, &mut lane, &catalog, 2)).await;
+    let before = heads(&edge).await;
+    publisher = edge.open().await;
+
+    let good = || clicks(&edge, &mut lane.clone(), &catalog, 1);
+    let raw_len = Header::parse(&good().header_bytes).unwrap().raw_len;
+    let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 1).unwrap();
+    let mut newer = good();
+    newer.header_bytes[0] += 1;
+    newer.signature = edge.keys.batch_key.sign(keys::BATCH, &newer.header_bytes);
+    let payload = good().payload;
+    let cases = [
+        ("a bomb", resealed(&edge, good(), |_| {}, bomb.clone())),
+        ("a bomb beside it", SealedBatch { sidecar: bomb, ..good() }),
+        ("not zstd", resealed(&edge, good(), |_| {}, b"not zstd".to_vec())),
+        (
+            "a length that is not so",
+            resealed(&edge, good(), |header| header.raw_len = raw_len + 1, payload.clone()),
+        ),
+        ("a newer form", newer),
+        ("another epoch", resealed(&edge, good(), |header| header.epoch += 1, payload)),
+    ];
+    for (case, batch) in cases {
+        let refusal = publisher.refusal(&batch).await;
+        assert_eq!(refusal.kind(), Kind::Invalid, "{case}");
+        assert_eq!(refusal.lane, i32::from(Lane::Traffic.code()), "{case}: the other lane goes on");
+        assert!(!refusal.detail.is_empty(), "{case}");
+    }
+    // Nothing has changed, and both lanes go on in the same session.
+    publisher.ack(&clicks(&edge, &mut edge.lane(Lane::Money), &catalog, 1)).await;
+    publisher.ack(&clicks(&edge, &mut lane, &catalog, 1)).await;
+    let after = heads(&edge).await;
+    let ordinals = |heads: &[LaneHead]| heads.iter().map(|head| head.last_ordinal).collect::<Vec<_>>();
+    assert_eq!((ordinals(&before), ordinals(&after)), (vec![0, 2], vec![1, 3]));
+    plane.stop().await;
+}
+
 /// Signed by the edge, but not events: taken (the edge may forget it), set aside, and nobody waits for it.
 #[tokio::test]
 async fn an_unreadable_batch_is_set_aside_and_blocks_nobody() {
@@ -218,13 +279,10 @@ async fn an_unreadable_batch_is_set_aside_and_blocks_nobody() {
     let catalog = seed(plane.app()).await;
     let edge = Edge::join(&plane, "one").await;
     let mut lane = edge.lane(Lane::Traffic);
-    let mut sealed = clicks(&edge, &mut lane.clone(), &catalog, 1);
-    sealed.payload = b"not zstd".to_vec();
-    let mut header = Header::parse(&sealed.header_bytes).unwrap();
-    header.payload_sha256 = sha256(&sealed.payload);
-    header.payload_len = u32::try_from(sealed.payload.len()).unwrap();
-    sealed.header_bytes = header.to_bytes().to_vec();
-    sealed.signature = edge.keys.batch_key.sign(keys::BATCH, &sealed.header_bytes);
+    let noise = zstd::bulk::compress(b"no protobuf at all", 1).unwrap();
+    let sealed = clicks(&edge, &mut lane.clone(), &catalog, 1);
+    let sealed = resealed(&edge, sealed, |header| header.raw_len = 18, noise);
+    let header = Header::parse(&sealed.header_bytes).unwrap();
     (lane.next, lane.prev_hash) = (2, header.head_hash());
 
     let mut publisher = edge.open().await;

@@ -6,6 +6,7 @@ use super::{hex, read, write};
 use crate::StoreError;
 use control_plane_domain::intake::{
     ConversionKey, ConversionReport, Input, OrderEvent, OrderEventKind, PartnerCredit, Settled, Touch,
+    Vouched,
 };
 use proto_model::UnixMicros;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,9 @@ struct TouchJson {
     customer: String,
     click: ClickJson,
     bound_at: i64,
+    /// Absent = a server, as in all that was written before this was told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vouched: Option<String>,
 }
 
 impl TouchJson {
@@ -126,6 +130,10 @@ impl TouchJson {
             customer: parts::customer_text(touch.customer),
             click: ClickJson::of(&touch.click),
             bound_at: touch.bound_at.0,
+            vouched: match touch.vouched {
+                Vouched::Server => None,
+                Vouched::Page => Some(touch.vouched.as_str().to_owned()),
+            },
         }
     }
 
@@ -134,6 +142,10 @@ impl TouchJson {
             customer: parts::customer(&self.customer)?,
             click: self.click.value()?,
             bound_at: UnixMicros(self.bound_at),
+            vouched: match &self.vouched {
+                None => Vouched::Server,
+                Some(word) => parts::word("vouched", word, Vouched::parse)?,
+            },
         })
     }
 }
@@ -205,5 +217,49 @@ impl CreditJson {
             partner: parts::id("partner", self.partner)?,
             amount: self.amount.value()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{bound_from_json, bound_to_json};
+    use super::*;
+
+    const CLICK: &str = r#"{"tenant":1,"link":2,"offer":3,"partner":4,"program":5,"at_secs":6,"address":{"stream":7,"ordinal":8},"country":"DE","device":"mobile","verdict":"allow","rule_set_version":9,"flags":0}"#;
+    const CUSTOMER: &str = "01010101010101010101010101010101";
+
+    fn touch_json(rest: &str) -> String {
+        format!(r#"{{"kind":"touch","customer":"{CUSTOMER}","click":{CLICK},"bound_at":10{rest}}}"#)
+    }
+
+    /// What versions wrote that did not tell pages from servers, and what they read to this day: a server's touch. A
+    /// page's touch they refuse, so that they decide nothing by it: they would take it for a server's.
+    #[test]
+    fn what_was_written_before_pages_were_told_apart_is_a_servers() {
+        let page = format!(r#"{{"page":{CLICK}}}"#);
+        let cases = [
+            (Vouched::Server, touch_json(""), CLICK),
+            (Vouched::Page, touch_json(r#","vouched":"page""#), page.as_str()),
+        ];
+        for (vouched, item, row) in cases {
+            let input = input_from_json(&item).unwrap();
+            let Input::Touch(touch) = &input else { panic!("{input:?}") };
+            assert_eq!(touch.vouched, vouched);
+            assert_eq!(input_to_json(&input).unwrap(), item, "byte for byte");
+            assert_eq!(bound_from_json(row).unwrap(), (touch.click, vouched));
+            assert_eq!(bound_to_json(&touch.click, vouched).unwrap(), row, "byte for byte");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_written_is_refused() {
+        for rest in [r#","vouched":"nobody""#, r#","vouched":1"#, r#","more":1"#] {
+            assert!(input_from_json(&touch_json(rest)).is_err(), "{rest}");
+        }
+        let more = format!(r#"{{"page":{CLICK},"more":1}}"#);
+        let server = format!(r#"{{"server":{CLICK}}}"#);
+        for row in ["{}", "[]", r#"{"page":{}}"#, &more, &server, &CLICK.replace("\"link\"", "\"lunk\"")] {
+            assert!(bound_from_json(row).is_err(), "{row}");
+        }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use order::{
     amount_source_from_json, amount_source_to_json, conflicts_from_json, conflicts_to_json,
     decision_from_json, decision_to_json, events_from_json, events_to_json,
 };
-pub(crate) use parts::{click_from_json, click_to_json};
+pub(crate) use parts::{bound_from_json, bound_to_json};
 pub(crate) use terms::{Basis, basis_from_json, basis_to_json, terms_from_json, terms_to_json};
 
 use crate::StoreError;

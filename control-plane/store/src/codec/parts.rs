@@ -3,7 +3,7 @@
 use super::{hex, read, unhex, write};
 use crate::StoreError;
 use crate::row::Id;
-use control_plane_domain::intake::{ClickCredit, CustomerRef, Source};
+use control_plane_domain::intake::{ClickCredit, CustomerRef, Source, Vouched};
 use proto_model::event::Authority;
 use proto_model::{
     Address, Amount, ClickFacts, ClickFlags, Country, Currency, DerivedId, DeviceClass, StreamNo, VerdictKind,
@@ -166,10 +166,32 @@ impl ClickJson {
     }
 }
 
-pub(crate) fn click_to_json(click: &ClickCredit) -> Result<String, StoreError> {
-    write(&ClickJson::of(click))
+/// A click that is bound to a customer, with who vouches for it: for a server it stands as it always has, so that what
+/// older versions have written is a server's, and what servers write they can read.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum BoundJson {
+    Page(PageJson),
+    Server(ClickJson),
 }
 
-pub(crate) fn click_from_json(json: &str) -> Result<ClickCredit, StoreError> {
-    read::<ClickJson>("click", json)?.value()
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageJson {
+    page: ClickJson,
+}
+
+pub(crate) fn bound_to_json(click: &ClickCredit, vouched: Vouched) -> Result<String, StoreError> {
+    let click = ClickJson::of(click);
+    write(&match vouched {
+        Vouched::Page => BoundJson::Page(PageJson { page: click }),
+        Vouched::Server => BoundJson::Server(click),
+    })
+}
+
+pub(crate) fn bound_from_json(json: &str) -> Result<(ClickCredit, Vouched), StoreError> {
+    Ok(match read("bound click", json)? {
+        BoundJson::Page(PageJson { page }) => (page.value()?, Vouched::Page),
+        BoundJson::Server(click) => (click.value()?, Vouched::Server),
+    })
 }

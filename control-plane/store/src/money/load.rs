@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use crate::aggregate::load_order;
-use crate::codec::{click_from_json, terms_from_json};
+use crate::codec::{bound_from_json, terms_from_json};
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id};
 use crate::sql::{Connection, Row, query};
@@ -86,7 +86,8 @@ async fn touches(
         .fetch_all(conn)
         .await?;
     let touch = |row: &Row| {
-        Ok(Touch { customer, click: click_from_json(row.col("click")?)?, bound_at: row.time("bound_at")? })
+        let (click, vouched) = bound_from_json(row.col("click")?)?;
+        Ok(Touch { customer, click, bound_at: row.time("bound_at")?, vouched })
     };
     rows.iter().map(touch).collect()
 }

@@ -1,7 +1,7 @@
 //! Effects as rows. Inserts only: an effect that comes twice collides with itself.
 
 use crate::StoreError;
-use crate::codec::{click_to_json, hex, terms_to_json};
+use crate::codec::{bound_to_json, hex, terms_to_json};
 use crate::dialect;
 use crate::intake::advertiser_column;
 use crate::money::Numbers;
@@ -43,7 +43,7 @@ pub(super) async fn touch(conn: &mut Connection, shard: ShardKey, touch: &Touch)
         .bind(shard.tenant.column())
         .bind(advertiser_column(shard))
         .bind(&touch.customer.0[..])
-        .bind(click_to_json(&touch.click)?)
+        .bind(bound_to_json(&touch.click, touch.vouched)?)
         .bind(touch.bound_at.0)
         .execute(conn)
         .await?;

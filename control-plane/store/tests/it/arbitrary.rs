@@ -2,7 +2,7 @@
 
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind,
-    PartnerCredit, Settled, Source, Touch,
+    PartnerCredit, Settled, Source, Touch, Vouched,
 };
 use control_plane_domain::order::{
     AmountSource, Arithmetic, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
@@ -134,11 +134,9 @@ pub fn terms() -> impl Strategy<Value = OfferTerms> {
 }
 
 pub fn input() -> impl Strategy<Value = Input> {
-    let touch = (customer(), credit(), time()).prop_map(|(customer, click, bound_at)| Touch {
-        customer,
-        click,
-        bound_at,
-    });
+    let vouched = select(vec![Vouched::Page, Vouched::Server]);
+    let touch = (customer(), credit(), time(), vouched)
+        .prop_map(|(customer, click, bound_at, vouched)| Touch { customer, click, bound_at, vouched });
     let event = (text(), text(), kind(), option::of(amount()), time(), source()).prop_map(
         |(order_id, event_id, kind, amount, occurred_at, source)| OrderEvent {
             order_id,
@@ -201,7 +199,7 @@ fn arithmetic() -> impl Strategy<Value = Arithmetic> {
 }
 
 fn decision() -> impl Strategy<Value = Decision> {
-    let origin = select(vec![CandidateOrigin::ClickId, CandidateOrigin::Touch]);
+    let origin = select(vec![CandidateOrigin::ClickId, CandidateOrigin::Touch, CandidateOrigin::PageTouch]);
     let candidate = (credit(), origin, reason()).prop_map(|(credit, origin, outcome)| Candidate {
         credit,
         origin,

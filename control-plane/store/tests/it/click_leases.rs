@@ -156,13 +156,35 @@ async fn windows_are_apart_and_forgotten_when_they_are_old() {
     }
     assert_eq!(network.lease(0, 9, 1, day(0)).await, 1, "the one without windows");
     network.report(0, 9, 1, day(0)).await;
-    // Two windows; the leases of two days, and the one without windows.
-    assert_eq!(network.store.forget_click_windows(day(2)).await.unwrap(), 5);
+    // Two windows, and the leases of two days.
+    assert_eq!(network.store.forget_click_windows(day(2)).await.unwrap(), 4);
     let subject = Capped::Offer(network.world.offer);
     for (window, used) in [(day(0), 0), (day(1), 0), (day(2), 1), (UnixMicros(0), 1)] {
         let usage = network.store.click_usage(network.world.tenant, subject, window, day(2)).await.unwrap();
         assert_eq!(usage, ClickUsage { used, leased: 0 }, "{window:?}");
     }
+}
+
+#[tokio::test]
+async fn however_late_a_report_comes_it_counts_once() {
+    let network = Network::new(1_000, 1).await;
+    // Reported on in time, late, never, and in vain.
+    for number in 1..=4 {
+        network.lease(0, number, 10, NOW).await;
+    }
+    network.report(0, 1, 5, NOW).await;
+    network.report(0, 2, 0, NOW).await;
+    let weeks = |n: i64| NOW.plus_secs(n * 7 * 86_400);
+    let forget = async |n| network.store.forget_click_windows(weeks(n)).await.unwrap();
+    assert_eq!(forget(2).await, 3, "what nobody spent, and what nobody has said anything of");
+    for (number, spent, used) in [(1, 5, 5), (2, 0, 5), (3, 7, 12), (3, 7, 12), (1, 5, 12)] {
+        network.report(0, number, spent, weeks(3)).await;
+        assert_eq!(network.usage(weeks(3)).await, (used, 0), "{number}");
+    }
+    forget(60).await;
+    network.report(0, 3, 7, weeks(61)).await;
+    network.report(0, 1, 5, weeks(61)).await;
+    assert_eq!(network.usage(weeks(61)).await, (12, 0));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::owned::own_everything;
 use crate::projection::{batches, value};
 use crate::raw::{Place, Raw};
 use crate::world::{NOW, World, edge, lease, new_edge};
-use control_plane_domain::intake::{CustomerRef, Input, Touch};
+use control_plane_domain::intake::{CustomerRef, Input, Touch, Vouched};
 use control_plane_store::fleet::JoinToken;
 use control_plane_store::journal::{AppendOutcome, NewBatch};
 use control_plane_store::projection::{CustomerKey, Projection, SidecarRow, Who};
@@ -252,7 +252,9 @@ async fn what_a_customer_does_while_they_are_erased_can_still_be_erased() {
             async move {
                 let candidate = CustomerRef([u8::try_from(click.click.address.ordinal).unwrap(); 16]);
                 let key = CustomerKey { tenant, who: Who::Customer("ann".into()), candidate };
-                let touch = |customer| Input::Touch(Touch { customer, click, bound_at: NOW });
+                let touch = |customer| {
+                    Input::Touch(Touch { customer, click, bound_at: NOW, vouched: Vouched::Server })
+                };
                 store.append_of_customer(shard, &key, &touch, NOW).await.unwrap();
                 if n == 0 {
                     store.erase_customer(tenant, &Who::Customer("ann".into())).await.unwrap();

@@ -85,3 +85,22 @@ async fn a_revoked_edge_opens_nothing() {
     assert!(matches!(store.set_edge_certificate(edge.id, "cafe", NOW).await, Err(StoreError::NotFound)));
     assert!(matches!(store.revoke_edge(EdgeId::from_random(5)).await, Err(StoreError::NotFound)));
 }
+
+#[tokio::test]
+async fn an_edge_is_seen_by_any_call_and_never_earlier_than_before() {
+    let store = store().await;
+    let edge = edge(&store, 1).await;
+    let seen = async || store.get_edge(edge.id).await.unwrap().last_seen_at;
+    assert_eq!(seen().await, Some(NOW), "it has opened a session");
+    for (secs, last) in [(0, 0), (60, 60), (30, 60)] {
+        store.edge_seen(edge.id, NOW.plus_secs(secs)).await.unwrap();
+        assert_eq!(seen().await, Some(NOW.plus_secs(last)), "{secs}");
+    }
+    for (since, edges) in [(60, 1), (61, 0)] {
+        assert_eq!(store.edges_since(NOW.plus_secs(since)).await.unwrap(), edges, "{since}");
+    }
+    store.revoke_edge(edge.id).await.unwrap();
+    store.edge_seen(edge.id, NOW.plus_secs(90)).await.unwrap();
+    assert_eq!(seen().await, Some(NOW.plus_secs(60)), "it may say nothing any more");
+    assert_eq!(store.edges_since(NOW).await.unwrap(), 0);
+}

@@ -4,6 +4,7 @@
 use crate::world::{NOW, World, lease, run_money, store, usd};
 use control_plane_domain::intake::{
     ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind, ShardKey, Source, Touch,
+    Vouched,
 };
 use control_plane_domain::invariants;
 use control_plane_domain::replay::{Replay, replay};
@@ -34,6 +35,7 @@ enum Event {
     Touch {
         customer: u8,
         click: u8,
+        vouched: Vouched,
     },
     Order {
         order: u8,
@@ -60,7 +62,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(order, goal, authority, minor, (click, customer))| {
                 Event::Conversion { order, goal, authority, minor, click, customer }
             }),
-        1 => (0u8..2, 0u8..3).prop_map(|(customer, click)| Event::Touch { customer, click }),
+        1 => (0u8..2, 0u8..3, select(vec![Vouched::Page, Vouched::Server]))
+            .prop_map(|(customer, click, vouched)| Event::Touch { customer, click, vouched }),
         4 => (0u8..3, 0u8..9, select(kinds), minor())
             .prop_map(|(order, event, kind, minor)| Event::Order { order, event, kind, minor }),
         1 => (0u8..3, 0u32..60).prop_map(|(order, days)| Event::Hold { order, days }),
@@ -85,9 +88,10 @@ async fn feed(store: &Store, world: &World, event: &Event) {
             };
             (world.shard(), Input::Conversion(report), NOW)
         }
-        Event::Touch { customer: who, click } => {
+        Event::Touch { customer: who, click, vouched } => {
             let click = world.click(u64::from(click) + 1);
-            (world.shard(), Input::Touch(Touch { customer: customer(who), click, bound_at: NOW }), NOW)
+            let touch = Touch { customer: customer(who), click, bound_at: NOW, vouched };
+            (world.shard(), Input::Touch(touch), NOW)
         }
         Event::Order { order, event, kind, minor } => {
             let event = OrderEvent {

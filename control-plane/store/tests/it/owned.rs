@@ -2,7 +2,7 @@
 
 use crate::projection::{clicks, value};
 use crate::world::{NOW, World, append, edge, lease, run_money};
-use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch};
+use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch, Vouched};
 use control_plane_store::Store;
 use control_plane_store::catalog::{LinkChange, LinkFilter, NewApiKey};
 use control_plane_store::click_leases::{ClickClaim, ClickWant, LeaseTerms};
@@ -52,7 +52,7 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
     let lease = lease(store).await;
     append(store, world.shard(), &world.sale("A-1", 10_000)).await;
     let customer = CustomerRef([u8::try_from(n).unwrap(); 16]);
-    let touch = Touch { customer, click: world.click(1), bound_at: NOW };
+    let touch = Touch { customer, click: world.click(1), bound_at: NOW, vouched: Vouched::Page };
     append(store, world.shard(), &Input::Touch(touch)).await;
     append(store, world.shard(), &world.order_event("A-1", OrderEventKind::Delivered)).await;
     run_money(store, &lease).await;

@@ -20,7 +20,7 @@ const NODES: usize = 3;
 const TENANTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Each order is worth this to the partner.
-const COMMISSION: i64 = 500;
+pub const COMMISSION: i64 = 500;
 /// How sixteen slots are shared by three.
 const FAIR: [usize; NODES] = [4, 6, 6];
 
@@ -188,8 +188,8 @@ fn a_moment(longest: u64) -> Duration {
 pub struct Tenant {
     pub key: String,
     pub link: String,
-    advertiser: String,
-    token: String,
+    pub advertiser: String,
+    pub token: String,
 }
 
 /// Commissions are approved at once, so that money goes all the way to the settlement shard.

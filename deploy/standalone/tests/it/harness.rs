@@ -35,6 +35,17 @@ impl Process {
         Self::spawn(env!("CARGO_BIN_EXE_tributary").as_ref(), args, Some(log)).await
     }
 
+    /// Another program, which starts ours.
+    pub async fn start_other(program: &Path, args: &[&str], log: &Path) -> Self {
+        Self::spawn(program, args, Some(log)).await
+    }
+
+    /// Waits for an end that somebody else has brought about.
+    pub async fn ended(mut self) {
+        let ended = tokio::time::timeout(DEADLINE, self.child.wait()).await;
+        ended.expect("it ends within the deadline").expect("it can be waited for");
+    }
+
     async fn spawn(binary: &Path, args: &[&str], log: Option<&Path>) -> Self {
         let stderr = log.map_or_else(Stdio::inherit, |log| {
             std::fs::File::options().create(true).append(true).open(log).expect("a log file").into()
@@ -188,6 +199,15 @@ pub async fn click(client: &HttpClient, edge_url: &str, link: &str, headers: &[(
         request.headers_mut().insert(name, value.parse().expect("a header value"));
     }
     let reply = client.send(request).await.expect("the edge answers");
+    redirected(reply)
+}
+
+/// `None` when nobody answers.
+pub async fn try_click(client: &HttpClient, edge_url: &str, link: &str) -> Option<Click> {
+    client.get(&format!("{edge_url}/c/{link}"), None).await.ok().map(redirected)
+}
+
+fn redirected(reply: Reply) -> Click {
     let click_id = reply.header("location").and_then(|location| {
         let query = location.split_once('?')?.1;
         let mut pairs = form_urlencoded::parse(query.as_bytes());

@@ -22,4 +22,5 @@ mod rules;
 mod script;
 mod stopping;
 mod tail;
+mod torture;
 mod upgrade;

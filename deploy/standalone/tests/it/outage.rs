@@ -13,7 +13,7 @@ pub async fn clicks_in_reports(api: &Api) -> i64 {
     api.all("/v1/reports/hourly").await.iter().map(|row| row["clicks"].as_i64().expect("a count")).sum()
 }
 
-async fn control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Process {
+pub async fn control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Process {
     let database = database_of(dir);
     let dir = dir.to_str().expect("a UTF-8 path");
     let mut args = vec!["control-plane", "run", "--output", "json", "--data-dir", dir, "--listen", api];

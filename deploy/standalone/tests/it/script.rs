@@ -219,6 +219,50 @@ async fn without_consent_the_page_alone_remembers() {
 }
 
 #[tokio::test]
+async fn who_does_not_agree_is_not_named_to_anybody() {
+    let shop = Shopping::start().await;
+    shop.follow_link().await;
+    shop.push(json!(["identify", { "customer_id": "dora" }])).await;
+    let listen = "window.sent = []; navigator.sendBeacon = (url, text) => sent.push(JSON.parse(text)) > 0";
+    shop.run(listen).await;
+    let named = json!({ "order_id": "named", "customer_id": "dora", "visitor_id": "7" });
+    for (consent, who) in
+        [("wait", Value::Null), ("denied", Value::Null), ("granted", json!("dora")), ("denied", Value::Null)]
+    {
+        shop.push(json!(["consent", consent])).await;
+        shop.push(json!(["conversion", sale("unnamed")])).await;
+        shop.push(json!(["conversion", named])).await;
+        let sent = shop.run("return sent.splice(0)").await;
+        let sent = sent.as_array().expect("messages");
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        for message in sent {
+            assert_eq!(message["customer_id"], who, "{consent}: {message}");
+            assert_eq!(message["visitor_id"].is_null(), who.is_null(), "{consent}: {message}");
+            assert!(message["click_id"].is_string(), "which click it was is no secret: {message}");
+        }
+    }
+    shop.end().await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_removed_when_it_is_met() {
+    let shop = Shopping::start().await;
+    shop.visit("/landing?consent=denied").await;
+    let keep = |until: &str| {
+        format!(
+            "localStorage.setItem('tributary', \
+             JSON.stringify({{ click_id: 'old', visitor_id: '7', bound: 'old,7,', until: {until} }}))"
+        )
+    };
+    for (until, stays) in [("Date.now() + 1e6", true), ("Date.now() - 1", false), ("undefined", false)] {
+        shop.run(&keep(until)).await;
+        shop.visit("/account?consent=granted").await;
+        assert_eq!(shop.kept().await.is_null(), !stays, "{until}");
+    }
+    shop.end().await;
+}
+
+#[tokio::test]
 async fn withdrawn_consent_deletes_what_was_kept() {
     let shop = Shopping::start().await;
     shop.follow_link().await;

@@ -60,7 +60,7 @@ fn a_rule_decides_the_way_and_stays_on_record() {
     for (rules, user_agent, onward, rule_id, version) in cases {
         let (snapshot, client) = (snapshot(rules), client(user_agent));
         let live = live(&snapshot, LINK);
-        let decision = decide(live, &client, 0, NOW, |_| true);
+        let decision = decide(live, &client, (0, Takers::Any), NOW, |_| true);
         assert_eq!(matches!(decision.way, Way::Onward(_)), onward);
         assert_eq!((decision.verdict.rule_id, decision.verdict.rule_set_version), (rule_id, version));
         let (origin, sub_ids) = (Origin::default(), SubIds::read("sub2=x"));
@@ -79,7 +79,7 @@ fn a_rule_decides_the_way_and_stays_on_record() {
 #[test]
 fn a_closed_offer_takes_no_clicks() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
-    let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, 0, NOW, |_| true);
+    let decision = decide(live(&snapshot, LINK_OF_OFFER_OFF), &client, (0, Takers::Any), NOW, |_| true);
     assert!(matches!(decision.way, Way::Nowhere(Reason::InactiveLink)));
 }
 
@@ -132,7 +132,7 @@ fn what_is_full_sends_its_clicks_on_and_says_why_it_takes_none() {
     for (full, fallback, active, pause_reason, expected) in cases {
         let (snapshot, client) = (capped(fallback, active, pause_reason), client(CHROME));
         let live = live(&snapshot, LINK);
-        let decision = decide(live, &client, 0, NOW, |subject| !full.contains(&subject));
+        let decision = decide(live, &client, (0, Takers::Any), NOW, |subject| !full.contains(&subject));
         let found = match decision.way {
             Way::Onward(landing) => Ok(landing.offer.get()),
             Way::Nowhere(reason) => Err(reason),
@@ -142,12 +142,115 @@ fn what_is_full_sends_its_clicks_on_and_says_why_it_takes_none() {
     }
 }
 
+/// Offer 1 sends some clicks on by a route, and all of them when it takes none.
+fn sending_on(routing: edge_v1::RouteTable, active: bool) -> Snapshot {
+    let click_cap = Some(edge_v1::ClickCap { limit: 5, window: 1 });
+    let own_page = vec!["https://shop.example/else".to_owned()];
+    let of = |id, active, table| edge_v1::Offer {
+        id,
+        advertiser: 1,
+        program: 5,
+        destination: "https://shop.example/".into(),
+        active,
+        pause_reason: 3,
+        routing: Some(edge_v1::OfferRouting {
+            click_cap,
+            table,
+            pages: own_page.clone(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let content = edge_v1::TenantChunk {
+        click_keys: vec![edge_v1::ClickKey { key_id: 1, key: vec![7; 32], active: true }],
+        offers: vec![of(1, active, Some(routing)), of(2, true, None)],
+        ..Default::default()
+    };
+    let links = vec![edge_v1::Link { id: LINK, offer: 1, partner: 9, active: true, settings: None }];
+    let contents = [chunk::Content::Settings(content), chunk::Content::Links(edge_v1::LinkChunk { links })];
+    Snapshot::from_chunks(1, &contents.map(|content| edge_v1::Chunk { tenant: 1, content: Some(content) }))
+        .unwrap()
+}
+
+fn to(to: edge_v1::route::To) -> Vec<edge_v1::Route> {
+    vec![edge_v1::Route { id: "on".into(), weight: 1, to: Some(to), ..Default::default() }]
+}
+
+#[test]
+fn a_direct_click_is_for_the_links_own_offer_or_for_nobody() {
+    let other = || to(edge_v1::route::To::Offer(2));
+    let fallback = || edge_v1::RouteTable { fallbacks: other(), ..Default::default() };
+    let (own, theirs) = (Capped::Offer(offer(1)), Capped::Offer(offer(2)));
+    // What is full, what is asked for its cap then, and who takes the click.
+    let cases = [
+        (fallback(), true, vec![], vec![own], Ok(1)),
+        (fallback(), true, vec![own], vec![own], Err(Reason::CapReached)),
+        (fallback(), false, vec![], vec![], Err(Reason::CapReached)),
+        (
+            edge_v1::RouteTable { strict: true, ..fallback() },
+            true,
+            vec![],
+            vec![own, theirs],
+            Err(Reason::NotTargeted),
+        ),
+        (
+            edge_v1::RouteTable { routes: other(), ..Default::default() },
+            true,
+            vec![],
+            vec![own, theirs],
+            Err(Reason::NotTargeted),
+        ),
+        (
+            edge_v1::RouteTable { routes: other(), ..Default::default() },
+            true,
+            vec![theirs],
+            vec![own, theirs],
+            Ok(1),
+        ),
+        (
+            edge_v1::RouteTable { fallbacks: to(edge_v1::route::To::Page(0)), ..Default::default() },
+            true,
+            vec![own],
+            vec![own],
+            Err(Reason::CapReached),
+        ),
+    ];
+    for (table, active, full, expected_asked, expected) in cases {
+        let case = format!("{table:?} {active} {full:?}");
+        let (snapshot, client) = (sending_on(table, active), client(CHROME));
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let decision = decide(live(&snapshot, LINK), &client, (0, Takers::Own), NOW, |subject| {
+            asked.borrow_mut().insert(subject);
+            !full.contains(&subject)
+        });
+        let found = match decision.way {
+            Way::Onward(landing) => Ok(landing.offer.get()),
+            Way::Nowhere(reason) => Err(reason),
+            Way::Blocked => panic!("no rule blocks"),
+        };
+        assert_eq!(found, expected, "{case}");
+        assert_eq!(asked.into_inner().into_iter().collect::<Vec<_>>(), expected_asked, "{case}");
+    }
+}
+
+#[test]
+fn a_fallback_page_of_an_offer_that_takes_no_clicks_is_within_no_cap() {
+    let page = || edge_v1::RouteTable { fallbacks: to(edge_v1::route::To::Page(0)), ..Default::default() };
+    for (active, has_room, capped) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let (snapshot, client) = (sending_on(page(), active), client(CHROME));
+        let decision = decide(live(&snapshot, LINK), &client, (0, Takers::Any), NOW, |_| has_room);
+        let Way::Onward(landing) = decision.way else { panic!("there is a page for all") };
+        assert_eq!((landing.offer, landing.capped().is_some()), (offer(1), capped), "{active} {has_room}");
+        assert_eq!(landing.own_page, capped);
+    }
+}
+
 #[test]
 fn the_id_carries_the_facts() {
     let (snapshot, client) = (snapshot(None), client(CHROME));
     let live = live(&snapshot, LINK);
     let address = Address { stream: StreamNo(2), ordinal: 5 };
-    let facts = decide(live, &client, 0, NOW, |_| true).facts(
+    let facts = decide(live, &client, (0, Takers::Any), NOW, |_| true).facts(
         live,
         &client,
         address,

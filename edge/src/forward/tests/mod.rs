@@ -6,6 +6,7 @@ use super::flow::Acked;
 use super::lane::LaneSender;
 use super::retain::{Head, Retention, SealedFiles};
 use super::seal::Decision;
+use crate::disk::Disk;
 use crate::disk::simulated::{Crash, SimulatedDisk};
 use crate::lanes::PerLane;
 use crate::spool::{OpenAs, Spool, SpoolConfig, Streams};
@@ -65,11 +66,20 @@ impl Node {
         self.lane.open(4, theirs, next).map_err(|error| error.to_string())
     }
 
+    /// The first of a session is acknowledged, so that others may follow.
+    fn next_to_send(&mut self) -> Result<Option<SealedBatch>, String> {
+        let batch = self.lane.next_to_send().map_err(|error| error.to_string())?.map(|(batch, _)| batch);
+        if let Some(first) = batch.as_ref().filter(|_| self.lane.flow.as_ref().unwrap().window() == 1) {
+            assert_eq!(self.lane.ack(head(first)), Acked::Through(head(first)));
+        }
+        Ok(batch)
+    }
+
     /// Seals what there is and hands out what may be sent.
     fn seal_and_send(&mut self, key: &SigningKey) -> Vec<SealedBatch> {
         let mut sent = Vec::new();
         loop {
-            sent.extend(std::iter::from_fn(|| self.lane.next_to_send().unwrap()));
+            sent.extend(std::iter::from_fn(|| self.next_to_send().unwrap()));
             self.lane.fill(Instant::now()).unwrap();
             if self.lane.decide(Instant::now(), true) != Decision::Seal {
                 return sent;
@@ -212,6 +222,42 @@ fn a_damaged_last_batch_is_taken_over_from_who_has_it_or_declared_lost() {
 }
 
 #[test]
+fn a_missing_batch_takes_nothing_else_with_it() {
+    let key = SigningKey::generate().unwrap();
+    let (disk, sent) = three_batches(&key);
+    disk.remove(&Path::new(SEALED).join(format!("{:020}-{:020}.batch", 5, 8))).unwrap();
+    let files = SealedFiles::open(Arc::new(disk.fork()), Path::new(SEALED)).unwrap();
+    assert_eq!(files.holes(), [5..=8]);
+    assert!(files.has(1) && files.has(9), "nothing that may be needed is deleted");
+    assert!(files.firsts_from(3).is_err(), "not all of it is there");
+    assert_eq!(files.firsts_from(9).unwrap(), [9]);
+
+    // Where the control plane stands, and how many of the old batches still go there.
+    let cases = [
+        (Head::GENESIS, vec![&sent[0]], true),
+        (head(&sent[0]), vec![], true),
+        (head(&sent[1]), vec![&sent[2]], false),
+        (head(&sent[2]), vec![], false),
+    ];
+    for (theirs, expected, stuck) in cases {
+        let mut node = Node::open(&disk.fork());
+        let opened = node.session(theirs);
+        let mut found = Vec::new();
+        let end = opened.and_then(|()| {
+            loop {
+                match node.next_to_send()? {
+                    Some(batch) => found.push(batch),
+                    None => return Ok(()),
+                }
+            }
+        });
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+        let missing = end.is_err_and(|error| error.contains("5 to 8 are missing"));
+        assert_eq!(missing, stuck, "{theirs:?}");
+    }
+}
+
+#[test]
 fn acknowledged_batches_age_out_but_never_the_newest() {
     let key = SigningKey::generate().unwrap();
     let (disk, sent) = three_batches(&key);
@@ -228,6 +274,25 @@ fn acknowledged_batches_age_out_but_never_the_newest() {
 }
 
 #[test]
+fn before_the_first_acknowledgement_of_a_session_one_batch_is_under_way() {
+    let key = SigningKey::generate().unwrap();
+    let (disk, sent) = three_batches(&key);
+    let sends = |node: &mut Node| node.lane.next_to_send().unwrap().map(|(batch, _)| batch);
+    let mut node = Node::open(&disk);
+    node.session(Head::GENESIS).unwrap();
+    let bytes = u64::try_from(sent[0].payload.len() + sent[0].sidecar.len()).unwrap();
+    assert_eq!(sends(&mut node), Some(sent[0].clone()));
+    assert_eq!((sends(&mut node), node.lane.largest_in_flight()), (None, bytes));
+    assert_eq!(node.lane.ack(head(&sent[0])), Acked::Through(head(&sent[0])));
+    assert_eq!(sends(&mut node), Some(sent[1].clone()));
+    assert_eq!(sends(&mut node), Some(sent[2].clone()));
+    // A session that broke off starts as carefully, behind what it has achieved.
+    node.session(head(&sent[0])).unwrap();
+    assert_eq!(sends(&mut node), Some(sent[1].clone()));
+    assert_eq!(sends(&mut node), None);
+}
+
+#[test]
 fn the_window_bounds_what_is_sealed() {
     let key = SigningKey::generate().unwrap();
     let disk = SimulatedDisk::default();
@@ -238,9 +303,9 @@ fn the_window_bounds_what_is_sealed() {
         node.append(2);
         sent.extend(node.seal_and_send(&key));
     }
-    assert_eq!(sent.len(), super::MAX_IN_FLIGHT, "the rest stays in the spool");
-    assert_eq!(node.lane.ack(head(&sent[3])), Acked::Through(head(&sent[3])));
+    assert_eq!(sent.len(), 1 + super::MAX_IN_FLIGHT, "the rest stays in the spool");
+    assert_eq!(node.lane.ack(head(&sent[4])), Acked::Through(head(&sent[4])));
     let next = node.seal_and_send(&key);
     assert_eq!(next.len(), 1);
-    assert_eq!((header(&next[0]).first_ordinal, header(&next[0]).last_ordinal), (9, 20), "as one batch");
+    assert_eq!((header(&next[0]).first_ordinal, header(&next[0]).last_ordinal), (11, 20), "as one batch");
 }

@@ -1,9 +1,11 @@
 //! `/t.js` and what it sends: clicks without a redirect, touches, conversions of pages.
 
+use super::impressions::with_routing;
 use super::{Node, OnDisk, Response, Setup};
 use crate::decide::testing::*;
 use proto_model::event::{Authority, Body, Privacy, Uniqueness};
-use proto_model::{DeviceClass, Lane, VerdictKind};
+use proto_model::{DeviceClass, Lane, Reason, VerdictKind};
+use proto_wire::edge_v1::OfferRouting;
 use serde_json::{Value, json};
 
 const TEXT: &str =
@@ -104,6 +106,9 @@ fn clicks_that_no_page_may_register() {
         assert_eq!(reply.body(), format!("{{\"status\":\"refused\",\"reason\":\"{reason}\"}}\n"));
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     }
+    let preview = "content-type: text/plain\r\nuser-agent: facebookexternalhit/1.1\r\n";
+    let looked = node.send("POST", "/e", preview, &direct_click().to_string());
+    assert_eq!((looked.status(), looked.reason()), (422, Some("preview")));
     let bot = "content-type: text/plain\r\nuser-agent: Mozilla/5.0 (compatible; Googlebot/2.1)\r\n";
     let blocked = node.send("POST", "/e", bot, &direct_click().to_string());
     assert_eq!((blocked.status(), blocked.reason()), (403, Some("blocked_by_rule")));
@@ -157,6 +162,53 @@ fn a_touch_is_born_with_consent_and_without_it_not() {
     let nobody = send(&node, "", &foreign);
     assert_eq!((nobody.status(), nobody.reason()), (404, Some("unknown_advertiser")));
     assert_eq!(kinds(&node.on_disk(Lane::Money)), ["touch", "refused", "refused"]);
+}
+
+#[test]
+fn touches_are_taken_from_the_offers_own_pages_alone() {
+    let more = OfferRouting {
+        deep_link_hosts: vec!["*.cdn.example".into()],
+        pages: vec!["https://shop.example.fr/bonjour".into()],
+        ..OfferRouting::default()
+    };
+    let node = Setup { snapshot: Some(with_routing(more)), ..Setup::default() }.start();
+    let click_id = click_id(&send(&node, SHOP, &direct_click()));
+    let foreign = [
+        "",
+        "origin: https://evil.example\r\n",
+        "origin: https://evil.example/shop.example\r\n",
+        "origin: https://shop.example.evil.example\r\n",
+        "origin: https://shop.example@evil.example\r\n",
+        "origin: http://shop.example\r\n",
+        "origin: null\r\n",
+        "origin: shop.example\r\n",
+        "origin: \u{e9}\r\n",
+        "origin: https://evil.example\r\nreferer: https://shop.example/landing\r\n",
+        // Of another offer of the tenant.
+        "origin: https://other.example\r\n",
+    ];
+    for headers in foreign {
+        let reply = send(&node, headers, &touch(&click_id));
+        assert_eq!((reply.status(), reply.reason()), (422, Some("foreign_touch")), "{headers}");
+    }
+    for own in
+        ["https://shop.example", "https://SHOP.example", "https://a.cdn.example", "https://shop.example.fr"]
+    {
+        let reply = send(&node, &format!("origin: {own}\r\n"), &touch(&click_id));
+        assert_eq!((reply.status(), reply.reason()), (202, None), "{own}");
+    }
+    let on_disk = node.on_disk(Lane::Money);
+    let (refused, taken) = on_disk.split_at(foreign.len());
+    assert_eq!(kinds(taken), ["touch"; 4]);
+    for event in refused {
+        let Body::Refused(hit) = &event.event.body else { panic!("refused: {event:?}") };
+        assert_eq!(
+            (hit.reason, hit.link),
+            (Reason::ForeignTouch, Some(link(LINK))),
+            "whose click it was is seen"
+        );
+        assert_eq!((&event.personal.customer_id, &event.personal.visitor_id), (&None, &None));
+    }
 }
 
 #[test]

@@ -126,6 +126,19 @@ fn who_only_looks_is_not_counted() {
 }
 
 #[test]
+fn who_shows_a_dead_link_in_a_chat_is_neither_counted_nor_recorded() {
+    let node = Setup::default().start();
+    let reply = node.send("GET", &path(LINK_OFF), "user-agent: facebookexternalhit/1.1\r\n", "");
+    assert_eq!((reply.location(), reply.reason()), (Some(FALLBACK), Some("inactive_link")));
+    // Behind what would have been written before it.
+    assert_eq!(node.get(&path(LINK)).status(), 302);
+    let on_disk = node.on_disk(Lane::Traffic);
+    let [event] = &on_disk[..] else { panic!("{on_disk:?}") };
+    assert!(matches!(event.event.body, Body::Click(_)));
+    assert!(node.metrics().contains("{route=\"click\",outcome=\"uncounted\",reason=\"inactive_link\"} 1"));
+}
+
+#[test]
 fn a_blocked_click_stays_visible() {
     let rules = Some(block_device(DeviceClass::Crawler));
     let node = Setup { rules, ..Setup::default() }.start();

@@ -5,6 +5,7 @@ use crate::decide::testing::*;
 use crate::snapshot::Snapshot;
 use proto_model::event::{Body, Privacy, Uniqueness};
 use proto_model::{DeviceClass, Lane, VerdictKind};
+use proto_wire::click_id::{ClickKey, ClickKeys};
 use proto_wire::edge_v1::{
     self, Advertiser, Chunk, Link, LinkChunk, LinkSettings, Offer, OfferRouting, PostbackSettings,
     TenantChunk, chunk::Content,
@@ -68,7 +69,8 @@ fn with_cookie(cookie_days: u32) -> Snapshot {
     with_routing(OfferRouting { cookie_days, ..OfferRouting::default() })
 }
 
-fn with_routing(routing: OfferRouting) -> Snapshot {
+/// The first link's offer, routed like this.
+pub fn with_routing(routing: OfferRouting) -> Snapshot {
     let destination = "https://shop.example/".to_owned();
     let offer = Offer {
         id: 1,
@@ -143,6 +145,34 @@ fn a_cookie_keeps_the_click_only_where_the_offer_says_so() {
     }
     let without = Setup { snapshot: Some(with_window(0)), ..Setup::default() }.start();
     assert_eq!(without.get(&click).header("set-cookie"), None);
+}
+
+#[test]
+fn a_kept_click_counts_only_for_as_long_as_the_offer_says_now() {
+    let first = Setup { snapshot: Some(with_cookie(30)), ..Setup::default() }.start();
+    let reply = first.get(&format!("/c/{}", link(LINK)));
+    let fresh = reply.click_id().unwrap();
+    let keys = [(ClickKey { key_id: 1, key: [7; 32] }, true)];
+    let years_old = ClickKeys::try_new(tenant(1), &keys).unwrap().seal(&click_facts(), [1; 6]);
+    let cases = [
+        ("it never did, or no more", with_cookie(0), fresh, false),
+        ("it does", with_cookie(1), fresh, true),
+        ("its days are over", with_cookie(30), &*years_old, false),
+        ("they are not", with_cookie(36_500), &*years_old, true),
+    ];
+    for (case, snapshot, kept, known) in cases {
+        let node = Setup { snapshot: Some(snapshot), ..Setup::default() }.start();
+        let cookie = format!("cookie: click_{}={kept}\r\n", advertiser(1));
+        for page in ["gif", "html"] {
+            node.send("GET", &format!("/p/{}.{page}?order_id={page}", advertiser(1)), &cookie, "");
+        }
+        let on_disk = node.on_disk(Lane::Money);
+        let found = on_disk.iter().map(|event| match &event.event.body {
+            Body::Conversion(hit) => hit.click.is_some(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(found.collect::<Vec<_>>(), [known; 2], "{case}");
+    }
 }
 
 #[test]

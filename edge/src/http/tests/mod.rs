@@ -1,6 +1,7 @@
 //! Over real sockets, with a real spool.
 
 mod beacons;
+mod capped;
 mod clicks;
 mod conversions;
 mod foreign;
@@ -10,9 +11,11 @@ mod limits;
 mod multiplexed;
 mod proxies;
 mod routed;
+mod shut;
 pub mod tls;
 
 use super::{Door, Server, Shared, Timeouts, Worker, serve_with};
+use crate::budget::Budgets;
 use crate::config::{Config, RateLimit};
 use crate::decide::testing::snapshot;
 use crate::disk::simulated::SimulatedDisk;
@@ -79,11 +82,13 @@ impl Setup {
         let own = self.snapshot.take();
         let snapshot = || Arc::new(own.unwrap_or_else(|| snapshot(self.rules.as_ref())));
         let snapshot = self.with_snapshot.then(snapshot);
+        let budgets = Arc::new(Budgets::default());
+        snapshot.iter().for_each(|snapshot| budgets.follow(snapshot));
         let parts = Parts {
             snapshot: Arc::new(ArcSwapOption::new(snapshot)),
             spool: spool.handle(),
             state: State::open(dir.path()).unwrap(),
-            budgets: Arc::default(),
+            budgets,
             forward: Arc::new(ForwardStatus::default()),
             watch: Arc::default(),
         };

@@ -51,6 +51,10 @@ pub enum EnvelopeError {
     Signature(#[from] SignatureError),
     #[error("the batch payload is not the one its signed header names")]
     PayloadMismatch,
+    #[error(
+        "the batch {what} is not the zstd frame that its header promises (expected {expected} bytes in it)"
+    )]
+    Frame { what: &'static str, expected: u64 },
     #[error("the batch {what} does not decompress within {limit} bytes")]
     Decompress {
         what: &'static str,
@@ -146,6 +150,20 @@ impl SealedBatch {
         }
         at_most("sidecar", self.sidecar.len(), MAX_COMPRESSED)?;
         Ok(header)
+    }
+
+    /// Whether payload and sidecar say of themselves that they unpack to what `header` and the limits allow. Costs
+    /// nothing, so that a bomb is refused when it comes and not when it is read.
+    pub fn check_frames(&self, header: &Header) -> Result<(), EnvelopeError> {
+        let raw_len = u64::from(header.raw_len);
+        if frame_len(&self.payload) != Some(raw_len) {
+            return Err(EnvelopeError::Frame { what: "payload", expected: raw_len });
+        }
+        let most = u64::try_from(MAX_SIDECAR_RAW).unwrap_or(u64::MAX);
+        if !self.sidecar.is_empty() && frame_len(&self.sidecar).is_none_or(|len| len > most) {
+            return Err(EnvelopeError::Frame { what: "sidecar", expected: most });
+        }
+        Ok(())
     }
 
     /// The events of a verified batch: exactly as many as `header` says, dense from its first to its last
@@ -253,6 +271,11 @@ fn encode(what: &'static str, message: &impl Message, limit: usize) -> Result<Ve
 
 fn compress(what: &'static str, raw: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     zstd::bulk::compress(raw, ZSTD_LEVEL).map_err(|source| EnvelopeError::Compress { what, source })
+}
+
+/// What a zstd frame says of its content's length.
+fn frame_len(compressed: &[u8]) -> Option<u64> {
+    zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten()
 }
 
 /// Decompresses into one buffer of at most `limit` bytes; a frame that holds more is an error.

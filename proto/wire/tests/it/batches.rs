@@ -105,13 +105,18 @@ fn a_zstd_bomb_is_refused_without_unpacking_it() {
     let (batch, header) = signed(|header| header.raw_len = u32::try_from(MAX_RAW).unwrap(), bomb.clone());
     let header_read = batch.verify(&signing_key().public_key()).unwrap();
     assert_eq!(header_read, header);
+    assert!(matches!(batch.check_frames(&header), Err(EnvelopeError::Frame { what: "payload", .. })));
     assert!(matches!(batch.open(&header), Err(EnvelopeError::Decompress { limit: MAX_RAW, .. })));
     let batch = SealedBatch { sidecar: bomb, ..sealed() };
+    let header = batch.verify(&signing_key().public_key()).unwrap();
+    assert!(matches!(batch.check_frames(&header), Err(EnvelopeError::Frame { what: "sidecar", .. })));
     assert!(matches!(batch.open_sidecar(), Err(EnvelopeError::Decompress { what: "sidecar", .. })));
     // The same without the size in its frame header, as a stream would be written.
     let bomb = zstd::stream::encode_all(std::io::repeat(0).take(64 * 1024 * 1024), 1).unwrap();
     let batch = SealedBatch { sidecar: bomb, ..sealed() };
+    assert!(batch.check_frames(&header).is_err());
     assert!(matches!(batch.open_sidecar(), Err(EnvelopeError::Decompress { what: "sidecar", .. })));
+    assert_eq!(sealed().check_frames(&header).map_err(|error| error.to_string()), Ok(()));
 }
 
 #[test]

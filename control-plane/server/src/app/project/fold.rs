@@ -2,7 +2,7 @@
 
 use super::open::{OpenBatch, OpenEvent};
 use control_plane_domain::intake::{
-    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch,
+    ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, ShardKey, Source, Touch, Vouched,
 };
 use control_plane_store::projection::{
     Customers, FraudSignal, HitKind, LinkTarget, Projection, RefusedKey, RollupKey, SidecarRow, Who,
@@ -181,7 +181,8 @@ fn touch(
     // Of both: a conversion may name either.
     let shard = ShardKey::advertiser(tenant, hit.advertiser);
     for customer in [people.customer, people.visitor].into_iter().flatten() {
-        let touch = Touch { customer, click, bound_at: event.event.occurred_at };
+        // What an edge records of a touch is what a page said.
+        let touch = Touch { customer, click, bound_at: event.event.occurred_at, vouched: Vouched::Page };
         out.intake.push((shard, Input::Touch(touch)));
     }
 }

@@ -1,6 +1,7 @@
 //! What tenants set up about clicks and postbacks, as JSON: checked when it is written, lowered to what edges
 //! read when a snapshot is built. The database keeps the JSON.
 
+mod kept;
 mod link;
 mod page;
 mod postback;
@@ -8,6 +9,7 @@ mod routes;
 mod routing;
 mod zones;
 
+pub use kept::KeptRouting;
 pub use link::LinkSettingsBody;
 pub use page::{checked_host, checked_page, host_of};
 pub use postback::PostbackBody;

@@ -16,7 +16,7 @@ const MAX_HOSTS: usize = 64;
 /// Thirty days: edges keep visitors no longer.
 const MAX_UNIQUE_SECS: u32 = 30 * 86_400;
 /// What most networks count by.
-const UNIQUE_SECS: u32 = 86_400;
+pub(super) const UNIQUE_SECS: u32 = 86_400;
 const MAX_COOKIE_DAYS: u32 = 400;
 
 /// Written as a whole: what is absent has its default.

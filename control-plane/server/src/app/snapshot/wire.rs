@@ -1,7 +1,7 @@
 //! One row of the catalog as edges read it.
 
 use super::build::BuildError;
-use crate::app::settings::{self, LinkSettingsBody, PostbackBody, RoutingBody};
+use crate::app::settings::{self, KeptRouting, LinkSettingsBody, PostbackBody};
 use control_plane_store::catalog::{Advertiser, Domain, Link, Offer, PostbackKeyRecord, Vanity};
 use proto_wire::edge_v1;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ fn unless_default<T: Default + PartialEq>(message: T) -> Option<T> {
 }
 
 pub fn offer(offer: &Offer) -> Result<edge_v1::Offer, BuildError> {
-    let routing: RoutingBody = settings::read(&offer.routing_json).map_err(unreadable(offer.id))?;
+    let KeptRouting(routing) = settings::read(&offer.routing_json).map_err(unreadable(offer.id))?;
     let routing = routing.lower(offer.id).map_err(unreadable(offer.id))?;
     Ok(edge_v1::Offer {
         id: offer.id.get(),

@@ -45,7 +45,7 @@ pub struct Options {
     /// Where to begin.
     #[arg(long, value_enum, default_value_t = From::Now)]
     from: From,
-    /// `json` is one array, which Ctrl-C closes.
+    /// `json` is one array, which is closed when it ends.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
@@ -68,16 +68,27 @@ enum Format {
 pub async fn run(options: Options) -> Result<(), BoxError> {
     let mut stop = Stop::listen()?;
     let feed = Feed::open(&options, key(&options)?)?;
-    let mut show = Show::new(options.output, stdout());
-    let ended = tokio::select! {
-        ended = follow(feed, &mut show) => ended,
-        _ = stop.requested() => Ok(()),
+    let requested = async {
+        stop.requested().await;
     };
-    match ended.and_then(|()| show.end().map_err(BoxError::from)) {
+    match watch(feed, Show::new(options.output, stdout()), requested).await {
         // Whoever read it has seen enough.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         ended => ended,
     }
+}
+
+/// What was shown is complete in its format, whatever ended it.
+async fn watch(
+    feed: Feed,
+    mut show: Show<impl std::io::Write>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let ended = tokio::select! {
+        ended = follow(feed, &mut show) => ended,
+        () = stop => Ok(()),
+    };
+    ended.and(show.end().map_err(BoxError::from))
 }
 
 fn is_broken_pipe(error: &BoxError) -> bool {
@@ -213,6 +224,22 @@ mod tests {
             "limit=100&test=true&wait_secs=20&after=c2",
         ];
         assert_eq!(*asked.lock().unwrap(), wanted, "from where it was");
+    }
+
+    #[tokio::test]
+    async fn an_array_is_closed_whatever_ends_it() {
+        let gone = || (StatusCode::FORBIDDEN, json!({ "detail": "The key was revoked." }));
+        let both = vec![page("a", "c1"), page("b", "c2"), gone()];
+        for (answers, shown) in [(vec![gone()], 0), (vec![page("a", "c1"), gone()], 1), (both, 2)] {
+            let (url, _) = server(answers).await;
+            let mut out = Vec::new();
+            let feed = Feed::open(&options(url), "tbk_x".into()).unwrap();
+            let show = Show::new(Format::Json, &mut out);
+            let error = watch(feed, show, std::future::pending()).await.unwrap_err();
+            assert!(error.to_string().contains("revoked"), "{error}");
+            let hits: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();
+            assert_eq!(hits.len(), shown);
+        }
     }
 
     #[tokio::test]

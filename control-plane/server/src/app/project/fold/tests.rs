@@ -155,8 +155,8 @@ fn a_touch_binds_the_click_to_everybody_it_names() {
             let Input::Touch(touch) = input else { panic!("{input:?}") };
             assert_eq!(*shard, ShardKey::advertiser(tenant(), advertiser()));
             assert_eq!(
-                (touch.click.partner, touch.bound_at),
-                (target().partner, UnixMicros(5 * HOUR_US + 1))
+                (touch.click.partner, touch.bound_at, touch.vouched),
+                (target().partner, UnixMicros(5 * HOUR_US + 1), Vouched::Page)
             );
             touch.customer
         })

@@ -1,0 +1,140 @@
+//! What clients were answered, held against what the journal, the reports and the books say. It knows nothing of how
+//! any of them is made.
+
+use crate::failover::COMMISSION;
+use crate::harness::{Api, eventually};
+use crate::main_job::assert_balanced;
+use crate::outage::clicks_in_reports;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of one tenant.
+#[derive(Default)]
+pub struct History {
+    /// Click ids that came with a redirect.
+    pub clicks: Vec<String>,
+    /// Redirects whose click the edge said it could not keep.
+    pub unspooled: usize,
+    /// Requests for a click that nobody answered: they count once or not at all.
+    pub unanswered: usize,
+    /// Orders that were answered with 202 or 409, each with a click of its own.
+    pub orders: BTreeSet<String>,
+    /// How often one of them had to be sent again.
+    pub repeated: usize,
+}
+
+impl History {
+    pub fn add(&mut self, other: Self) {
+        self.clicks.extend(other.clicks);
+        self.unspooled += other.unspooled;
+        self.unanswered += other.unanswered;
+        self.orders.extend(other.orders);
+        self.repeated += other.repeated;
+    }
+
+    /// Waits until all of it has arrived, and then finds nothing missing, nothing double and nothing made up.
+    pub async fn check(&self, api: &Api, operator: &Api) -> Verdict {
+        eventually("every order", || async {
+            (api.all("/v1/commissions?status=approved").await.len() >= self.orders.len()).then_some(())
+        })
+        .await;
+        eventually("every click", || async {
+            let counted = usize::try_from(clicks_in_reports(api).await).expect("a count");
+            (counted >= self.clicks.len()).then_some(())
+        })
+        .await;
+        let journal = self.in_the_journal(api).await;
+        self.in_the_books(api, &journal).await;
+        let verified = operator.post("/v1/journal/verify", json!({})).await;
+        assert_eq!(verified["ok"], true, "{verified}");
+        Verdict {
+            sent: self.clicks.len() + self.unspooled + self.unanswered,
+            answered: self.clicks.len(),
+            journaled: journal.len(),
+            counted: clicks_in_reports(api).await,
+            orders: self.orders.len(),
+            repeated: self.repeated,
+        }
+    }
+
+    /// Addresses of all clicks in the journal.
+    async fn in_the_journal(&self, api: &Api) -> BTreeSet<(u64, u64)> {
+        let ids: BTreeSet<&String> = self.clicks.iter().collect();
+        assert_eq!(ids.len(), self.clicks.len(), "no id is given out twice");
+        let clicks = api.all("/v1/clicks").await;
+        let journal: BTreeSet<_> = clicks.iter().map(|click| address(&click["address"])).collect();
+        assert_eq!(journal.len(), clicks.len(), "no address holds two clicks");
+        let (least, most) = (self.clicks.len(), self.clicks.len() + self.unanswered);
+        assert!((least..=most).contains(&journal.len()), "{} clicks of {least} to {most}", journal.len());
+        let counted = clicks_in_reports(api).await;
+        assert_eq!(usize::try_from(counted), Ok(journal.len()), "what is journalled is counted, once");
+        journal
+    }
+
+    async fn in_the_books(&self, api: &Api, journal: &BTreeSet<(u64, u64)>) {
+        let conversions = by_order(api.all("/v1/conversions").await);
+        let commissions = by_order(api.all("/v1/commissions").await);
+        assert!(conversions.keys().eq(&self.orders), "each order once, and none that was not sent");
+        assert!(commissions.keys().eq(&self.orders));
+        let mut credited = BTreeSet::new();
+        for (order, conversion) in &conversions {
+            let click = address(&conversion["explain"]["candidates"][0]["click"]["address"]);
+            assert!(journal.contains(&click), "{order}: its click was answered and is not in the journal");
+            assert!(credited.insert(click), "{order}: another order has its click");
+        }
+        for (order, commission) in &commissions {
+            assert_eq!(commission["amount"]["amount"], COMMISSION, "{order}");
+            assert_eq!(commission["status"], "approved", "{order}");
+        }
+        assert_balanced(api).await;
+        let replay = api.post("/v1/ledger/replay", json!({})).await;
+        assert_eq!(replay["equal"], true, "{replay}");
+    }
+}
+
+fn address(value: &Value) -> (u64, u64) {
+    let number = |field: &str| value[field].as_u64().unwrap_or_else(|| panic!("{field} of {value}"));
+    (number("stream"), number("ordinal"))
+}
+
+fn by_order(items: Vec<Value>) -> BTreeMap<String, Value> {
+    let count = items.len();
+    let order = |item: &Value| item["order_id"].as_str().expect("an order").to_owned();
+    let found: BTreeMap<_, _> = items.into_iter().map(|item| (order(&item), item)).collect();
+    assert_eq!(found.len(), count, "each order once");
+    found
+}
+
+/// One page for whoever watches.
+#[derive(Default)]
+pub struct Verdict {
+    sent: usize,
+    answered: usize,
+    journaled: usize,
+    counted: i64,
+    orders: usize,
+    repeated: usize,
+}
+
+impl Verdict {
+    pub fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.journaled += other.journaled;
+        self.counted += other.counted;
+        self.orders += other.orders;
+        self.repeated += other.repeated;
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { sent, answered, journaled, counted, orders, repeated } = self;
+        writeln!(f, "clicks   sent {sent}, answered {answered}, journaled {journaled}, counted {counted}")?;
+        writeln!(
+            f,
+            "orders   answered {orders}, converted {orders}, credited {orders}; sent again {repeated} times"
+        )?;
+        write!(f, "equal: whatever was answered is there, once, and the books balance")
+    }
+}

@@ -1,0 +1,163 @@
+//! Killed again and again in the middle of the traffic; then every answer is held against the journal, the reports and
+//! the books. The short form runs with all tests; `make soak` runs the long one.
+
+mod eio;
+mod history;
+mod load;
+
+use crate::failover::{Tenant, tenant};
+use crate::harness::{Api, Process, temp_dir};
+use crate::outage::{control_plane, enroll, wait_for_link};
+use history::{History, Verdict};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tributary::http_client::HttpClient;
+
+/// How long the long form goes on; 0 is the short one.
+fn minutes() -> u64 {
+    std::env::var("TRIBUTARY_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Kills of the edge in a round; every third time the control plane goes, too.
+const KILLS: usize = 6;
+/// Addresses of this machine that no other test listens on: while a process is away, nobody may get its port.
+const KILLED: &str = "127.0.7.1:0";
+const ALONE: &str = "127.0.7.2:0";
+
+const SHOPPERS: usize = 16;
+/// At most this long between two kills.
+const LONGEST: u64 = 700;
+
+/// A control plane and an edge that come back on the addresses they had.
+struct Field {
+    dir: PathBuf,
+    plane: Option<Process>,
+    plane_at: [String; 2],
+    edge: Option<Process>,
+    edge_at: String,
+    tenant: Tenant,
+    api_url: String,
+    api: Api,
+    operator: Api,
+}
+
+/// What it says of each kill is kept beside its data, and is not for whoever waits for the verdict.
+async fn edge_at(dir: &Path, listen: &str) -> Process {
+    let log = dir.with_extension("log");
+    let dir = dir.to_str().expect("a UTF-8 path");
+    let args = ["edge", "run", "--output", "json", "--data-dir", dir, "--listen", listen];
+    Process::start_logged(&args, &log).await
+}
+
+fn authority(url: &str) -> String {
+    url.rsplit('/').next().expect("an authority").to_owned()
+}
+
+impl Field {
+    async fn start_at(dir: &Path, listen: &str) -> Self {
+        let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
+        let (api_url, operator_key) =
+            (plane.text("api_url").to_owned(), plane.text("operator_key").to_owned());
+        let plane_at = [authority(&api_url), authority(plane.text("grpc_url"))];
+        let operator = Api::new(&api_url, &operator_key);
+        let tenant = tenant(&operator, &api_url).await;
+        let api = Api::new(&api_url, &tenant.key);
+        let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "edge" })).await;
+        assert!(enroll(&dir.join("edge"), bundle["bundle"].as_str().expect("a bundle")));
+        let edge = edge_at(&dir.join("edge"), listen).await;
+        wait_for_link(&HttpClient::default(), &edge, &tenant.link).await;
+        Self {
+            dir: dir.to_owned(),
+            plane: Some(plane),
+            plane_at,
+            edge_at: authority(edge.text("edge_url")),
+            edge: Some(edge),
+            api_url,
+            api,
+            tenant,
+            operator,
+        }
+    }
+
+    /// Another tenant on the same processes, whose figures begin at nothing.
+    async fn another_tenant(&mut self) {
+        self.tenant = tenant(&self.operator, &self.api_url).await;
+        self.api = Api::new(&self.api_url, &self.tenant.key);
+        let edge = self.edge.as_ref().expect("running");
+        wait_for_link(&HttpClient::default(), edge, &self.tenant.link).await;
+    }
+
+    async fn kill_edge(&mut self) {
+        self.edge.take().expect("running").kill().await;
+        self.start_edge().await;
+    }
+
+    async fn start_edge(&mut self) {
+        self.edge = Some(edge_at(&self.dir.join("edge"), &self.edge_at).await);
+    }
+
+    async fn kill_plane(&mut self) {
+        self.plane.take().expect("running").kill().await;
+        tokio::time::sleep(a_moment()).await;
+        let [api, grpc] = &self.plane_at;
+        self.plane = Some(control_plane(&self.dir.join("cp"), api, grpc, &[]).await);
+    }
+
+    /// Shoppers come and go while `meanwhile` does its worst; gives what they were answered.
+    async fn under_load(&mut self, meanwhile: impl AsyncFnOnce(&mut Self)) -> History {
+        let stop = Arc::new(AtomicBool::new(false));
+        let url = format!("http://{}", self.edge_at);
+        let shopper = |number| load::shopper(number, url.clone(), self.tenant.clone(), stop.clone());
+        let shoppers: Vec<_> = (0..SHOPPERS).map(|number| tokio::spawn(shopper(number))).collect();
+        meanwhile(self).await;
+        stop.store(true, Ordering::Relaxed);
+        let mut history = History::default();
+        for shopper in shoppers {
+            history.add(shopper.await.expect("the load went well"));
+        }
+        history
+    }
+
+    async fn kill_again_and_again(&mut self) {
+        for kill in 1..=KILLS {
+            tokio::time::sleep(a_moment()).await;
+            if kill % 3 == 0 {
+                self.kill_plane().await;
+            }
+            self.kill_edge().await;
+        }
+    }
+
+    async fn stop(self) {
+        self.edge.expect("running").stop().await;
+        self.plane.expect("running").stop().await;
+    }
+}
+
+fn a_moment() -> Duration {
+    Duration::from_millis(u64::from_be_bytes(proto_wire::keys::random()) % LONGEST)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_again_and_again() {
+    let (_guard, dir) = temp_dir();
+    let mut field = Field::start_at(&dir, KILLED).await;
+    let (began, length) = (Instant::now(), Duration::from_secs(60 * minutes()));
+    let mut total = Verdict::default();
+    for round in 1.. {
+        let history = field.under_load(Field::kill_again_and_again).await;
+        assert!(history.clicks.len() > KILLS, "there was a load");
+        total.add(history.check(&field.api, &field.operator).await);
+        let passed = began.elapsed();
+        eprintln!("killed the edge {} times in {} s", round * KILLS, passed.as_secs());
+        if passed >= length {
+            break;
+        }
+        field.another_tenant().await;
+    }
+    eprintln!("{total}");
+    field.stop().await;
+}

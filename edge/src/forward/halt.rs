@@ -1,0 +1,173 @@
+//! Lanes that stand still: why, and when they are tried again. Pure: time comes in.
+
+use super::Backoff;
+use super::retain::RetainError;
+use crate::spool::Shut;
+use crate::with_causes;
+use proto_wire::envelope::EnvelopeError;
+use std::time::{Duration, Instant};
+
+/// Why a lane is not sent any more. An operator must look; the other lane goes on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    #[error(
+        "the control plane holds other events than this node under the same ordinals (was the disk copied or restored?)"
+    )]
+    Diverged,
+    #[error("the control plane asks for ordinal {expected}, which is not kept here any more")]
+    NotRetained { expected: u64 },
+    #[error(
+        "the control plane is at ordinal {theirs}, this node only at {ours} (was the disk restored from a copy?)"
+    )]
+    Behind { theirs: u64, ours: u64 },
+    #[error("the control plane knows this lane as stream {0}")]
+    OtherStream(u32),
+    #[error("the control plane refused the lane: {0}")]
+    Refused(String),
+    #[error("a sealed batch is damaged on disk")]
+    Damaged(#[source] RetainError),
+    #[error("the sealed batches of the ordinals {from} to {through} are missing on disk")]
+    Missing { from: u64, through: u64 },
+    #[error("the events cannot be sealed")]
+    Seal(#[source] EnvelopeError),
+}
+
+/// When there is a point in looking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// An operator may have changed the control plane's mind meanwhile.
+    Later,
+    /// The two ends compare where they stand: one of them may have been put right.
+    NextSession,
+    /// Events were taken out of the spool and are in no batch: only a restart reads them again.
+    Never,
+}
+
+impl Halt {
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Refused(_) => Retry::Later,
+            Self::Seal(_) => Retry::Never,
+            _ => Retry::NextSession,
+        }
+    }
+
+    /// Whether what was answered is gone for good, or must be taken for it. What was only refused is still here.
+    pub fn loses(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+
+    fn shut(&self) -> Shut {
+        match self {
+            Self::Diverged => Shut::Diverged,
+            Self::NotRetained { .. } => Shut::NotRetained,
+            Self::Behind { .. } => Shut::Behind,
+            Self::OtherStream(_) => Shut::OtherStream,
+            Self::Refused(_) => Shut::Refused,
+            Self::Damaged(_) | Self::Missing { .. } => Shut::Damaged,
+            Self::Seal(_) => Shut::Unsealed,
+        }
+    }
+}
+
+/// A lane that stands still, or that shows on trial whether it still must.
+#[derive(Debug)]
+pub(super) struct Halted {
+    pub reason: String,
+    pub shut: Shut,
+    retry: Retry,
+    on_trial: bool,
+    due: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// Each trial sends a batch that may be refused again.
+const TRIALS: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(60));
+
+impl Halted {
+    pub fn new(halt: &Halt, now: Instant, random: [u8; 1]) -> Self {
+        let (reason, shut, retry) = (with_causes(halt), halt.shut(), halt.retry());
+        let mut halted = Self { reason, shut, retry, on_trial: false, due: None, backoff: TRIALS };
+        halted.wait(now, random);
+        halted
+    }
+
+    /// It came to nothing, or something else was found. Returns whether that is news.
+    pub fn again(&mut self, halt: &Halt, now: Instant, random: [u8; 1]) -> bool {
+        let reason = with_causes(halt);
+        if reason != self.reason {
+            *self = Self::new(halt, now, random);
+            return true;
+        }
+        // Of several batches under way, each is refused.
+        if std::mem::take(&mut self.on_trial) {
+            self.wait(now, random);
+        }
+        false
+    }
+
+    fn wait(&mut self, now: Instant, random: [u8; 1]) {
+        self.due = (self.retry == Retry::Later).then(|| now + self.backoff.next(random));
+    }
+
+    pub fn on_trial(&self) -> bool {
+        self.on_trial
+    }
+
+    /// A new session compares where both ends stand.
+    pub fn begin_session(&mut self) {
+        self.on_trial = self.retry != Retry::Never;
+    }
+
+    /// How long until the next trial within this session.
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.due.filter(|_| !self.on_trial).map(|due| due.saturating_duration_since(now))
+    }
+
+    pub fn begin_trial(&mut self) {
+        self.on_trial = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: [u8; 1] = [255];
+
+    #[test]
+    fn what_was_refused_is_tried_again_ever_less_often() {
+        let now = Instant::now();
+        let refused = || Halt::Refused("quarantine".into());
+        let mut halted = Halted::new(&refused(), now, SOON);
+        let secs = Duration::from_secs;
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(halted.due_in(now), Some(secs(wait)));
+            assert_eq!(halted.due_in(now + secs(wait)), Some(Duration::ZERO));
+            assert!(!halted.again(&refused(), now, SOON), "a batch that was under way");
+            assert_eq!(halted.due_in(now), Some(secs(wait)), "and changes nothing");
+            halted.begin_trial();
+            assert_eq!(halted.due_in(now), None);
+            assert!(!halted.again(&refused(), now, SOON));
+        }
+        assert!(halted.again(&Halt::Refused("another".into()), now, SOON), "news");
+        assert_eq!(halted.due_in(now), Some(secs(1)));
+    }
+
+    #[test]
+    fn what_two_ends_disagree_on_is_for_the_next_session() {
+        let seal = || Halt::Seal(proto_wire::envelope::EnvelopeError::Empty);
+        let cases: [(Halt, bool); 4] = [
+            (Halt::Diverged, true),
+            (Halt::Behind { theirs: 2, ours: 1 }, true),
+            (Halt::NotRetained { expected: 3 }, true),
+            (seal(), false),
+        ];
+        for (halt, again) in cases {
+            let mut halted = Halted::new(&halt, Instant::now(), SOON);
+            assert_eq!((halted.due_in(Instant::now()), halted.on_trial()), (None, false), "{halt:?}");
+            halted.begin_session();
+            assert_eq!(halted.on_trial(), again, "{halt:?}");
+        }
+    }
+}
