@@ -30,6 +30,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be written in `dir`; `u64::MAX` where the file system does not say.
+    fn free(&self, dir: &Path) -> io::Result<u64>;
 }
 
 pub trait DiskFile: Send {
@@ -44,12 +46,29 @@ const UNFINISHED: &str = ".tmp";
 
 /// Writes a file that is either there as a whole or not at all, whenever the power goes.
 pub fn write_durably(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
-    let mut file = disk.create(&unfinished)?;
-    file.write_all_at(0, bytes)?;
-    file.sync_data()?;
+    let file = prepare(disk, dir, name, bytes)?;
     drop(file);
-    disk.rename(&unfinished, &dir.join(name))?;
+    put_in_place(disk, dir, name)
+}
+
+/// The first half of [`write_durably`]: all is written, but has not got its name.
+pub fn prepare(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<Box<dyn DiskFile>> {
+    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
+    let written = disk.create(&unfinished).and_then(|mut file| {
+        file.write_all_at(0, bytes)?;
+        file.sync_data()?;
+        Ok(file)
+    });
+    if written.is_err() {
+        // On a full disk half a file is in the way of everything else.
+        let _ = disk.remove(&unfinished);
+    }
+    written
+}
+
+/// The second half.
+pub fn put_in_place(disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<()> {
+    disk.rename(&dir.join(format!("{name}{UNFINISHED}")), &dir.join(name))?;
     disk.sync_dir(dir)
 }
 
@@ -64,4 +83,42 @@ pub fn list_finished(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(finished)
+}
+
+/// What stands for bytes that cannot be read. No zeros: these are what a prepared file holds.
+const UNREADABLE: u8 = 0xff;
+/// The least that a disk reads, or fails to read.
+const BLOCK: u64 = 4096;
+
+/// Whether the disk says that it cannot read, and not that somebody is short of something else.
+pub fn is_damage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // What Linux makes of bad sectors, and file systems of checksums that are wrong.
+    let damage = [Errno::IO, Errno::NODATA, Errno::ILSEQ, Errno::BADMSG, Errno::UCLEAN];
+    Errno::from_io_error(error).is_some_and(|errno| damage.contains(&errno))
+}
+
+/// Reads what can be read of `len` bytes from `offset`, as [`Disk::read_at`] does; each block that cannot is filled
+/// with bytes that are no record. Says whether there were any.
+pub fn read_around(disk: &dyn Disk, path: &Path, offset: u64, len: usize) -> io::Result<(Vec<u8>, bool)> {
+    match disk.read_at(path, offset, len) {
+        Err(error) if is_damage(&error) => {
+            tracing::error!(%error, path = %path.display(), offset, "reading around what the disk cannot read");
+        }
+        outcome => return outcome.map(|bytes| (bytes, false)),
+    }
+    let end = offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX)).min(disk.len(path)?);
+    let (mut bytes, mut at, mut unreadable) = (Vec::new(), offset, false);
+    while at < end {
+        let next = (at / BLOCK + 1).saturating_mul(BLOCK).min(end);
+        let wanted = usize::try_from(next - at).unwrap_or_default();
+        match disk.read_at(path, at, wanted) {
+            Ok(block) => bytes.extend_from_slice(&block),
+            Err(error) if is_damage(&error) => unreadable = true,
+            Err(error) => return Err(error),
+        }
+        bytes.resize(usize::try_from(next - offset).unwrap_or_default(), UNREADABLE);
+        at = next;
+    }
+    Ok((bytes, unreadable))
 }

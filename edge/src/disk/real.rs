@@ -82,6 +82,13 @@ impl Disk for RealDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        // A file system that has no blocks (some overlays and network mounts) knows nothing of its room.
+        let known = stat.f_blocks > 0;
+        Ok(if known { stat.f_bavail.saturating_mul(stat.f_frsize) } else { u64::MAX })
+    }
 }
 
 struct RealFile(File);

@@ -4,18 +4,42 @@
 use super::{Disk, DiskFile};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Create { path: PathBuf, inode: usize },
-    Write { inode: usize, offset: u64, bytes: Vec<u8> },
-    SetLen { inode: usize, len: u64 },
-    SyncFile { inode: usize },
-    Rename { from: PathBuf, to: PathBuf },
-    Remove { path: PathBuf },
-    SyncDir { dir: PathBuf },
+    Create {
+        path: PathBuf,
+        inode: usize,
+    },
+    Write {
+        inode: usize,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    SetLen {
+        inode: usize,
+        len: u64,
+    },
+    SyncFile {
+        inode: usize,
+    },
+    /// What was written before may never get to the disk, whatever a later call says.
+    SyncFailed {
+        inode: usize,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Remove {
+        path: PathBuf,
+    },
+    SyncDir {
+        dir: PathBuf,
+    },
 }
 
 impl Op {
@@ -62,7 +86,7 @@ impl Files {
             Op::Remove { path } => {
                 self.names.remove(path);
             }
-            Op::SyncFile { .. } | Op::SyncDir { .. } => {}
+            Op::SyncFile { .. } | Op::SyncFailed { .. } | Op::SyncDir { .. } => {}
         }
     }
 }
@@ -75,12 +99,21 @@ struct Inner {
     inodes: usize,
     /// How many more calls of `sync_data` succeed.
     syncs_left: Option<usize>,
-    /// How many more bytes can be written.
+    /// How many fail after these, before they succeed again; `None` = all.
+    failing: Option<usize>,
+    /// How many more bytes can be written, for a reason that `free` does not know.
     room: Option<usize>,
+    /// Bytes that all files together can have.
+    capacity: Option<u64>,
+    /// Where reading fails, and how often it still does.
+    unreadable: Vec<(PathBuf, Range<u64>, usize)>,
+    /// Calls of `sync_data` wait here.
+    held: bool,
+    waiting: usize,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>);
+pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>, Arc<Condvar>);
 
 /// What a crash does to operations that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +135,55 @@ impl SimulatedDisk {
         self.0.lock().unwrap().syncs_left = Some(syncs);
     }
 
+    /// As [`Self::fail_syncs_after`], but then it is over.
+    pub fn fail_some_syncs_after(&self, syncs: usize, failing: usize) {
+        let mut inner = self.0.lock().unwrap();
+        (inner.syncs_left, inner.failing) = (Some(syncs), Some(failing));
+    }
+
+    /// From now on `sync_data` waits for [`Self::release_syncs`].
+    pub fn hold_syncs(&self) {
+        self.0.lock().unwrap().held = true;
+    }
+
+    pub fn release_syncs(&self) {
+        self.0.lock().unwrap().held = false;
+        self.1.notify_all();
+    }
+
+    /// Returns when a call of `sync_data` is held back.
+    pub fn wait_for_held_sync(&self) {
+        let inner = self.0.lock().unwrap();
+        drop(self.1.wait_while(inner, |inner| inner.waiting == 0).unwrap());
+    }
+
+    /// All files together have no more than this; `free` knows.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.0.lock().unwrap().capacity = Some(bytes);
+    }
+
+    /// Reading any of these bytes fails so many times.
+    pub fn make_unreadable(&self, path: &Path, bytes: Range<u64>, times: usize) {
+        self.0.lock().unwrap().unreadable.push((path.to_path_buf(), bytes, times));
+    }
+
     pub fn limit_room(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().room = bytes;
     }
 
     pub fn ops(&self) -> usize {
         self.0.lock().unwrap().ops.len()
+    }
+
+    /// After how many operations a sync failed for the first time.
+    pub fn first_failed_sync(&self) -> Option<usize> {
+        self.0.lock().unwrap().ops.iter().position(|op| matches!(op, Op::SyncFailed { .. }))
+    }
+
+    /// How often whole blocks of zeros were written.
+    pub fn writes_of_zeros(&self) -> usize {
+        let zeros = |op: &&Op| matches!(op, Op::Write { bytes, .. } if bytes.iter().all(|byte| *byte == 0));
+        self.0.lock().unwrap().ops.iter().filter(zeros).count()
     }
 
     pub fn corrupt(&self, path: &Path, at: usize) {
@@ -124,7 +200,7 @@ impl SimulatedDisk {
 
     fn with_files(files: Files, inodes: usize) -> Self {
         let inner = Inner { start: files.clone(), files, inodes, ..Inner::default() };
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// The disk as it may be found when everything stopped after the first `ops` operations.
@@ -137,11 +213,13 @@ impl SimulatedDisk {
             _ => 1,
         };
         for (at, op) in ops.iter().enumerate() {
-            let synced = ops[at..].iter().any(|later| match later {
-                Op::SyncFile { inode } => op.is_data_of(*inode),
-                Op::SyncDir { dir } => op.touches_dir(dir),
-                _ => false,
+            let outcome = ops[at..].iter().find_map(|later| match later {
+                Op::SyncFile { inode } => op.is_data_of(*inode).then_some(true),
+                Op::SyncFailed { inode } => op.is_data_of(*inode).then_some(false),
+                Op::SyncDir { dir } => op.touches_dir(dir).then_some(true),
+                _ => None,
             });
+            let synced = outcome == Some(true);
             match crash {
                 _ if synced => files.apply(op),
                 Crash::Killed => files.apply(op),
@@ -177,6 +255,19 @@ fn tear(files: &mut Files, op: &Op, random: &mut u64) {
 }
 
 impl Inner {
+    fn fails_now(&mut self) -> bool {
+        match (&mut self.syncs_left, &mut self.failing) {
+            (Some(left), _) if *left > 0 => *left -= 1,
+            (Some(_), None) => return true,
+            (Some(_), Some(failing)) if *failing > 0 => {
+                *failing -= 1;
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
     fn record(&mut self, op: Op) {
         self.files.apply(&op);
         self.ops.push(op);
@@ -185,6 +276,23 @@ impl Inner {
     fn data(&self, path: &Path) -> io::Result<&Vec<u8>> {
         let inode = self.files.names.get(path).ok_or_else(|| io_error(io::ErrorKind::NotFound))?;
         self.files.data.get(inode).ok_or_else(|| io_error(io::ErrorKind::NotFound))
+    }
+
+    fn free(&self) -> u64 {
+        let Some(capacity) = self.capacity else { return u64::MAX };
+        let len = |inode| self.files.data.get(inode).map_or(0, Vec::len);
+        let used: usize = self.files.names.values().map(len).sum();
+        capacity.saturating_sub(u64::try_from(used).unwrap())
+    }
+
+    fn check_readable(&mut self, path: &Path, wanted: Range<u64>) -> io::Result<()> {
+        let hit = self.unreadable.iter_mut().find(|(at, bytes, times)| {
+            at == path && *times > 0 && bytes.start < wanted.end && wanted.start < bytes.end
+        });
+        let Some((_, _, times)) = hit else { return Ok(()) };
+        *times -= 1;
+        // EIO
+        Err(io::Error::from_raw_os_error(5))
     }
 }
 
@@ -208,11 +316,14 @@ impl Disk for SimulatedDisk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.lock().unwrap().data(path).cloned()
+        let mut inner = self.0.lock().unwrap();
+        inner.check_readable(path, 0..u64::MAX)?;
+        inner.data(path).cloned()
     }
 
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let inner = self.0.lock().unwrap();
+        let mut inner = self.0.lock().unwrap();
+        inner.check_readable(path, offset..offset.saturating_add(u64::try_from(len).unwrap()))?;
         let data = inner.data(path)?;
         let from = usize::try_from(offset).unwrap().min(data.len());
         Ok(data[from..data.len().min(from + len)].to_vec())
@@ -243,6 +354,10 @@ impl Disk for SimulatedDisk {
         self.0.lock().unwrap().record(Op::SyncDir { dir: dir.to_path_buf() });
         Ok(())
     }
+
+    fn free(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().free())
+    }
 }
 
 struct SimulatedFile {
@@ -253,7 +368,11 @@ struct SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.0.lock().unwrap();
-        let room = inner.room.unwrap_or(usize::MAX);
+        let len = inner.files.data.get(&self.inode).map_or(0, Vec::len);
+        // What is written over what is there takes no room.
+        let over = len.saturating_sub(usize::try_from(offset).unwrap());
+        let free = usize::try_from(inner.free()).unwrap_or(usize::MAX);
+        let room = inner.room.unwrap_or(usize::MAX).min(free.saturating_add(over));
         let fits = bytes.len().min(room);
         inner.room = inner.room.map(|room| room - fits);
         inner.record(Op::Write { inode: self.inode, offset, bytes: bytes[..fits].to_vec() });
@@ -266,11 +385,15 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        let mut inner = self.disk.0.lock().unwrap();
-        match &mut inner.syncs_left {
-            Some(0) => return Err(io::Error::other("injected")),
-            Some(left) => *left -= 1,
-            None => {}
+        let SimulatedDisk(inner, changed) = &self.disk;
+        let mut inner = inner.lock().unwrap();
+        inner.waiting += 1;
+        changed.notify_all();
+        inner = changed.wait_while(inner, |inner| inner.held).unwrap();
+        inner.waiting -= 1;
+        if inner.fails_now() {
+            inner.record(Op::SyncFailed { inode: self.inode });
+            return Err(io::Error::other("injected"));
         }
         inner.record(Op::SyncFile { inode: self.inode });
         Ok(())

@@ -178,6 +178,11 @@ impl SealedFiles {
         self.files.range(acked.saturating_add(1)..).map(|(_, entry)| on_disk(entry.bytes)).sum()
     }
 
+    /// Deletes all acknowledged batches but the newest, for want of room.
+    pub fn make_room(&mut self, acked: u64) -> io::Result<()> {
+        self.collect(acked, 0, Retention { secs: 0, bytes: 0 })
+    }
+
     /// Deletes acknowledged batches that are too old, or that together take too much space.
     pub(super) fn collect(&mut self, acked: u64, now_secs: i64, keep: Retention) -> io::Result<()> {
         let mut total: u64 = self.files.values().map(|entry| on_disk(entry.bytes)).sum();

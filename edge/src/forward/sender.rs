@@ -70,10 +70,26 @@ impl Sender {
         this
     }
 
+    /// Acknowledged batches are kept for a control plane that may be restored; hits that wait need the room more.
+    fn relieve(&mut self) {
+        if self.log.is_tight() {
+            self.collect(Retention { secs: 0, bytes: 0 });
+        }
+    }
+
+    fn collect(&mut self, keep: Retention) {
+        for lane in Lane::ALL {
+            if let Err(error) = self.lanes[*lane].collect(now_secs(), keep) {
+                tracing::warn!(%error, "old batches could not be deleted; trying again later");
+            }
+        }
+    }
+
     /// Runs until the node stops, or until everything is sent while it drains.
     pub async fn run(mut self) {
         let mut backoff = Backoff::new();
         let mut stop = self.phase.clone();
+        self.relieve();
         loop {
             let end = tokio::select! {
                 end = self.session(&mut backoff) => end,
@@ -97,10 +113,19 @@ impl Sender {
             if *self.phase.borrow() != Phase::Running {
                 return;
             }
-            let delay = tokio::time::sleep(backoff.next(proto_wire::keys::random()));
+            self.pause(backoff.next(proto_wire::keys::random())).await;
+        }
+    }
+
+    /// Ends early when the node does. The disk may fill up meanwhile.
+    async fn pause(&mut self, delay: Duration) {
+        let (mut phase, mut tight) = (self.phase.clone(), self.log.tight());
+        let mut delay = std::pin::pin!(tokio::time::sleep(delay));
+        loop {
             tokio::select! {
-                () = delay => {}
-                _ = stop.wait_for(|phase| *phase != Phase::Running) => {}
+                () = &mut delay => return,
+                _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+                Ok(()) = tight.changed() => self.relieve(),
             }
         }
     }
@@ -143,6 +168,7 @@ impl Sender {
                     error = with_causes(&error),
                     "trying again in a second"
                 );
+                self.relieve();
                 Some(Duration::from_secs(1))
             }
         }
@@ -213,6 +239,7 @@ impl Sender {
             tracing::warn!(%error, "sealed segments could not be deleted; trying again later");
         }
         self.report();
+        self.relieve();
     }
 
     /// After a signed acknowledgement.
@@ -223,13 +250,10 @@ impl Sender {
         self.state.set_ack_cursor(self.log.streams().epoch, lane, cursor);
         if self.collected.is_none_or(|at| at.elapsed() >= COLLECT_EVERY) {
             self.collected = Some(Instant::now());
-            for lane in Lane::ALL {
-                if let Err(error) = self.lanes[*lane].collect(now_secs(), self.keep) {
-                    tracing::warn!(%error, "old batches could not be deleted; trying again later");
-                }
-            }
+            self.collect(self.keep);
         }
         self.report();
+        self.relieve();
     }
 
     fn report(&self) {

@@ -80,10 +80,19 @@ impl Shared {
             let _ = writeln!(lines, "no snapshot yet ({why})");
         }
         let spool = self.parts.spool.status();
-        if spool.poisoned {
+        if let Some(why) = &spool.absent {
+            let _ = writeln!(lines, "the spool cannot be opened; trying again ({why})");
+        } else if spool.poisoned {
             lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
+        } else if spool.moving {
+            lines.push_str("the spool's disk failed; it goes on in a new segment in a moment\n");
         } else if !spool.has_room() {
-            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.max_bytes);
+            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.limit);
+            if spool.limit < spool.max_bytes {
+                lines.push_str(
+                    "the spool's disk has no more room (make some, or get the control plane back)\n",
+                );
+            }
         }
         for lane in Lane::ALL {
             if let Some(why) = spool.shut[*lane] {
@@ -105,6 +114,8 @@ impl Shared {
         self.scrape_tls(scrape)?;
         self.scrape_watch(scrape)?;
         self.scrape_caps(scrape)?;
+        let help = "1 when what was seen is not remembered over a restart";
+        scrape.gauge("state_broken", help, u64::from(self.parts.state.is_broken()))?;
         self.scrape_spool(scrape)?;
         self.scrape_forward(scrape)
     }
@@ -147,9 +158,16 @@ impl Shared {
     fn scrape_spool(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let spool = self.parts.spool.status();
         scrape.gauge("spool_bytes", "Hits that wait for the control plane, in bytes", spool.bytes)?;
+        let help = "1 while the log of the spool is open; hits are not spooled otherwise";
+        scrape.gauge("spool_open", help, u64::from(spool.absent.is_none()))?;
         scrape.gauge("spool_max_bytes", "Bytes the spool may take", spool.max_bytes)?;
-        let help = "1 after the disk failed to make hits durable";
+        let help =
+            "Bytes that can still come, as the disk has room; clicks leave a fifth of it all to conversions";
+        scrape.gauge("spool_room_bytes", help, spool.room_bytes())?;
+        let help = "1 after the disk failed again to make hits durable";
         scrape.gauge("spool_poisoned", help, u64::from(spool.poisoned))?;
+        let help = "Times that fdatasync failed and the spool went on in a new segment";
+        scrape.counter("spool_moved", help, spool.moved)?;
         scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;
         let help = "1 for a lane that takes no hits, since they would never arrive, and why";
         let shut = |lane: &Lane| {

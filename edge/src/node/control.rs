@@ -1,6 +1,8 @@
 //! The thread that talks to the control plane and does what else is not about a hit. It has a runtime of
 //! its own, so that writing sealed batches and snapshots never holds up a redirect.
 
+use super::late::Spooling;
+use super::storage::Storage;
 use crate::budget::Keeper;
 use crate::forward::{Phase, Sender};
 use crate::geo_file::GeoFile;
@@ -20,11 +22,34 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What runs beside the sending, until the end.
 pub(super) struct Others {
     pub watcher: Watcher,
-    pub keeper: Keeper,
     pub renewer: Renewer,
     pub geo: Vec<GeoFile>,
     pub certificates: Option<CertificateFiles>,
     pub http3: Option<Arc<Http3Switch>>,
+}
+
+/// What runs on an open spool.
+pub(super) struct Running {
+    pub sender: Sender,
+    pub keeper: Keeper,
+}
+
+pub(super) enum Starting {
+    Ready(Box<Running>),
+    /// The spool is still to be opened.
+    Later(Box<(Spooling, Storage)>),
+}
+
+impl Starting {
+    async fn running(self) -> Option<Running> {
+        match self {
+            Self::Ready(running) => Some(*running),
+            Self::Later(later) => {
+                let (spooling, storage) = *later;
+                spooling.begin_later(storage).await
+            }
+        }
+    }
 }
 
 pub(super) struct ControlThread {
@@ -34,24 +59,22 @@ pub(super) struct ControlThread {
 }
 
 impl ControlThread {
-    pub fn start(phase: watch::Sender<Phase>, sender: Sender, others: Others) -> io::Result<Self> {
+    pub fn start(phase: watch::Sender<Phase>, starting: Starting, others: Others) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let mut phases = phase.subscribe();
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
-                let sender = tokio::spawn(sender.run());
-                let Others { watcher, keeper, renewer, geo, certificates, http3 } = others;
-                let mut others = vec![
-                    tokio::spawn(watcher.run()),
-                    tokio::spawn(renewer.run()),
-                    tokio::spawn(keeper.run()),
-                ];
+                let Others { watcher, renewer, geo, certificates, http3 } = others;
+                let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
                 others.extend(geo.into_iter().map(|geo| tokio::spawn(geo.run())));
                 others.extend(certificates.map(|files| tokio::spawn(files.run())));
                 others.extend(http3.map(|switch| tokio::spawn(switch.follow())));
-                if sender.await.is_err() {
-                    tracing::error!("the sending task has panicked; restart the node to send again");
+                if let Some(Running { sender, keeper }) = starting.running().await {
+                    others.push(tokio::spawn(keeper.run()));
+                    if tokio::spawn(sender.run()).await.is_err() {
+                        tracing::error!("the sending task has panicked; restart the node to send again");
+                    }
                 }
                 // Snapshots go on when sending has ended for good (fenced).
                 let _ = phases.wait_for(|phase| *phase != Phase::Running).await;

@@ -2,21 +2,23 @@
 
 mod control;
 mod hand_over;
+mod late;
 mod storage;
 
-use crate::budget::{Budgets, Keeper, Moment, Recorded, recount};
+use crate::budget::Budgets;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk, SharedDisk};
-use crate::forward::{ForwardStatus, Phase, Sender, SenderParts};
+use crate::forward::{ForwardStatus, Phase};
 use crate::geo_file::{self, GeoFile};
 use crate::http::{self, Door, Listening, ServeError, Timeouts};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
 use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchStatus, Watcher};
-use crate::spool::{OpenError, Spool, SpoolHandle};
-use crate::state::{State, StateError};
+use crate::spool::{OpenError, SpoolHandle};
+use crate::state::State;
 use arc_swap::ArcSwapOption;
-use control::{ControlThread, Others};
+use control::{ControlThread, Others, Starting};
 use hand_over::Offer;
+use late::{SpoolSlot, Spooling};
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,8 +53,6 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the node has no usable state database")]
-    State(#[from] StateError),
     #[error("the node has no usable spool")]
     Spool(#[from] OpenError),
     #[error(
@@ -76,7 +76,7 @@ pub struct EdgeHandle {
     control: ControlThread,
     parts: Parts,
     ready: watch::Receiver<u64>,
-    spool: Spool,
+    spool: SpoolSlot,
     _lock: File,
 }
 
@@ -104,7 +104,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     }
     let disk: SharedDisk = Arc::new(RealDisk);
     let link = Arc::new(ControlLink::new(identity.clone(), identity.load_tls()?));
-    let state = State::open(&config.data_dir)?;
+    let state = State::open_or_without(&config.data_dir);
     let snapshot_dir = config.data_dir.join("snapshot");
     let io = |path: &Path, source| StartError::Io { path: path.to_path_buf(), source };
     let snapshots = SnapshotDisk::open(Arc::clone(&disk), &snapshot_dir, identity.control_key)
@@ -112,24 +112,14 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let last_good = snapshots.load().map_err(|source| io(&snapshot_dir, source))?;
     let version = last_good.as_ref().map_or(0, |snapshot| snapshot.version);
     let shared: SharedSnapshot = Arc::new(ArcSwapOption::new(last_good.map(Arc::new)));
-    let (spool, files) = storage::open(&config, disk, &link, &state).await?;
-    let mut leases = state.leases();
-    recount(&mut leases, &Recorded { files: &files.traffic, log: &spool.log() });
+    let (storage, opened) = storage::open(&config, disk, &link, &state).await?;
     let budgets = Arc::new(Budgets::default());
     if let Some(snapshot) = shared.load().as_ref() {
         budgets.follow(snapshot);
     }
-    let keeper = Keeper::new(
-        Arc::clone(&budgets),
-        Arc::clone(&link),
-        state.clone(),
-        spool.handle(),
-        leases,
-        Moment::now(),
-    );
     let parts = Parts {
         snapshot: Arc::clone(&shared),
-        spool: spool.handle(),
+        spool: storage.handle(),
         state: state.clone(),
         budgets: Arc::clone(&budgets),
         forward: Arc::default(),
@@ -138,19 +128,24 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     // Looked at before it is read: a change in between is then seen as one.
     let geo_paths = [&config.geo_database, &config.geo_asn_database].into_iter().flatten().cloned();
     let geo_files: Vec<_> = geo_paths.map(|path| (geo_file::stamp(&path), path)).collect();
-    let server = http::serve_with(&config, parts.clone(), Timeouts::default(), inherited)?;
     let (phase, phases) = watch::channel(Phase::Running);
     let (changed, ready) = watch::channel(version);
-    let sender = Sender::new(SenderParts {
+    let slot = SpoolSlot::default();
+    let spooling = Spooling {
         link: Arc::clone(&link),
-        spool: spool.handle(),
-        log: spool.log(),
-        files,
         state: state.clone(),
+        budgets: Arc::clone(&budgets),
         status: Arc::clone(&parts.forward),
         config: config.spool.clone(),
         phase: phases,
-    });
+        slot: slot.clone(),
+    };
+    // Leases of clicks are counted before a hit is answered.
+    let starting = match opened {
+        Some(opened) => Starting::Ready(Box::new(spooling.begin(opened))),
+        None => Starting::Later(Box::new((spooling, storage))),
+    };
+    let server = http::serve_with(&config, parts.clone(), Timeouts::default(), inherited)?;
     let status = Arc::clone(&parts.watch);
     let watcher =
         Watcher { disk: snapshots, shared, budgets, state, link: Arc::clone(&link), changed, status };
@@ -158,10 +153,10 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let geo = geo_files.into_iter().map(follow).collect();
     let certificates = server.shared().certificate_files(&config.tls);
     let http3 = server.shared().http3_switch();
-    let renewer = Renewer { link, spool: spool.handle() };
-    let others = Others { watcher, keeper, renewer, geo, certificates, http3 };
+    let renewer = Renewer { link, spool: parts.spool.clone() };
+    let others = Others { watcher, renewer, geo, certificates, http3 };
     let control =
-        ControlThread::start(phase, sender, others).map_err(|source| io(&config.data_dir, source))?;
+        ControlThread::start(phase, starting, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");
     let offer = Offer::open(&config.data_dir);
     let unready = Duration::from_secs(config.unready_secs);
@@ -173,7 +168,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         control,
         parts,
         ready,
-        spool,
+        spool: slot,
         _lock: lock,
     })
 }
@@ -238,9 +233,11 @@ impl EdgeHandle {
         Self::close(parts, spool).await;
     }
 
-    async fn close(parts: Parts, spool: Spool) {
+    async fn close(parts: Parts, spool: SpoolSlot) {
         let closed = tokio::task::spawn_blocking(move || {
-            spool.close();
+            if let Some(spool) = spool.take() {
+                spool.close();
+            }
             parts.state.flush();
         });
         if closed.await.is_err() {

@@ -6,11 +6,16 @@ use crate::disk::SharedDisk;
 use crate::forward::SealedFiles;
 use crate::identity::{ControlLink, Epoch, IdentityError, read_epoch};
 use crate::lanes::PerLane;
-use crate::spool::{OpenAs, OpenError, Spool};
+use crate::spool::{OpenAs, OpenError, Reading, Spool, SpoolHandle};
 use crate::state::State;
+use crate::with_causes;
+use proto_model::Lane;
 use proto_wire::edge_v1::OpenEpochRequest;
 use proto_wire::edge_v1::edge_service_client::EdgeServiceClient;
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const EPOCH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,48 +34,100 @@ pub enum EpochError {
     Store(#[from] IdentityError),
 }
 
-type Opened = (Spool, PerLane<SealedFiles>);
+pub(super) type Opened = (Spool, PerLane<SealedFiles>);
 
-/// A spool that is gone cannot go on: nobody knows which addresses it had given out. Then a new epoch,
-/// with streams of its own, takes its place.
+/// What is on disk of one epoch's events.
+pub(super) struct Storage {
+    disk: SharedDisk,
+    dir: PathBuf,
+    epoch: Epoch,
+    link: Arc<ControlLink>,
+    state: State,
+    handle: SpoolHandle,
+}
+
+/// Opens what there is. A node whose disk is full or fails to read runs all the same, without a spool; it is for the
+/// caller to try again then. A spool that is gone cannot go on: nobody knows which addresses it had given out. Then a
+/// new epoch, with streams of its own, takes its place.
 pub(super) async fn open(
     config: &Config,
     disk: SharedDisk,
-    link: &ControlLink,
+    link: &Arc<ControlLink>,
     state: &State,
-) -> Result<Opened, StartError> {
-    let epoch = link.identity().load_epoch()?;
-    match open_epoch(config, disk.clone(), link, epoch) {
-        Err(StartError::Spool(OpenError::Lost)) => {
-            tracing::error!(epoch = epoch.streams.epoch, "the spool is gone; asking for a new epoch");
-            // First: once the epoch is stored, the next start knows of no loss.
-            state.forget_conversions();
-            let epoch = new_epoch(link).await.map_err(StartError::NewEpoch)?;
-            open_epoch(config, disk, link, epoch)
+) -> Result<(Storage, Option<Opened>), StartError> {
+    let with = |epoch| Storage::new(config, &disk, link, state, epoch);
+    let mut storage = with(link.identity().load_epoch()?);
+    let mut opened = storage.open(Reading::Strict);
+    if let Err(StartError::Spool(OpenError::Lost)) = opened {
+        tracing::error!(epoch = storage.epoch.streams.epoch, "the spool is gone; asking for a new epoch");
+        // First: once the epoch is stored, the next start knows of no loss.
+        state.forget_conversions();
+        storage = with(new_epoch(link).await.map_err(StartError::NewEpoch)?);
+        opened = storage.open(Reading::Strict);
+    }
+    match opened {
+        Ok(opened) => Ok((storage, Some(opened))),
+        Err(StartError::Spool(OpenError::Io(error))) if error.kind() != io::ErrorKind::PermissionDenied => {
+            storage.report(&OpenError::Io(error));
+            Ok((storage, None))
         }
-        opened => opened,
+        Err(error) => Err(error),
     }
 }
 
-fn open_epoch(
-    config: &Config,
-    disk: SharedDisk,
-    link: &ControlLink,
-    epoch: Epoch,
-) -> Result<Opened, StartError> {
-    let dir = directory(&config.data_dir, epoch.streams.epoch);
-    let files = PerLane::try_build(|lane| {
-        let dir = dir.join("sealed").join(lane.as_str());
-        SealedFiles::open(disk.clone(), &dir).map_err(OpenError::Io)
-    })?;
-    let sealed = PerLane::build(|lane| files[lane].head().last);
-    let open = OpenAs { streams: epoch.streams, sealed, existed: epoch.has_spool };
-    let spool = Spool::open(disk, &dir.join("log"), config.spool.clone(), open)?;
-    if !epoch.has_spool {
-        // Only now: until here a crash leaves nothing behind that was given out.
-        link.identity().store_epoch(&Epoch { has_spool: true, ..epoch })?;
+impl Storage {
+    fn new(config: &Config, disk: &SharedDisk, link: &Arc<ControlLink>, state: &State, epoch: Epoch) -> Self {
+        let dir = directory(&config.data_dir, epoch.streams.epoch);
+        let (log, sizes) = (dir.join("log"), config.spool.clone());
+        let handle = SpoolHandle::absent(Arc::clone(disk), &log, sizes, epoch.streams);
+        Self { disk: Arc::clone(disk), dir, epoch, link: Arc::clone(link), state: state.clone(), handle }
     }
-    Ok((spool, files))
+
+    /// Of the spool, whether it is open or not.
+    pub fn handle(&self) -> SpoolHandle {
+        self.handle.clone()
+    }
+
+    pub fn report(&self, error: &(dyn Error + 'static)) {
+        let error = with_causes(error);
+        tracing::error!(error, "the spool cannot be opened; answering without it and trying again");
+        self.handle.set_absent(error);
+    }
+
+    pub fn open(&self, reading: Reading) -> Result<Opened, StartError> {
+        let mut files = PerLane::try_build(|lane| {
+            let dir = self.dir.join("sealed").join(lane.as_str());
+            SealedFiles::open(self.disk.clone(), &dir).map_err(OpenError::Io)
+        })?;
+        let sealed = PerLane::build(|lane| files[lane].head().last);
+        let open = OpenAs { streams: self.epoch.streams, sealed, existed: self.epoch.has_spool };
+        let spool = match Spool::open_for(&self.handle, open, reading) {
+            Err(OpenError::Io(error)) if is_full(&error) => {
+                // What is kept for a control plane that may be restored takes the room of what is still to be sent.
+                self.make_room(&mut files).map_err(OpenError::Io)?;
+                Spool::open_for(&self.handle, open, reading)?
+            }
+            opened => opened?,
+        };
+        if !self.epoch.has_spool {
+            // Only now: until here a crash leaves nothing behind that was given out.
+            self.link.identity().store_epoch(&Epoch { has_spool: true, ..self.epoch })?;
+        }
+        Ok((spool, files))
+    }
+
+    fn make_room(&self, files: &mut PerLane<SealedFiles>) -> io::Result<()> {
+        let cursors = self.state.ack_cursors(self.epoch.streams.epoch);
+        for lane in Lane::ALL.iter().copied() {
+            let acked = cursors[lane].map_or(0, |cursor| cursor.last_ordinal.min(files[lane].head().last));
+            files[lane].make_room(acked)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 async fn new_epoch(link: &ControlLink) -> Result<Epoch, EpochError> {

@@ -28,7 +28,17 @@ type Filled = io::Result<Box<dyn DiskFile>>;
 pub(super) struct Ahead {
     under_way: Option<(u64, JoinHandle<Filled>)>,
     pace: Arc<Pace>,
-    failed: bool,
+    /// The segment that could not be prepared. Another attempt is made for the one after it: zeros that do not fit
+    /// would only take the place of hits, again and again.
+    failed: Option<u64>,
+}
+
+/// What there is of the next segment.
+pub(super) enum Next {
+    Ready(Box<dyn DiskFile>),
+    NotYet,
+    /// It will not be prepared.
+    Unprepared,
 }
 
 /// How far the thread may go.
@@ -68,29 +78,28 @@ impl Ahead {
         }
     }
 
-    /// The file for segment `sequence`, if it is ready. If none is being made, this begins it; after a
-    /// failure only when it is `urgent`.
-    pub fn next(&mut self, log: &Arc<Log>, sequence: u64, urgent: bool) -> Option<Box<dyn DiskFile>> {
+    /// The file for segment `sequence`, if it is ready. If none is being made, this begins it.
+    pub fn next(&mut self, log: &Arc<Log>, sequence: u64) -> Next {
         match self.under_way.take() {
-            None if self.failed && !urgent => None,
+            None if self.failed == Some(sequence) => Next::Unprepared,
             None => {
                 self.begin(log, sequence);
                 // This segment was not prepared: the sooner the next one is ready, the better.
                 self.allow(u64::MAX);
-                None
+                Next::NotYet
             }
             Some((at, thread)) if !thread.is_finished() => {
                 self.under_way = Some((at, thread));
                 self.allow(u64::MAX);
-                None
+                Next::NotYet
             }
             Some((_, thread)) => match thread.join() {
-                Ok(Ok(file)) => Some(file),
+                Ok(Ok(file)) => Next::Ready(file),
                 outcome => {
-                    self.failed = true;
+                    self.failed = Some(sequence);
                     let error = outcome.ok().and_then(Result::err);
-                    tracing::warn!(?error, "the spool could not prepare a segment; the old one grows on");
-                    None
+                    tracing::warn!(?error, "the spool could not prepare a segment");
+                    Next::Unprepared
                 }
             },
         }
@@ -103,8 +112,8 @@ impl Ahead {
         match std::thread::Builder::new().name("spool-ahead".into()).spawn(filling) {
             Ok(thread) => self.under_way = Some((sequence, thread)),
             Err(error) => {
-                self.failed = true;
-                tracing::warn!(%error, "no thread to prepare a segment; the old one grows on");
+                self.failed = Some(sequence);
+                tracing::warn!(%error, "no thread to prepare a segment");
             }
         }
     }
@@ -126,9 +135,10 @@ impl Ahead {
 /// The file has its name from the beginning, so that taking it into use changes no directory. Without a header
 /// it is none of the log's.
 fn fill(log: &Log, path: &Path, pace: &Pace) -> Filled {
-    let size = log.shared.config.segment_bytes;
-    let filled = log.disk.create(path).and_then(|mut file| {
-        write_zeros(file.as_mut(), size.saturating_add(size / ROOM), pace)?;
+    let size = log.shared.room.segment();
+    let len = size.saturating_add(size / ROOM);
+    let filled = has_room(log, len).and_then(|()| log.disk.create(path)).and_then(|mut file| {
+        write_zeros(log, file.as_mut(), len, pace)?;
         log.disk.sync_dir(&log.dir)?;
         Ok(file)
     });
@@ -138,12 +148,20 @@ fn fill(log: &Log, path: &Path, pace: &Pace) -> Filled {
     filled
 }
 
-fn write_zeros(file: &mut dyn DiskFile, len: u64, pace: &Pace) -> io::Result<()> {
+/// Zeros make `fdatasync` quicker, hits are what the disk is for: zeros must leave room for as much again.
+fn has_room(log: &Log, len: u64) -> io::Result<()> {
+    log.shared.look_at_the_disk();
+    let fits = log.shared.room.spare() / 2 >= len;
+    if fits { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
+fn write_zeros(log: &Log, file: &mut dyn DiskFile, len: u64, pace: &Pace) -> io::Result<()> {
     let zeros = vec![0; usize::try_from(STEP.min(len)).unwrap_or_default()];
     let mut at = 0;
     while at < len {
         let step = STEP.min(len - at);
         pace.wait(at + step)?;
+        has_room(log, step)?;
         file.write_all_at(at, zeros.get(..usize::try_from(step).unwrap_or_default()).unwrap_or_default())?;
         file.sync_data()?;
         at += step;

@@ -7,10 +7,13 @@
 mod ahead;
 mod group;
 mod log;
+mod moving;
 mod open;
 mod queue;
 mod reader;
 mod recover;
+mod room;
+mod scan;
 mod segment;
 mod shut;
 mod writer;
@@ -25,8 +28,10 @@ pub use log::LogEnd;
 pub use open::{OpenAs, OpenError, Spool, SpoolLog};
 pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
+pub use recover::Reading;
 pub use shut::Shut;
 
+use crate::lanes::PerLane;
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;
 
@@ -37,8 +42,8 @@ pub struct SpoolConfig {
     /// A segment is closed when it has grown to this. The next one is prepared meanwhile: one or two segments
     /// more are on disk than hold events.
     pub segment_bytes: u64,
-    /// Disk space for hits the control plane has not acknowledged. Clicks may fill 80 % of it, the rest
-    /// is kept for conversions.
+    /// Disk space for hits the control plane has not acknowledged, if the disk has it. Clicks may fill 80 %, the
+    /// rest is kept for conversions.
     pub max_bytes: u64,
     /// Acknowledged batches are kept this long, so that a control plane restored from a backup can ask
     /// for them again...
@@ -53,23 +58,17 @@ impl Default for SpoolConfig {
     }
 }
 
-impl SpoolConfig {
-    /// What `lane` may fill.
-    pub fn limit(&self, lane: Lane) -> u64 {
-        match lane {
-            Lane::Money => self.max_bytes,
-            Lane::Traffic => self.max_bytes / 5 * 4,
-        }
-    }
-}
-
 /// Reads a file of the log as recovery does: the bytes of intact records, and those that are no records.
 pub(crate) fn scan_segment(bytes: &[u8]) -> (usize, usize) {
     let sequence = segment::SegmentHeader::parse(bytes).map_or(1, |header| header.sequence);
     let mut intact = 0;
-    let damaged = recover::scan(sequence, bytes, |frame| {
-        let _ = frame.decode();
-        intact += frame.len;
+    let mut tally = scan::Tally::new(PerLane::build(|_| 1));
+    let damaged = scan::scan(sequence, bytes, |piece| {
+        tally.see(&piece);
+        if let scan::Piece::Record(frame) = piece {
+            let _ = frame.decode();
+            intact += frame.len;
+        }
     });
     (intact, damaged)
 }
@@ -94,10 +93,14 @@ impl Streams {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolError {
-    #[error("the spool has no room for this lane (is the control plane reachable? is max_bytes too small?)")]
+    #[error(
+        "the spool has no room for this lane (is the control plane reachable? is the disk full, or max_bytes too small?)"
+    )]
     Full,
-    #[error("the disk failed to make events durable: restart the node, and replace the disk if it repeats")]
+    #[error("the disk failed to make events durable (replace it if that repeats)")]
     Poisoned,
+    #[error("the spool could not be opened yet")]
+    Absent,
     #[error("the spool is closing")]
     Closed,
     #[error("the lane takes no hits")]

@@ -1,12 +1,12 @@
 //! Opening and closing the spool.
 
 use super::log::{Log, LogEnd, Segment, segment_name};
-use super::queue::{QueueState, Shared, SpoolHandle};
+use super::queue::{QueueState, SpoolHandle};
 use super::reader::LaneReader;
-use super::recover::{self, Found};
+use super::recover::{self, Found, Reading};
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
-use crate::disk::{Disk, DiskFile, SharedDisk};
+use crate::disk::{Disk, DiskFile, SharedDisk, prepare, put_in_place};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use std::collections::BTreeMap;
@@ -47,21 +47,32 @@ pub struct Spool {
 
 impl Spool {
     pub fn open(disk: SharedDisk, dir: &Path, config: SpoolConfig, open: OpenAs) -> Result<Self, OpenError> {
-        let found = recover::find(disk.as_ref(), dir, open.streams, open.sealed)?;
+        Self::open_for(&SpoolHandle::absent(disk, dir, config, open.streams), open, Reading::Strict)
+    }
+
+    /// As [`Spool::open`], for a handle that is in use already, and that was made for the same streams.
+    pub fn open_for(handle: &SpoolHandle, open: OpenAs, reading: Reading) -> Result<Self, OpenError> {
+        let shared = Arc::clone(handle.shared());
+        let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
+        let found = recover::find(disk.as_ref(), &dir, open, reading)?;
         if found.fresh && open.existed {
             return Err(OpenError::Lost);
         }
         if !found.clean {
             tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
         }
-        let started = start_segment(disk.as_ref(), dir, &found, open)?;
-        let shared = Arc::new(Shared::new(config, open.streams, started.end.next));
+        let started = start_segment(disk.as_ref(), &dir, &found, open)?;
+        shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
         shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
+        shared.look_at_the_disk();
         let (end, _) = watch::channel(started.end);
         let segments = Mutex::new(started.segments);
-        let log = Arc::new(Log { disk, dir: dir.to_path_buf(), shared, segments, end });
+        let log = Arc::new(Log { disk, dir, shared: Arc::clone(&shared), segments, end });
         let writer = Writer::new(Arc::clone(&log), started.file, started.end);
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
+        let mut queue = shared.lock();
+        (queue.next, queue.state) = (started.end.next, QueueState::Open);
+        drop(queue);
         Ok(Self { log, thread: Some(thread) })
     }
 
@@ -81,7 +92,7 @@ impl Spool {
     fn stop(&mut self, state: QueueState) {
         {
             let mut queue = self.log.shared.lock();
-            if queue.state == QueueState::Open {
+            if matches!(queue.state, QueueState::Open | QueueState::Moving) {
                 queue.state = state;
             }
         }
@@ -125,6 +136,17 @@ impl SpoolLog {
         self.log.release(sealed)
     }
 
+    /// Looks at the disk: there is little room, so that what need not be kept should go.
+    pub fn is_tight(&self) -> bool {
+        self.log.shared.look_at_the_disk();
+        *self.log.shared.room.tight().borrow()
+    }
+
+    /// Changes when room becomes tight, or is no longer.
+    pub fn tight(&self) -> watch::Receiver<bool> {
+        self.log.shared.room.tight()
+    }
+
     /// Counts sealed batches that are not acknowledged against the space of the spool.
     pub fn set_sealed_bytes(&self, bytes: u64) {
         self.log.shared.sealed_bytes.store(bytes, Ordering::Relaxed);
@@ -140,12 +162,8 @@ struct Started {
 fn start_segment(disk: &dyn Disk, dir: &Path, found: &Found, open: OpenAs) -> io::Result<Started> {
     let begun = recover::begin(found, open.streams, open.sealed);
     let sequence = begun.header.sequence;
-    let unfinished = dir.join(format!("{}.tmp", segment_name(sequence)));
-    let mut file = disk.create(&unfinished)?;
-    file.write_all_at(0, &begun.bytes)?;
-    file.sync_data()?;
-    disk.rename(&unfinished, &dir.join(segment_name(sequence)))?;
-    disk.sync_dir(dir)?;
+    let file = prepare(disk, dir, &segment_name(sequence), &begun.bytes)?;
+    put_in_place(disk, dir, &segment_name(sequence))?;
     let mut segments = found.segments.clone();
     if segments.remove(&begun.header.replaces).is_some() {
         disk.remove(&dir.join(segment_name(begun.header.replaces)))?;

@@ -2,14 +2,17 @@
 //! the writer thread, which has nothing left to do but to write.
 
 use super::group::{Durable, Group, Party};
+use super::room::{Gauge, share};
 use super::segment::append_record;
 use super::shut::{self, Shut};
 use super::{SpoolConfig, SpoolError, Streams};
+use crate::disk::SharedDisk;
 use crate::lanes::PerLane;
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{Address, Lane};
 use proto_wire::limits::{EVENT_LEN_MAX, SIDECAR_ENTRY_LEN_MAX};
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,16 +31,38 @@ pub(super) struct Queue {
     pub due: bool,
 }
 
+impl Queue {
+    /// Why `lane` takes nothing, whatever room there is.
+    fn refusal(&self, lane: Lane) -> Option<SpoolError> {
+        self.state.refusal().or_else(|| shut::admit(&self.shut, lane).err())
+    }
+}
+
 /// So much is written even if more is about to come.
 const PLENTY: usize = 128 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueueState {
+    /// The log could not be opened yet.
+    Absent,
     Open,
+    /// An `fdatasync` failed; the writer is about to go on in a new segment.
+    Moving,
     Closing,
     /// The spool was dropped: what is queued is written, but the end is not an orderly one.
     Dropped,
     Poisoned,
+}
+
+impl QueueState {
+    fn refusal(self) -> Option<SpoolError> {
+        match self {
+            Self::Open => None,
+            Self::Absent => Some(SpoolError::Absent),
+            Self::Closing | Self::Dropped => Some(SpoolError::Closed),
+            Self::Moving | Self::Poisoned => Some(SpoolError::Poisoned),
+        }
+    }
 }
 
 pub(super) struct Shared {
@@ -50,11 +75,17 @@ pub(super) struct Shared {
     pub writing_bytes: AtomicU64,
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
+    pub moved: AtomicU64,
+    pub room: Gauge,
+    /// Why the log is not open, while it is not.
+    absent: Mutex<String>,
 }
 
 impl Shared {
-    pub fn new(config: SpoolConfig, streams: Streams, next: PerLane<u64>) -> Self {
-        let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Open);
+    /// Of a log that is not open yet.
+    fn new(config: SpoolConfig, streams: Streams, room: Gauge) -> Self {
+        let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Absent);
+        let next = PerLane::build(|_| 1);
         let queue = Queue { next, records, group, state, shut: PerLane::default(), due: false };
         Self {
             config,
@@ -65,6 +96,9 @@ impl Shared {
             writing_bytes: AtomicU64::new(0),
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            room,
+            absent: Mutex::default(),
         }
     }
 
@@ -88,26 +122,53 @@ impl Shared {
         let parts = [&self.segment_bytes, &self.writing_bytes, &self.sealed_bytes];
         parts.iter().fold(0, |sum, part| sum.saturating_add(part.load(Ordering::Relaxed)))
     }
+
+    pub fn look_at_the_disk(&self) {
+        self.room.look(&self.config, self.disk_bytes());
+    }
+
+    /// Looks whether the disk has become emptier, unless that would not help.
+    fn finds_room(&self, lane: Lane) -> bool {
+        let taken = self.disk_bytes().saturating_add(len(&self.lock().records));
+        if taken >= share(self.config.max_bytes, lane) {
+            return false;
+        }
+        self.look_at_the_disk();
+        taken < share(self.room.limit(), lane)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolStatus {
-    /// A failed `fdatasync`: nothing is spooled until the node restarts.
+    /// Why the log could not be opened yet. Nothing is spooled until it is.
+    pub absent: Option<String>,
+    /// `fdatasync` failed more than once: nothing is spooled until the node restarts.
     pub poisoned: bool,
+    /// It failed for the first time: what is durable is being copied, nothing is spooled meanwhile.
+    pub moving: bool,
     /// What the control plane has not acknowledged, on disk and queued.
     pub bytes: u64,
     pub max_bytes: u64,
+    /// What these may come to: less than `max_bytes` where the disk has less.
+    pub limit: u64,
     /// The next ordinal of each lane.
     pub next: PerLane<u64>,
     /// `fdatasync` calls since the start.
     pub syncs: u64,
+    /// How often one has failed, and the spool went on in a new segment.
+    pub moved: u64,
     /// Why a lane takes no hits, whatever room there is.
     pub shut: PerLane<Option<Shut>>,
 }
 
 impl SpoolStatus {
     pub fn has_room(&self) -> bool {
-        !self.poisoned && self.bytes < self.max_bytes
+        self.absent.is_none() && !self.poisoned && !self.moving && self.bytes < self.limit
+    }
+
+    /// What can still come.
+    pub fn room_bytes(&self) -> u64 {
+        self.limit.saturating_sub(self.bytes)
     }
 }
 
@@ -122,7 +183,19 @@ impl SpoolHandle {
         Self { shared }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    /// Of a spool that is still to be opened ([`super::Spool::open_for`]): until then it refuses everything, and hits
+    /// are answered without it.
+    pub fn absent(disk: SharedDisk, dir: &Path, config: SpoolConfig, streams: Streams) -> Self {
+        let room = Gauge::new(disk, dir, &config);
+        Self::new(Arc::new(Shared::new(config, streams, room)))
+    }
+
+    /// Says why it could not be opened.
+    pub fn set_absent(&self, why: String) {
+        *self.shared.absent.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -152,14 +225,20 @@ impl SpoolHandle {
     }
 
     pub fn status(&self) -> SpoolStatus {
+        self.shared.look_at_the_disk();
         let disk_bytes = self.shared.disk_bytes();
         let queue = self.shared.lock();
+        let why = || self.shared.absent.lock().unwrap_or_else(PoisonError::into_inner).clone();
         SpoolStatus {
+            absent: (queue.state == QueueState::Absent).then(why),
+            moving: queue.state == QueueState::Moving,
             poisoned: queue.state == QueueState::Poisoned,
             bytes: disk_bytes.saturating_add(len(&queue.records)),
             max_bytes: self.shared.config.max_bytes,
+            limit: self.shared.room.limit(),
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
+            moved: self.shared.moved.load(Ordering::Relaxed),
             shut: queue.shut,
         }
     }
@@ -201,15 +280,17 @@ impl LocalSpool {
     ) -> Result<(Address, Durable), SpoolError> {
         let disk_bytes = self.shared.disk_bytes();
         let mut guard = self.shared.lock();
-        let queue = &mut *guard;
-        match queue.state {
-            QueueState::Open => {}
-            QueueState::Closing | QueueState::Dropped => return Err(SpoolError::Closed),
-            QueueState::Poisoned => return Err(SpoolError::Poisoned),
+        if disk_bytes.saturating_add(len(&guard.records)) >= share(self.shared.room.limit(), lane) {
+            drop(guard);
+            // The way of hits that are refused, or let in again.
+            if !self.shared.finds_room(lane) {
+                return Err(self.shared.lock().refusal(lane).unwrap_or(SpoolError::Full));
+            }
+            guard = self.shared.lock();
         }
-        shut::admit(&queue.shut, lane)?;
-        if disk_bytes.saturating_add(len(&queue.records)) >= self.shared.config.limit(lane) {
-            return Err(SpoolError::Full);
+        let queue = &mut *guard;
+        if let Some(refusal) = queue.refusal(lane) {
+            return Err(refusal);
         }
         let ordinal = queue.next[lane];
         if ordinal > ORDINAL_MAX {

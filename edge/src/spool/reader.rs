@@ -3,15 +3,19 @@
 
 use super::log::{Log, LogEnd};
 use super::segment::{self, HEADER_LEN, MAX_FRAME, Parsed};
+use crate::disk::{is_damage, read_around};
 use proto_model::Lane;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use proto_wire::edge_v1::{Event, SidecarEntry};
 use proto_wire::envelope::last_covered;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 const WINDOW: usize = 256 * 1024;
+/// So often a place may fail to be read before it counts as damage. Those who read try again in a second.
+pub(super) const ATTEMPTS: u32 = 5;
 
 /// A record, or the declaration of ordinals that have none.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,8 @@ pub struct LaneReader {
     consumed: usize,
     /// A record that must wait until the hole before it was declared.
     held: Option<Spooled>,
+    /// Attempts to read that failed since the last success.
+    failed: u32,
 }
 
 enum Step {
@@ -45,7 +51,8 @@ impl LaneReader {
     pub(super) fn new(log: Arc<Log>, lane: Lane, sealed: u64) -> Self {
         let end = log.end.subscribe();
         let next = sealed.saturating_add(1);
-        Self { log, lane, end, sequence: 0, offset: 0, next, window: Vec::new(), consumed: 0, held: None }
+        let (window, consumed) = (Vec::new(), 0);
+        Self { log, lane, end, sequence: 0, offset: 0, next, window, consumed, held: None, failed: 0 }
     }
 
     /// The next record that is durable, if there is one. Ordinals that were lost to damage come as a
@@ -149,9 +156,26 @@ impl LaneReader {
             return Ok(());
         }
         let path = self.log.path(self.sequence);
-        self.window = self.log.disk.read_at(&path, self.offset, WINDOW.min(left))?;
+        self.window = self.read(&path, WINDOW.min(left))?;
         self.consumed = 0;
         Ok(())
+    }
+
+    /// A disk that fails once may do better. One that goes on to fail at one place does not hold up all that comes
+    /// behind it: what stood there is declared lost when the next record of the lane shows the hole.
+    fn read(&mut self, path: &Path, len: usize) -> io::Result<Vec<u8>> {
+        match self.log.disk.read_at(path, self.offset, len) {
+            Err(error) if !is_damage(&error) => Err(error),
+            Err(error) if self.failed < ATTEMPTS => {
+                self.failed += 1;
+                Err(error)
+            }
+            Err(_) => read_around(self.log.disk.as_ref(), path, self.offset, len).map(|(bytes, _)| bytes),
+            Ok(bytes) => {
+                self.failed = 0;
+                Ok(bytes)
+            }
+        }
     }
 
     fn consume(&mut self, len: usize) {

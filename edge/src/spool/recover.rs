@@ -5,18 +5,18 @@
 //! only), so its records are copied into a new segment; and ordinals that may have been given out are
 //! declared as skipped, so that no address is ever used twice.
 
-use super::log::{Segment, parse_segment_name, segment_name};
-use super::segment::{
-    self, Frame, HEADER_LEN, Parsed, SegmentHeader, append_skipped, copy_record, finish_records,
-};
-use super::{OpenError, Streams};
-use crate::disk::{Disk, list_finished, write_durably};
+use super::log::{LogEnd, Segment, parse_segment_name, segment_name};
+use super::scan::{Piece, Tally, is_zeros, scan};
+use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
+use super::{OpenAs, OpenError, Streams};
+use crate::disk::{Disk, list_finished, read_around, write_durably};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_model::event::ORDINAL_MAX;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 /// Ordinals given up after an unclean end. Replies leave only after `fdatasync`, so this only guards
@@ -54,6 +54,8 @@ pub(super) struct Found {
     pub segments: BTreeMap<u64, Segment>,
     /// The next ordinals, as far as anything on disk tells.
     pub next: PerLane<u64>,
+    /// The next ordinals behind those that damage has swallowed; not before `next`.
+    lost: PerLane<u64>,
     pub clean: bool,
     /// No segment was there.
     pub fresh: bool,
@@ -66,46 +68,66 @@ struct Last {
     first: PerLane<u64>,
 }
 
-/// Looks at `dir`. `sealed` is the last ordinal of each lane that stands in a sealed batch.
-pub(super) fn find(
-    disk: &dyn Disk,
-    dir: &Path,
-    streams: Streams,
-    sealed: PerLane<u64>,
-) -> Result<Found, OpenError> {
+/// How a file of the log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What cannot be read may be readable later.
+    Strict,
+    /// It was tried often enough: what cannot be read is damage.
+    Around,
+}
+
+impl Reading {
+    fn read(self, disk: &dyn Disk, path: &Path, len: usize) -> io::Result<(Vec<u8>, bool)> {
+        match self {
+            Self::Strict => disk.read_at(path, 0, len).map(|bytes| (bytes, false)),
+            Self::Around => read_around(disk, path, 0, len),
+        }
+    }
+}
+
+/// Looks at `dir`.
+pub(super) fn find(disk: &dyn Disk, dir: &Path, open: OpenAs, reading: Reading) -> Result<Found, OpenError> {
+    let OpenAs { streams, sealed, .. } = open;
     disk.create_dir(dir)?;
     let names = list_finished(disk, dir)?;
     let marker = match names.iter().any(|name| name == CLEAN) {
         true => CleanMarker::take(disk, dir)?,
         false => None,
     };
-    let mut headers = read_headers(disk, dir, &names, streams)?;
+    let mut headers = read_headers(disk, dir, &names, streams, reading)?;
     remove_replaced(disk, dir, &mut headers)?;
     let sealed_next = PerLane::build(|lane| sealed[lane].saturating_add(1));
     let fresh = headers.is_empty() && marker.is_none();
     let unused = fresh && sealed == PerLane::default();
-    let mut found = Found { segments: BTreeMap::new(), next: sealed_next, clean: unused, fresh, last: None };
+    let mut next = sealed_next;
     for header in headers.values().flatten() {
-        raise(&mut found.next, header.first);
+        raise(&mut next, header.first);
     }
     let mut whole = true;
+    let mut last = None;
     // A segment whose header is readable tells how far those before it go. Normally that is the last one.
-    for (&sequence, header) in headers.iter().rev() {
-        let bytes = disk.read(&dir.join(segment_name(sequence)))?;
-        let damaged = scan(sequence, &bytes, |frame| {
-            found.next[frame.lane] = found.next[frame.lane].max(frame.last.saturating_add(1));
-        });
+    let untold = headers.iter().rev().find_map(|(at, header)| header.map(|_| *at)).unwrap_or_default();
+    let mut tally = Tally::new(next);
+    for (&sequence, header) in headers.range(untold..) {
+        let path = dir.join(segment_name(sequence));
+        let len = usize::try_from(disk.len(&path)?).unwrap_or(usize::MAX);
+        let (bytes, unreadable) = reading.read(disk, &path, len)?;
+        let damaged = scan(sequence, &bytes, |piece| tally.see(&piece));
+        if unreadable {
+            tally.all_damage_is_loss();
+        }
         whole &= header.is_some() && damaged == 0;
         let first = header.map_or(sealed_next, |header| header.first);
-        found.last.get_or_insert(Last { sequence, bytes, first });
-        if header.is_some() {
-            break;
-        }
+        last = Some(Last { sequence, bytes, first });
     }
+    let (next, lost) = tally.end();
+    let mut found = Found { segments: BTreeMap::new(), next, lost, clean: unused, fresh, last };
     if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
         found.clean = whole && marker.next == found.next;
         raise(&mut found.next, marker.next);
     }
+    raise(&mut found.lost, found.next);
     list_segments(disk, dir, &headers, &mut found)?;
     Ok(found)
 }
@@ -121,11 +143,12 @@ fn read_headers(
     dir: &Path,
     names: &[String],
     streams: Streams,
+    reading: Reading,
 ) -> Result<Headers, OpenError> {
     let mut headers = Headers::new();
     for sequence in names.iter().filter_map(|name| parse_segment_name(name)) {
         let path = dir.join(segment_name(sequence));
-        let bytes = disk.read_at(&path, 0, HEADER_LEN)?;
+        let (bytes, _) = reading.read(disk, &path, HEADER_LEN)?;
         if is_zeros(&bytes) {
             // Prepared, but never begun: its header is durable before a record is.
             disk.remove(&path)?;
@@ -165,32 +188,6 @@ fn list_segments(disk: &dyn Disk, dir: &Path, headers: &Headers, found: &mut Fou
     Ok(())
 }
 
-fn is_zeros(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
-}
-
-/// Visits each intact record of a segment, also behind damage; returns how many bytes are no records.
-pub(super) fn scan(sequence: u64, bytes: &[u8], mut visit: impl FnMut(&Frame<'_>)) -> usize {
-    let mut damaged = 0;
-    let mut at = HEADER_LEN.min(bytes.len());
-    while at < bytes.len() {
-        match segment::parse(sequence, &bytes[at..]) {
-            Parsed::Frame(frame) => {
-                visit(&frame);
-                at += frame.len;
-            }
-            // What was prepared for records that never came.
-            Parsed::Short | Parsed::Damaged if is_zeros(&bytes[at..]) => break,
-            Parsed::Short | Parsed::Damaged => {
-                let step = segment::resume(&bytes[at..]).unwrap_or(bytes.len() - at);
-                damaged += step;
-                at += step;
-            }
-        }
-    }
-    damaged
-}
-
 /// The segment that a start begins.
 pub(super) struct Begun {
     pub header: SegmentHeader,
@@ -212,21 +209,65 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
         header.replaces = last.sequence;
         let floor = PerLane::build(|lane| last.first[lane].max(sealed[lane].saturating_add(1)));
         header.first = PerLane::build(|lane| floor[lane].min(found.next[lane]));
-        scan(last.sequence, &last.bytes, |frame| {
-            if frame.last > sealed[frame.lane] {
-                copy_record(&mut records, frame);
+        scan(last.sequence, &last.bytes, |piece| {
+            if let Piece::Record(frame) = piece
+                && frame.last > sealed[frame.lane]
+            {
+                copy_record(&mut records, &frame);
             }
         });
     }
-    let mut next = found.next;
-    for lane in Lane::ALL.iter().copied().filter(|lane| found.next[*lane] <= ORDINAL_MAX) {
-        let through = found.next[lane].saturating_add(SKIP - 1).min(ORDINAL_MAX);
-        let skipped = skipped_to_wire(found.next[lane], through, SkipReason::Unclean);
-        append_skipped(&mut records, lane, &skipped);
-        next[lane] = through + 1;
-    }
+    let next = PerLane::build(|lane| {
+        let (from, lost) = (found.next[lane], found.lost[lane]);
+        if from < lost {
+            tracing::error!(lane = lane.as_str(), from, before = lost, "damage has swallowed events");
+        }
+        let next = declare(&mut records, lane, from..lost, SkipReason::Lost);
+        declare(&mut records, lane, next..next.saturating_add(SKIP), SkipReason::Unclean)
+    });
     finish_records(&mut records, sequence);
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
     Begun { header, bytes, next }
+}
+
+/// The bytes of the segment that takes the place of the one at whose `end` an `fdatasync` failed: all that was durable,
+/// and a declaration for what nobody can be sure of, up to `next`.
+pub(super) fn move_records(
+    disk: &dyn Disk,
+    dir: &Path,
+    end: LogEnd,
+    next: PerLane<u64>,
+) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(end.offset).unwrap_or(usize::MAX);
+    let old = disk.read_at(&dir.join(segment_name(end.sequence)), 0, len)?;
+    let unreadable =
+        || io::Error::new(io::ErrorKind::InvalidData, "what had been durable reads back damaged");
+    let header = SegmentHeader::parse(&old).ok_or_else(unreadable)?;
+    let sequence = end.sequence + 1;
+    let mut records = Vec::new();
+    let damaged = scan(end.sequence, &old, |piece| {
+        if let Piece::Record(frame) = piece {
+            copy_record(&mut records, &frame);
+        }
+    });
+    if damaged > 0 || old.len() < len {
+        return Err(unreadable());
+    }
+    for lane in Lane::ALL.iter().copied() {
+        declare(&mut records, lane, end.next[lane]..next[lane], SkipReason::Unclean);
+    }
+    finish_records(&mut records, sequence);
+    let mut bytes = SegmentHeader { sequence, replaces: end.sequence, ..header }.to_bytes().to_vec();
+    bytes.append(&mut records);
+    Ok(bytes)
+}
+
+/// Declares ordinals as skipped, as far as an epoch has them; returns the one behind them.
+fn declare(out: &mut Vec<u8>, lane: Lane, ordinals: Range<u64>, reason: SkipReason) -> u64 {
+    let end = ordinals.end.min(ORDINAL_MAX + 1).max(ordinals.start);
+    if ordinals.start < end {
+        append_skipped(out, lane, &skipped_to_wire(ordinals.start, end - 1, reason));
+    }
+    end
 }

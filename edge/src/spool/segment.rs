@@ -135,6 +135,39 @@ fn parse_body(body: &[u8]) -> Option<Frame<'_>> {
     (first >= 1 && first <= last).then_some(frame)
 }
 
+/// What is left of a record that is damaged, as far as it can be made out. Nothing vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub lane: Option<Lane>,
+    pub first: u64,
+    pub last: u64,
+    len: usize,
+    /// As its event says; a declaration of many ordinals may be damaged, too.
+    covers: Option<u64>,
+}
+
+impl Claim {
+    /// The last ordinal it covers, if it begins with `first`.
+    pub fn through(&self, first: u64) -> u64 {
+        self.covers.filter(|last| self.first == first && *last == self.last).unwrap_or(first)
+    }
+
+    /// Whether `bytes`, which begin with this record, may have held another one.
+    pub fn leaves_room_in(&self, bytes: &[u8]) -> bool {
+        bytes.len().saturating_sub(self.len) > RECORD_HEAD + BODY_HEAD
+    }
+}
+
+/// `None` when too little is left.
+pub(super) fn claim(bytes: &[u8]) -> Option<Claim> {
+    let len = usize::try_from(be32(bytes, BODY_LEN_AT)?).ok()?.saturating_add(RECORD_HEAD);
+    let body = bytes.get(RECORD_HEAD..)?;
+    let (lane, first, last) = (Lane::from_code(*body.first()?), be64(body, 1)?, be64(body, 9)?);
+    let event = be32(body, 17).and_then(|len| body.get(BODY_HEAD..)?.get(..usize::try_from(len).ok()?));
+    let event = event.and_then(|event| Event::decode(event).ok()).filter(|event| event.ordinal == first);
+    Some(Claim { lane, first, last, len, covers: event.as_ref().map(last_covered) })
+}
+
 /// Where the next record may start after damage at the start of `bytes`; `None` = nowhere in them.
 pub(super) fn resume(bytes: &[u8]) -> Option<usize> {
     let behind = bytes.get(1..)?;

@@ -1,11 +1,13 @@
 //! The thread that writes the log: takes all that has queued up, writes it, calls `fdatasync` once.
 
 use super::SpoolError;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Next};
 use super::group::Group;
 use super::log::{Log, LogEnd, Segment};
+use super::moving::SOON;
 use super::queue::QueueState;
 use super::recover::CleanMarker;
+use super::room::LOOK_EVERY;
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, finish_records};
 use crate::disk::DiskFile;
 use crate::lanes::PerLane;
@@ -16,12 +18,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 pub(super) struct Writer {
-    log: Arc<Log>,
-    file: Box<dyn DiskFile>,
-    end: LogEnd,
+    pub(super) log: Arc<Log>,
+    pub(super) file: Box<dyn DiskFile>,
+    pub(super) end: LogEnd,
     /// There are zeros behind the end of the log: see [`Ahead`]. Not in the segment that a start begins.
-    filled: bool,
-    ahead: Ahead,
+    pub(super) filled: bool,
+    pub(super) ahead: Ahead,
+    pub(super) groups_since_move: u64,
+    /// Bytes written since somebody looked at the disk.
+    unlooked: u64,
 }
 
 /// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
@@ -45,7 +50,7 @@ enum Failure {
 
 impl Writer {
     pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd) -> Self {
-        Self { log, file, end, filled: false, ahead: Ahead::default() }
+        Self { log, file, end, filled: false, ahead: Ahead::default(), groups_since_move: SOON, unlooked: 0 }
     }
 
     pub fn run(mut self) {
@@ -70,18 +75,30 @@ impl Writer {
             let outcome = self.commit(&mut taken, taken_before);
             self.log.shared.writing_bytes.store(0, Ordering::Relaxed);
             // Replies leave before anything else is done.
-            match outcome {
-                Ok(()) => taken.group.finish(Ok(())),
+            let failed = match outcome {
+                Ok(()) => {
+                    taken.group.finish(Ok(()));
+                    self.rotate_if_due().err()
+                }
                 Err(Failure::NotWritten(error)) => {
                     tracing::error!(%error, "the spool could not write; is the disk full?");
                     taken.group.finish(Err(SpoolError::Full));
+                    self.unlooked = LOOK_EVERY;
+                    self.rotate_if_due().err()
                 }
-                Err(Failure::Poison(error)) => return self.poison(&taken.group, &error),
-            }
-            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.rotate_if_due() {
-                return self.poison(&taken.group, &error);
-            }
+                Err(poison) => Some(poison),
+            };
             taken_before = taken.next;
+            if let Some(Failure::NotWritten(error) | Failure::Poison(error)) = failed {
+                if self.move_on(&taken.group, &error).is_err() {
+                    return self.poison(&taken.group);
+                }
+                taken_before = self.end.next;
+            }
+            if self.unlooked >= LOOK_EVERY {
+                self.unlooked = 0;
+                self.log.shared.look_at_the_disk();
+            }
             spare = taken.records;
             spare.clear();
             spare.shrink_to(KEPT_BUFFER);
@@ -91,7 +108,7 @@ impl Writer {
     fn take(&self, spare: Vec<u8>) -> Taken {
         let shared = &self.log.shared;
         let mut queue = shared.lock();
-        while !queue.due && queue.state == QueueState::Open {
+        while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.due = false;
@@ -139,29 +156,51 @@ impl Writer {
         }
         self.file.sync_data().map_err(Failure::Poison)?;
         self.log.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        self.groups_since_move = self.groups_since_move.saturating_add(1);
         self.end = LogEnd { offset: self.end.offset + len, next, ..self.end };
         self.log.segments().entry(self.end.sequence).and_modify(|segment| segment.bytes = self.end.offset);
         self.log.shared.segment_bytes.fetch_add(len, Ordering::Relaxed);
-        self.log.end.send_replace(self.end);
+        self.unlooked = self.unlooked.saturating_add(len);
+        self.publish_end();
         Ok(())
+    }
+
+    pub(super) fn publish_end(&self) {
+        self.log.shared.room.last_segment.store(self.end.offset, Ordering::Relaxed);
+        self.log.end.send_replace(self.end);
     }
 
     /// A segment is closed only now, when all of it is durable: of several segments, only the last can hold
     /// records that are not. A segment that was not prepared is left as soon as one is.
     fn rotate_if_due(&mut self) -> Result<(), Failure> {
-        let full = self.end.offset >= self.log.shared.config.segment_bytes;
+        let full = self.end.offset >= self.log.shared.room.segment();
         if self.filled && !full {
             self.ahead.grown_to(self.end.offset);
             return Ok(());
         }
-        match self.ahead.next(&self.log, self.end.sequence + 1, full) {
-            Some(file) => self.rotate(file),
+        match self.ahead.next(&self.log, self.end.sequence + 1) {
+            Next::Ready(file) => self.rotate(file, true),
             // The old segment still works, it just grows on.
-            None => Ok(()),
+            Next::NotYet => Ok(()),
+            Next::Unprepared if !full => Ok(()),
+            // Small files can be deleted one by one; of one that grows for ever, nothing can.
+            Next::Unprepared => match self.create_next() {
+                Ok(file) => self.rotate(file, false),
+                Err(error) => {
+                    tracing::warn!(%error, "the spool could not create a segment; the old one grows on");
+                    Ok(())
+                }
+            },
         }
     }
 
-    fn rotate(&mut self, mut file: Box<dyn DiskFile>) -> Result<(), Failure> {
+    fn create_next(&self) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.log.disk.create(&self.log.path(self.end.sequence + 1))?;
+        self.log.disk.sync_dir(&self.log.dir)?;
+        Ok(file)
+    }
+
+    fn rotate(&mut self, mut file: Box<dyn DiskFile>, filled: bool) -> Result<(), Failure> {
         let sequence = self.end.sequence + 1;
         let streams = self.log.shared.streams;
         let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0 };
@@ -180,10 +219,12 @@ impl Writer {
             segments.insert(sequence, Segment { bytes, next: None });
         }
         self.log.shared.segment_bytes.fetch_add(bytes, Ordering::Relaxed);
-        (self.file, self.filled) = (file, true);
+        (self.file, self.filled) = (file, filled);
         self.end = LogEnd { sequence, offset: bytes, ..self.end };
-        self.log.end.send_replace(self.end);
-        self.ahead.begin(&self.log, sequence + 1);
+        self.publish_end();
+        if filled {
+            self.ahead.begin(&self.log, sequence + 1);
+        }
         Ok(())
     }
 
@@ -197,8 +238,7 @@ impl Writer {
     }
 
     /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, group: &Group, error: &io::Error) -> QueueState {
-        tracing::error!(%error, "the spool's disk failed; clicks go out unspooled until a restart");
+    fn poison(&self, group: &Group) -> QueueState {
         let waiting = {
             let mut queue = self.log.shared.lock();
             queue.state = QueueState::Poisoned;

@@ -11,10 +11,12 @@ pub use leases::{LeaseChange, SavedLease};
 pub use seen::SeenKey;
 
 use crate::lanes::PerLane;
+use crate::with_causes;
 use proto_model::{Lane, OfferId, UnixMicros};
 use proto_wire::keys::random;
 use saved::{RECORD, Saved};
 use seen::Seen;
+use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -113,7 +115,8 @@ impl VisitorKey {
 }
 
 struct Inner {
-    trees: Trees,
+    /// `None`: could not be opened, and counts as broken.
+    trees: Option<Trees>,
     broken: AtomicBool,
     marker: PathBuf,
     seen: Seen,
@@ -142,6 +145,8 @@ impl State {
         }
         let trees = match Trees::open_when_free(&dir) {
             Ok(trees) => trees,
+            // It is not damaged, and a new one would find no more room.
+            Err(source) if source.is_full() => return Err(StateError::Open { path: dir, source }),
             Err(error) => {
                 tracing::error!(%error, "the state database cannot be opened; it is set aside, going on empty");
                 set_aside(data_dir, &dir)?;
@@ -166,10 +171,37 @@ impl State {
             Err(source) => return Err(StateError::Open { path: dir, source }),
         };
         let broken = AtomicBool::new(false);
-        let inner = Inner { trees, broken, marker, seen, seen_log, visitors, visitor_log, visitor_key };
+        let trees = Some(trees);
+        Ok(Self::begin(Inner { trees, broken, marker, seen, seen_log, visitors, visitor_log, visitor_key }))
+    }
+
+    /// As [`State::open`]; a node whose disk is full, say, answers without what it could know.
+    pub fn open_or_without(data_dir: &Path) -> Self {
+        Self::open(data_dir).unwrap_or_else(|error| {
+            let error = with_causes(&error);
+            tracing::error!(error, "going on without the state database until a restart");
+            Self::begin(Inner {
+                trees: None,
+                broken: AtomicBool::new(true),
+                marker: data_dir.join(BROKEN),
+                seen: Seen::new(SEEN_MAX),
+                seen_log: Log::new(Saved::nowhere()),
+                visitors: Visitors::new(VISITORS_MAX),
+                visitor_log: Log::new(Saved::nowhere()),
+                visitor_key: RwLock::new(VisitorKey::NONE),
+            })
+        })
+    }
+
+    fn begin(inner: Inner) -> Self {
         let inner = Arc::new(inner);
         save_from_time_to_time(Arc::downgrade(&inner));
-        Ok(Self(inner))
+        Self(inner)
+    }
+
+    /// Nothing is remembered over a restart.
+    pub fn is_broken(&self) -> bool {
+        self.0.broken.load(Ordering::Relaxed)
     }
 
     pub fn seen_conversion(&self, key: SeenKey) -> bool {
@@ -295,10 +327,8 @@ impl State {
 
     /// A failure is noted for the next start and ends all use until then.
     fn use_trees<T>(&self, work: impl FnOnce(&Trees) -> sled::Result<T>) -> Option<T> {
-        if self.0.broken.load(Ordering::Relaxed) {
-            return None;
-        }
-        match guarded(|| work(&self.0.trees)) {
+        let trees = self.0.trees.as_ref().filter(|_| !self.is_broken())?;
+        match guarded(|| work(trees)) {
             Ok(value) => Some(value),
             Err(error) => {
                 tracing::error!(%error, "the state database failed; going on without it until a restart");
@@ -316,6 +346,11 @@ impl State {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fault {
+    fn is_full(&self) -> bool {
+        let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, Self::Sled(sled::Error::Io(error)) if full(error.kind()))
+    }
+
     /// Somebody else has the directory open. sled says so in words alone.
     fn is_held(&self) -> bool {
         matches!(self, Self::Sled(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"))

@@ -15,6 +15,11 @@ pub(super) struct Saved {
 }
 
 impl Saved {
+    /// Where there is no database.
+    pub fn nowhere() -> Self {
+        Self { blocks: 0, number: 0, block: Vec::new() }
+    }
+
     /// Hands what is there to `take`, the oldest first.
     pub fn load(
         tree: &sled::Tree,

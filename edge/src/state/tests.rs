@@ -58,7 +58,7 @@ fn the_database_keeps_no_more_blocks_than_there_is_room() {
             }
         }
         state.flush();
-        assert!(state.0.trees.conversions.len() <= 3);
+        assert!(state.0.trees.as_ref().unwrap().conversions.len() <= 3);
     }
 }
 
@@ -85,7 +85,7 @@ fn visitors_are_known_across_a_restart_for_as_long_as_their_key() {
     assert!(visit(&state, "other", later, true));
     assert!(visit(&state, "kept", later, true));
     state.flush();
-    assert_eq!(state.0.trees.visitors.len(), 1);
+    assert_eq!(state.0.trees.as_ref().unwrap().visitors.len(), 1);
 }
 
 #[test]
@@ -133,6 +133,20 @@ fn a_database_that_failed_in_use_is_set_aside_at_the_next_start() {
     drop(state);
     assert_eq!(State::open(dir.path()).unwrap().snapshot_floor(), 0);
     assert!(dir.path().join("state-damaged-1").is_dir());
+}
+
+#[test]
+fn a_node_without_a_database_knows_what_it_has_seen_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join(BROKEN)).unwrap();
+    assert!(State::open(dir.path()).is_err(), "the marker cannot be removed");
+    let state = State::open_or_without(dir.path());
+    assert!(state.is_broken());
+    state.remember_conversion(key(1));
+    assert!(state.seen_conversion(key(1)) && !state.seen_conversion(key(2)));
+    state.raise_snapshot_floor(5);
+    assert_eq!((state.snapshot_floor(), state.leases().len()), (0, 0));
+    state.flush();
 }
 
 #[test]

@@ -221,3 +221,27 @@ async fn two_nodes_on_one_directory_are_refused() {
     node.shutdown().await;
     world.start().await.shutdown().await;
 }
+
+/// The node's disk is as good as full: nothing new can be put where the log is.
+#[tokio::test]
+async fn a_node_that_cannot_open_its_spool_answers_and_tries_again() {
+    let mut world = World::new().await;
+    let node = world.start().await;
+    world.spool(&node, Lane::Money).await;
+    drop(node);
+    let epochs = std::fs::read_dir(world.dir.path().join("spool")).unwrap();
+    let log = epochs.last().unwrap().unwrap().path().join("log");
+    let in_the_way: Vec<_> =
+        (1..9).map(|sequence| log.join(format!("segment-{sequence:020}.log.tmp"))).collect();
+    in_the_way.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    let node = world.start().await;
+    let spool = node.parts().spool.clone();
+    assert!(spool.status().absent.is_some_and(|why| why.contains("disk")));
+    let local = spool.local();
+    assert_eq!(local.append(Lane::Money, |_, _| None).err(), Some(edge::spool::SpoolError::Absent));
+    in_the_way.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
+    until("the spool is open", || spool.status().absent.is_none()).await;
+    world.spool(&node, Lane::Money).await;
+    world.all_arrived().await;
+    node.shutdown().await;
+}

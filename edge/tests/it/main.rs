@@ -5,6 +5,7 @@ mod authority;
 mod control_plane;
 mod corpus;
 mod forwarding;
+mod full;
 mod hand_over;
 mod identity;
 mod losses;

@@ -26,8 +26,12 @@ impl World {
     }
 
     pub async fn enrolled_by(control: Arc<ControlPlane>) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), control).await
+    }
+
+    /// Keeps what it has in `dir`.
+    pub async fn at(dir: TempDir, control: Arc<ControlPlane>) -> Self {
         let listener = control.listen().await;
-        let dir = tempfile::tempdir().unwrap();
         edge::enroll(dir.path(), &control.bundle()).await.unwrap();
         Self { control, listener: Some(listener), dir, expected: BTreeMap::new(), tags: 0 }
     }

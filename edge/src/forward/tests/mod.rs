@@ -1,5 +1,7 @@
 //! The chain of sealed batches: durable before it is sent, the same bytes after any crash.
 
+mod room;
+
 use super::flow::Acked;
 use super::lane::LaneSender;
 use super::retain::{Head, Retention, SealedFiles};

@@ -190,6 +190,28 @@ fn shoppers_go_on_when_the_spool_is_full() {
     redirects_with_an_unspooled_id(&Setup { spool, ..Setup::default() }.start());
 }
 
+/// Also where the disk is what is small.
+#[test]
+fn a_small_disk_that_is_full_of_clicks_takes_conversions() {
+    let disk = SimulatedDisk::default();
+    disk.set_capacity(128 << 10);
+    let node = Setup::default().start_on(&disk);
+    let full = (0..2000).any(|_| node.get(&path(LINK)).reason() == Some("spool_unavailable"));
+    assert!(full);
+    assert_eq!(node.get("/readyz").status(), 200, "not for conversions");
+    let postback = |order: u32| format!("/postback/{}?order_id={order}&token={TOKEN}", advertiser(1));
+    for order in 0..5 {
+        assert_eq!(node.get(&postback(order)).status(), 202);
+        assert_eq!(node.get(&path(LINK)).reason(), Some("spool_unavailable"));
+    }
+    let refused = (5..2000).find(|order| node.get(&postback(*order)).status() == 503);
+    assert!(refused.is_some());
+    let ready = node.get("/readyz");
+    assert_eq!(ready.status(), 503);
+    assert!(ready.body().contains("no more room"), "{}", ready.body());
+    assert!(node.counts_now("spool_room_bytes 0"), "{}", node.metrics());
+}
+
 #[test]
 fn without_a_snapshot_nothing_is_known() {
     let node = Setup { with_snapshot: false, ..Setup::default() }.start();

@@ -3,15 +3,15 @@
 use super::*;
 use crate::disk::simulated::Crash;
 
-/// What was acknowledged by the time the disk had seen so many operations.
-struct Acked {
-    ops: usize,
-    lane: Lane,
-    ordinal: u64,
-    tag: u32,
+/// An address that had been given out by the time the disk had seen so many operations.
+pub(super) struct Given {
+    pub ops: usize,
+    pub lane: Lane,
+    pub ordinal: u64,
+    pub tag: u32,
 }
 
-fn recorded_run(disk: &SimulatedDisk) -> Vec<Acked> {
+fn recorded_run(disk: &SimulatedDisk) -> Vec<Given> {
     let mut acked = Vec::new();
     for round in 0..2u32 {
         let spool = open(disk);
@@ -19,7 +19,7 @@ fn recorded_run(disk: &SimulatedDisk) -> Vec<Acked> {
             let lane = if at % 4 == 0 { Lane::Money } else { Lane::Traffic };
             let tag = 1000 * (round + 1) + at;
             let ordinal = append(&spool.handle(), lane, tag).unwrap();
-            acked.push(Acked { ops: disk.ops(), lane, ordinal, tag });
+            acked.push(Given { ops: disk.ops(), lane, ordinal, tag });
         }
         if round == 0 {
             spool.close();
@@ -29,7 +29,7 @@ fn recorded_run(disk: &SimulatedDisk) -> Vec<Acked> {
 }
 
 /// Opens what a crash left; `given` are all addresses handed out before.
-fn check(image: &SimulatedDisk, acked: &[Acked], ops: usize, given: &[Acked], what: &str) {
+pub(super) fn check(image: &SimulatedDisk, acked: &[Given], ops: usize, given: &[Given], what: &str) {
     let spool = open(image);
     for lane in [Lane::Money, Lane::Traffic] {
         let found = read(&spool, lane);

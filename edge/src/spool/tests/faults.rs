@@ -4,7 +4,7 @@ use super::*;
 use crate::spool::log::segment_name;
 
 #[test]
-fn a_failed_fdatasync_poisons_and_a_restart_goes_on_with_what_was_acknowledged() {
+fn a_disk_that_goes_on_failing_poisons_and_a_restart_goes_on_with_what_was_acknowledged() {
     for fails_at in 1..8 {
         let disk = SimulatedDisk::default();
         let spool = open(&disk);
@@ -18,7 +18,10 @@ fn a_failed_fdatasync_poisons_and_a_restart_goes_on_with_what_was_acknowledged()
             }
         };
         assert_eq!(refused, SpoolError::Poisoned);
-        assert!(spool.handle().status().poisoned);
+        // Not before the copy has failed as well.
+        while !spool.handle().status().poisoned {
+            std::thread::yield_now();
+        }
         disk.fail_syncs_after(usize::MAX);
         assert_eq!(append(&spool.handle(), Lane::Money, 1), Err(SpoolError::Poisoned), "never retried");
         drop(spool);
@@ -88,4 +91,68 @@ fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
             assert!(append(&again.handle(), Lane::Traffic, 99).unwrap() > last);
         }
     }
+}
+
+/// Damage before an intact record is no torn tail: what stood there had been durable, and answered.
+#[test]
+fn a_damaged_record_is_declared_lost_also_as_the_last_of_its_lane() {
+    const LANES: [Lane; 5] = [Lane::Traffic, Lane::Money, Lane::Traffic, Lane::Money, Lane::Traffic];
+    for lanes in [LANES, LANES.map(|lane| if lane == Lane::Money { Lane::Traffic } else { Lane::Money })] {
+        let disk = SimulatedDisk::default();
+        let spool = open(&disk);
+        // One group, so that all of it is in one segment.
+        let local = spool.handle().local_until(spool.handle().idle());
+        let mut given = Vec::new();
+        for (tag, lane) in (1..).zip(lanes) {
+            let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+            given.push((lane, local.append(lane, place).unwrap().0.ordinal, tag));
+        }
+        let path = Path::new(DIR).join(segment_name(1));
+        drop(spool);
+        for at in 0..Disk::read(&disk, &path).unwrap().len() {
+            let image = disk.fork();
+            image.corrupt(&path, at);
+            for again in [false, true] {
+                let spool = open(&image);
+                let missing = |lane| {
+                    let (found, declared) = read_with_lost(&spool, lane);
+                    let of_lane = given.iter().filter(move |given| given.0 == lane);
+                    let gone = of_lane.filter(move |given| found.get(&given.1) != Some(&Some(given.2)));
+                    (gone.copied().collect::<Vec<_>>(), declared)
+                };
+                let (money, traffic) = (missing(Lane::Money), missing(Lane::Traffic));
+                let gone = [money.0, traffic.0].concat();
+                assert!(gone.len() <= 1, "byte {at}, again {again}: {gone:?}");
+                let lost = gone.iter().filter(|given| given.2 < 5);
+                let lost: Vec<u64> = lost.map(|given| given.1).collect();
+                assert_eq!([money.1, traffic.1].concat(), lost, "byte {at}, again {again}: {gone:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_do_not_take_the_room_of_hits() {
+    let disk = SimulatedDisk::default();
+    // A segment has 1 MiB there. It fits, but would leave nothing.
+    let spool = open_small(&disk);
+    let local = spool.handle().local();
+    let mut answered = 0;
+    let kilobytes = |_, out: &mut Vec<u8>| {
+        out.resize(out.len() + 4000, 1);
+        Some(4000)
+    };
+    while let Ok((_, durable)) = local.append(Lane::Money, kilobytes) {
+        wait(durable).unwrap();
+        answered += 1;
+    }
+    // Half of it is the reserve.
+    assert!(answered > 300, "{answered}");
+    // It went on in small files all the same.
+    let segments = Disk::list(&disk, Path::new(DIR)).unwrap();
+    assert_eq!(segments.len(), 2, "{segments:?}");
+    let written = disk.writes_of_zeros();
+    assert_eq!(written, 0, "tried and failed");
+    drop(spool);
+    open(&disk);
 }

@@ -36,6 +36,27 @@ fn a_busy_thread_shares_one_fdatasync() {
     assert_eq!(spool.handle().status().syncs, before + 2);
 }
 
+/// Adaptive by itself: who comes alone pays for one, who comes while one is under way shares the next.
+#[test]
+fn one_fdatasync_is_under_way_and_the_next_takes_all_who_wait() {
+    let disk = SimulatedDisk::default();
+    // No room for zeros, whose syncs would be held back, too.
+    let spool = open_small(&disk);
+    let local = spool.handle().local();
+    let before = spool.handle().status().syncs;
+    wait(queue(&local, 0)).unwrap();
+    assert_eq!(spool.handle().status().syncs, before + 1, "a lone one waits for nobody");
+    disk.hold_syncs();
+    let mut alone = queue(&local, 1);
+    disk.wait_for_held_sync();
+    let mut queued: Vec<Durable> = (2..302).map(|tag| queue(&local, tag)).collect();
+    assert!(is_pending(&mut alone) && queued.iter_mut().all(is_pending));
+    disk.release_syncs();
+    wait(alone).unwrap();
+    queued.into_iter().for_each(|durable| wait(durable).unwrap());
+    assert_eq!(spool.handle().status().syncs, before + 3);
+}
+
 #[test]
 fn who_never_idles_is_written_all_the_same() {
     let spool = open(&SimulatedDisk::default());

@@ -4,6 +4,8 @@
 mod crash;
 mod faults;
 mod idle;
+mod moving;
+mod unreadable;
 mod waiting;
 
 use super::*;
@@ -36,6 +38,13 @@ fn open_as() -> OpenAs {
 
 fn open(disk: &SimulatedDisk) -> Spool {
     Spool::open(Arc::new(disk.clone()), Path::new(DIR), config(), open_as()).unwrap()
+}
+
+/// A spool that stays in its first segment: its disk has no room for a second one with zeros.
+fn open_small(disk: &SimulatedDisk) -> Spool {
+    disk.set_capacity(3 << 20);
+    let config = SpoolConfig { segment_bytes: 4 << 20, ..config() };
+    Spool::open(Arc::new(disk.clone()), Path::new(DIR), config, open_as()).unwrap()
 }
 
 /// An event that names what it stands for, so that a mix-up is seen.
