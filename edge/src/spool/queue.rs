@@ -29,6 +29,8 @@ pub(super) struct Queue {
     pub shut: PerLane<Option<Shut>>,
     /// Nothing is waited for any more: what is queued is to be written.
     pub due: bool,
+    /// The writer looks at the queue only when it is woken.
+    pub asleep: bool,
 }
 
 impl Queue {
@@ -86,7 +88,8 @@ impl Shared {
     fn new(config: SpoolConfig, streams: Streams, room: Gauge) -> Self {
         let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Absent);
         let next = PerLane::build(|_| 1);
-        let queue = Queue { next, records, group, state, shut: PerLane::default(), due: false };
+        let queue =
+            Queue { next, records, group, state, shut: PerLane::default(), due: false, asleep: false };
         Self {
             config,
             streams,
@@ -302,7 +305,15 @@ impl LocalSpool {
         queue.next[lane] = ordinal + 1;
         let durable = self.wait_for(&queue.group);
         match &self.idle {
-            Some(idle) if queue.records.len() < PLENTY => idle.queued.store(true, Ordering::Relaxed),
+            Some(idle) if queue.records.len() < PLENTY => {
+                idle.queued.store(true, Ordering::Relaxed);
+                let asleep = std::mem::take(&mut queue.asleep);
+                drop(guard);
+                // For the time that it waits at most.
+                if asleep {
+                    self.shared.wake.notify_one();
+                }
+            }
             _ => self.shared.write(guard),
         }
         Ok((address, durable))

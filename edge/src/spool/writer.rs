@@ -16,6 +16,7 @@ use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 pub(super) struct Writer {
     pub(super) log: Arc<Log>,
@@ -28,6 +29,9 @@ pub(super) struct Writer {
     /// Bytes written since somebody looked at the disk.
     unlooked: u64,
 }
+
+/// What is queued waits this long, at most twice, for a worker that does not say that it has nothing left to do.
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -109,7 +113,22 @@ impl Writer {
         let shared = &self.log.shared;
         let mut queue = shared.lock();
         while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
-            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let was_empty = queue.records.is_empty();
+            let (woken, timeout) =
+                shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if !timeout.timed_out() {
+                continue;
+            }
+            if !was_empty {
+                // Their worker has not run out of work in all that time, and may never do so.
+                break;
+            }
+            if queue.records.is_empty() && !queue.due {
+                queue.asleep = true;
+                queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.asleep = false;
+            }
         }
         queue.due = false;
         let records = std::mem::replace(&mut queue.records, spare);

@@ -17,6 +17,8 @@ const BACKLOG: u32 = 8;
 const AT_ONCE: usize = 4;
 /// No batch waits longer: an edge takes a control plane that says nothing for half a minute to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A projector that has not moved for this long stands still.
+const STILL: Duration = Duration::from_secs(5);
 /// For what another process projects, should its word not get through.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -38,7 +40,7 @@ pub async fn wait(app: &App) -> Option<SemaphorePermit<'_>> {
     let until = Instant::now() + PATIENCE;
     let place = timeout_at(until, app.room.places.acquire()).await.ok()?.ok()?;
     let mut projected = app.store.signals().projection.subscribe();
-    let mut at_first = None;
+    let mut last_seen: Option<(u64, Instant)> = None;
     loop {
         match app.store.backlog(BACKLOG + 1).await {
             Ok(waiting) if waiting > u64::from(BACKLOG) => {}
@@ -49,13 +51,18 @@ pub async fn wait(app: &App) -> Option<SemaphorePermit<'_>> {
         if app.room.is_stuck_at(stands_at) {
             return Some(place);
         }
-        if Instant::now() >= until {
-            if *at_first.get_or_insert(stands_at) == stands_at {
+        let now = Instant::now();
+        let since = match last_seen {
+            Some((seq, since)) if seq == stands_at => since,
+            _ => now,
+        };
+        last_seen = Some((stands_at, since));
+        if now >= until {
+            if now - since >= STILL {
                 app.room.set_stuck_at(stands_at);
             }
             return None;
         }
-        at_first.get_or_insert(stands_at);
         let pause = LOOK.min(until.saturating_duration_since(Instant::now()));
         if let Ok(Err(_)) = timeout(pause, projected.changed()).await {
             sleep(pause).await;

@@ -15,11 +15,13 @@ use proto_wire::edge_v1::refusal::Kind;
 use proto_wire::edge_v1::{self, OpenAck, PublishRequest, PublishResponse, Refusal};
 use proto_wire::envelope::Header;
 use std::sync::Arc;
+use tokio::sync::SemaphorePermit;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tonic::{Status, Streaming};
 
-/// Batches of a lane that are read before it is its turn: as many as an edge has under way.
-const WINDOW: usize = 4;
+/// Batches of a lane that are read before it is its turn: as many as an edge has under way, and as many again that it
+/// sends anew after a gap.
+const WINDOW: usize = 8;
 
 pub struct Session {
     app: Arc<App>,
@@ -112,16 +114,26 @@ impl Session {
         stop: &Stop,
     ) -> Result<(), Ended> {
         while let Some(batch) = batches.recv().await {
-            if stop.requested() {
-                return Err(Ended);
-            }
-            let _place = match lane {
-                Lane::Traffic => room::wait(&self.app).await,
+            let place = match lane {
+                Lane::Traffic => self.room(stop.clone()).await?,
+                Lane::Money if stop.requested() => return Err(Ended),
                 Lane::Money => None,
             };
-            self.on_batch(open, batch).await?;
+            let verdict = ingest::take_batch(&self.app, &self.edge, open, batch).await;
+            // A peer that reads no answers must not keep others from it.
+            drop(place);
+            self.answer(verdict).await?;
         }
         Ok(())
+    }
+
+    /// A place for clicks, unless either side is gone before there is one.
+    async fn room(&self, mut stop: Stop) -> Result<Option<SemaphorePermit<'_>>, Ended> {
+        tokio::select! {
+            () = stop.wait() => Err(Ended),
+            () = self.replies.closed() => Err(Ended),
+            place = room::wait(&self.app) => Ok(place),
+        }
     }
 
     /// Resolves once the edge may not send any more. A batch is looked at for that anyway; this is for the idle.
@@ -157,15 +169,18 @@ impl Session {
         }
     }
 
-    async fn on_batch(&self, open: &ingest::OpenSession, batch: edge_v1::Batch) -> Result<(), Ended> {
-        match ingest::take_batch(&self.app, &self.edge, open, batch).await {
+    async fn answer(&self, verdict: Result<Verdict, AppError>) -> Result<(), Ended> {
+        match verdict {
             Ok(Verdict::Committed(ack)) => self.reply(Down::Ack(ack)).await,
             Ok(Verdict::Gap { lane, expected }) => {
                 tracing::debug!(edge = %self.edge.id, lane = lane.as_str(), expected, "a batch came too early");
                 self.refuse(Kind::Gap, Some(lane), expected, "send from the expected ordinal on").await
             }
             Ok(Verdict::Fenced { lane }) => {
-                tracing::warn!(edge = %self.edge.id, "an older session of this edge still sends (two nodes with one identity?)");
+                // What was still queued of a connection that broke is no news.
+                if !self.replies.is_closed() {
+                    tracing::warn!(edge = %self.edge.id, "an older session of this edge still sends (two nodes with one identity?)");
+                }
                 self.refuse(Kind::Fenced, lane, 0, "a newer session of this edge exists").await?;
                 Err(Ended)
             }

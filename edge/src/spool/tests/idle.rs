@@ -15,25 +15,42 @@ fn is_pending(durable: &mut Durable) -> bool {
 
 #[test]
 fn a_busy_thread_shares_one_fdatasync() {
-    let spool = open(&SimulatedDisk::default());
+    let disk = SimulatedDisk::default();
+    // No room for zeros, whose syncs would be held back, too.
+    let spool = open_small(&disk);
     let idle = spool.handle().idle();
     let local = spool.handle().local_until(Arc::clone(&idle));
     let before = spool.handle().status().syncs;
-    let mut queued: Vec<Durable> = (0..300).map(|tag| queue(&local, tag)).collect();
-    // The writer has all the time it could want, and leaves them alone.
-    std::thread::sleep(Duration::from_millis(20));
-    assert!(queued.iter_mut().all(is_pending));
-    assert_eq!(spool.handle().status().syncs, before);
+    disk.hold_syncs();
+    let alone = queue(&local, 0);
     idle.now();
+    disk.wait_for_held_sync();
+    let mut queued: Vec<Durable> = (1..300).map(|tag| queue(&local, tag)).collect();
+    assert!(queued.iter_mut().all(is_pending));
+    idle.now();
+    disk.release_syncs();
+    wait(alone).unwrap();
     queued.into_iter().for_each(|durable| wait(durable).unwrap());
-    assert_eq!(spool.handle().status().syncs, before + 1);
+    assert_eq!(spool.handle().status().syncs, before + 2);
     // With nothing queued it means nothing, however often it is said.
     idle.now();
     idle.now();
     let one = queue(&local, 300);
     idle.now();
     wait(one).unwrap();
-    assert_eq!(spool.handle().status().syncs, before + 2);
+    assert_eq!(spool.handle().status().syncs, before + 3);
+}
+
+/// A runtime with work for ever never says that it is idle.
+#[test]
+fn a_thread_that_never_says_so_is_not_waited_for() {
+    let spool = open(&SimulatedDisk::default());
+    let local = spool.handle().local_until(spool.handle().idle());
+    for tag in 0..3 {
+        wait(queue(&local, tag)).unwrap();
+        // Long enough for the writer to fall asleep, and to be woken from that.
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Adaptive by itself: who comes alone pays for one, who comes while one is under way shares the next.

@@ -13,7 +13,7 @@ use scenario::Scenario;
 
 /// On PostgreSQL a run takes seconds, so only every so many commits have a turn, others on each side. Which commits
 /// there are is the same on both databases.
-const EVERY_ON_POSTGRES: u64 = 15;
+const EVERY_ON_POSTGRES: u64 = 20;
 
 /// The first commit of a process that is about what the one before it left undone: with three it takes the leases and
 /// lets the edge in.
