@@ -24,9 +24,9 @@ pub const MAX_PIXEL_CONVERSIONS: usize = 256;
 /// those that pages do, so many each.
 pub const MAX_TOUCHES: usize = 100;
 
-/// Touches that pages can bind to one customer in any [`PAGE_TOUCH_DAYS`]; further ones are not bound. It would
-/// take them three times as long to push a touch out of what a decision looks at.
-pub const MAX_PAGE_TOUCHES: usize = 32;
+/// Touches of one partner's clicks that pages can bind to one customer in any [`PAGE_TOUCH_DAYS`]; beyond them one a
+/// day. As many of one partner's does a decision look at.
+pub const MAX_PAGE_TOUCHES: usize = 8;
 pub const PAGE_TOUCH_DAYS: u32 = 90;
 
 /// Conflicts kept in full with a conversion; further ones are counted.

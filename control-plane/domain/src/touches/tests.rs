@@ -8,6 +8,10 @@ use proto_model::{
 };
 
 fn touch(vouched: Vouched, click: u64, day: i64) -> Touch {
+    touch_of(1, vouched, click, day)
+}
+
+fn touch_of(partner: u64, vouched: Vouched, click: u64, day: i64) -> Touch {
     let click = ClickFacts {
         tenant: TenantId::new(1).unwrap(),
         link: LinkId::new(1).unwrap(),
@@ -21,7 +25,7 @@ fn touch(vouched: Vouched, click: u64, day: i64) -> Touch {
         flags: ClickFlags(0),
     };
     let click =
-        ClickCredit { click, partner: PartnerId::new(1).unwrap(), program: ProgramId::new(1).unwrap() };
+        ClickCredit { click, partner: PartnerId::new(partner).unwrap(), program: ProgramId::new(1).unwrap() };
     Touch { customer: CustomerRef([1; 16]), click, bound_at: UnixMicros(day * DAY_US), vouched }
 }
 
@@ -45,14 +49,15 @@ fn considered_of(vouched: Vouched, bound: &[Touch]) -> Vec<Touch> {
 }
 
 #[test]
-fn pages_have_a_bound_and_it_ends_with_time() {
+fn each_partner_has_a_bound_of_its_own_among_pages() {
     let flood = |from: u64, day| (from..from + 100).map(move |click| touch(Vouched::Page, click, day));
     let mut touches = bound(flood(1, 0));
     assert_eq!(touches.len(), MAX_PAGE_TOUCHES);
     assert_eq!(touches[0], touch(Vouched::Page, 1, 0), "the first ones stay");
     let days = i64::from(PAGE_TOUCH_DAYS);
-    for (day, taken) in [(days - 1, false), (days, true)] {
-        assert_eq!(takes(&touches, &touch(Vouched::Page, 500, day)), taken, "day {day}");
+    for (day, partner, taken) in [(0, 2, true), (0, 1, false), (days - 1, 2, true), (days, 1, true)] {
+        let later = touch_of(partner, Vouched::Page, 500, day);
+        assert_eq!(takes(&touches, &later), taken, "partner {partner} on day {day}");
     }
     assert!(takes(&touches, &touch(Vouched::Server, 500, 0)), "a server is not kept out");
     touches.extend((1_000..1_000 + MAX_TOUCHES as u64 + 5).map(|click| touch(Vouched::Server, click, 1)));
@@ -62,6 +67,32 @@ fn pages_have_a_bound_and_it_ends_with_time() {
         MAX_PAGE_TOUCHES,
         "nor do servers displace pages"
     );
+}
+
+/// Who fills another partner's places with clicks on that partner's links keeps none of its later clicks out for
+/// longer than a day.
+#[test]
+fn a_partner_whose_places_are_full_has_one_more_each_day() {
+    let touches = bound((1..100).map(|click| touch(Vouched::Page, click, 10)));
+    assert_eq!(touches.len(), MAX_PAGE_TOUCHES);
+    assert!(!takes(&touches, &touch(Vouched::Page, 500, 10)));
+    let touches = bound(touches.into_iter().chain((500..600).map(|click| touch(Vouched::Page, click, 11))));
+    assert_eq!(touches.len(), MAX_PAGE_TOUCHES + 1, "of the day after, one");
+    let looked_at = considered_of(Vouched::Page, &touches);
+    assert_eq!(looked_at.len(), MAX_PAGE_TOUCHES);
+    assert_eq!(looked_at.last(), Some(&touch(Vouched::Page, 500, 11)));
+}
+
+/// However many collude, of each partner the last one is looked at before anybody's second.
+#[test]
+fn the_places_of_a_decision_are_shared_out_among_partners() {
+    let crowd =
+        |partner: u64| (0..20u64).map(move |n| touch_of(partner, Vouched::Page, partner * 100 + n, 0));
+    let honest = touch_of(1, Vouched::Page, 1, 0);
+    let partners = MAX_TOUCHES as u64;
+    let touches = bound(std::iter::once(honest.clone()).chain((2..=partners).flat_map(crowd)));
+    let looked_at = considered_of(Vouched::Page, &touches);
+    assert_eq!((looked_at.len(), &looked_at[0]), (MAX_TOUCHES, &honest));
 }
 
 #[test]
@@ -80,17 +111,25 @@ fn one_click_counts_once() {
     }
 }
 
+/// As many as can have all their places in a decision.
+const PARTNERS: u64 = (MAX_TOUCHES / MAX_PAGE_TOUCHES) as u64;
+
 /// Real touches, and any number of others that pages send in between.
-fn crowd() -> impl Strategy<Value = Vec<Touch>> {
+fn crowd(partners: u64) -> impl Strategy<Value = Vec<Touch>> {
     let vouched = prop_oneof![1 => Just(Vouched::Server), 9 => Just(Vouched::Page)];
-    prop::collection::vec((vouched, 0..400u64, 0..3i64), 0..500).prop_map(|all| {
+    prop::collection::vec((1..=partners, vouched, 0..400u64, 0..3i64), 0..500).prop_map(|all| {
         let mut day = 0;
-        let at = |(vouched, click, days)| {
+        let at = |(partner, vouched, click, days)| {
             day += days;
-            touch(vouched, click, day)
+            // A click is one partner's.
+            touch_of(partner, vouched, click * 1_000 + partner, day)
         };
         all.into_iter().map(at).collect()
     })
+}
+
+fn of_pages_of(partner: u64, touches: &[Touch]) -> Vec<Touch> {
+    of(Vouched::Page, touches).into_iter().filter(|touch| touch.click.partner.get() == partner).collect()
 }
 
 proptest! {
@@ -98,28 +137,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn pages_take_no_place_of_servers(all in crowd()) {
+    fn pages_take_no_place_of_servers(all in crowd(PARTNERS)) {
         let (crowded, alone) = (bound(all.clone()), bound(of(Vouched::Server, &all)));
         prop_assert_eq!(of(Vouched::Server, &crowded), alone.clone());
         prop_assert_eq!(considered_of(Vouched::Server, &crowded), considered_of(Vouched::Server, &alone));
     }
 
     #[test]
-    fn what_a_page_has_bound_no_other_page_displaces(all in crowd()) {
-        let mut known = Vec::new();
-        for touch in all {
-            let before = considered_of(Vouched::Page, &known);
-            if takes(&known, &touch) {
-                known.push(touch.clone());
-            }
-            let after = considered_of(Vouched::Page, &known);
-            let stays = |old: &&Touch| {
-                old.bound_at.plus_days(3 * PAGE_TOUCH_DAYS) > touch.bound_at && old.click != touch.click
-            };
-            for old in before.iter().filter(stays) {
-                prop_assert!(after.contains(old), "{old:?} went for {touch:?}");
-            }
-            prop_assert!(after.len() <= MAX_TOUCHES);
+    fn no_flood_changes_what_pages_bind_for_another_partner(all in crowd(PARTNERS), partner in 1..=PARTNERS) {
+        let own = |touch: &Touch| touch.vouched == Vouched::Server || touch.click.partner.get() == partner;
+        let (crowded, alone) = (bound(all.clone()), bound(all.into_iter().filter(own)));
+        prop_assert_eq!(of_pages_of(partner, &crowded), of_pages_of(partner, &alone));
+        let looked_at = |touches: &[Touch]| of_pages_of(partner, &considered_of(Vouched::Page, touches));
+        prop_assert_eq!(looked_at(&crowded), looked_at(&alone));
+    }
+
+    #[test]
+    fn what_pages_bind_is_bounded(all in crowd(150)) {
+        let touches = bound(all);
+        let looked_at = considered_of(Vouched::Page, &touches);
+        prop_assert!(looked_at.len() <= MAX_TOUCHES);
+        for partner in 1..=150 {
+            let own = of_pages_of(partner, &touches);
+            let days = own.last().map_or(0, |last| (last.bound_at.0 - own[0].bound_at.0) / DAY_US) as usize;
+            let periods = days / PAGE_TOUCH_DAYS as usize + 1;
+            prop_assert!(own.len() <= periods * MAX_PAGE_TOUCHES + days + 1);
+            prop_assert!(of_pages_of(partner, &looked_at).len() <= MAX_PAGE_TOUCHES);
         }
     }
 
