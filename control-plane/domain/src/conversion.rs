@@ -5,13 +5,13 @@
 
 use crate::attribution::{Choice, Evidence};
 use crate::error::DomainError;
-use crate::intake::{ClickCredit, ConversionReport, CustomerRef, Touch};
+use crate::intake::{ClickCredit, ConversionReport, CustomerRef, Touch, Vouched};
 use crate::journey::is_usable;
 use crate::lifecycle;
 use crate::notify;
 use crate::order::{
-    AmountSource, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion, ConversionStatus,
-    Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, Order,
+    AmountSource, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
+    ConversionStatus, Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, Order,
 };
 use crate::orders;
 use crate::posting::Mover;
@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::terms::OfferTerms;
 use crate::touches;
 use proto_model::event::Authority;
-use proto_model::{AdvertiserId, Amount, Currency, DerivedId, OfferId};
+use proto_model::{AdvertiserId, Amount, Currency, DerivedId, OfferId, UnixMicros};
 use std::collections::BTreeMap;
 
 /// What a decision may look at besides the report.
@@ -168,14 +168,39 @@ impl Conversion {
 }
 
 impl Decision {
+    fn won(&self) -> Option<&Candidate> {
+        self.winner.and_then(|index| self.candidates.get(index))
+    }
+
+    /// The click that won, where only a page vouches for it. It has no authority of its own: the report that led to
+    /// it named nobody's click.
+    fn of_page(&self) -> Option<ClickCredit> {
+        let of_page = self.won().filter(|winner| winner.origin == CandidateOrigin::PageTouch);
+        of_page.map(|candidate| candidate.credit)
+    }
+
+    fn carried(&self) -> Option<ClickCredit> {
+        let mut own = self.candidates.iter().filter(|c| c.origin == CandidateOrigin::ClickId);
+        own.next().map(|candidate| candidate.credit)
+    }
+
     /// The click the choice rests on: the winner, or else the one that the conversion carried.
     fn named_click(&self) -> Option<ClickCredit> {
-        let winner = self.winner.and_then(|index| self.candidates.get(index));
-        let carried = || {
-            let mut own = self.candidates.iter().filter(|c| c.origin == CandidateOrigin::ClickId);
-            own.next()
+        self.won().map(|candidate| candidate.credit).or_else(|| self.carried())
+    }
+
+    /// The touches that were looked at.
+    fn touches(&self, customer: CustomerRef) -> Vec<Touch> {
+        let touch = |candidate: &Candidate| {
+            let vouched = match candidate.origin {
+                CandidateOrigin::ClickId => return None,
+                CandidateOrigin::Touch => Vouched::Server,
+                CandidateOrigin::PageTouch => Vouched::Page,
+            };
+            // When they were bound is no matter any more.
+            Some(Touch { customer, click: candidate.credit, bound_at: UnixMicros(0), vouched })
         };
-        winner.or_else(carried).map(|candidate| candidate.credit)
+        self.candidates.iter().filter_map(touch).collect()
     }
 }
 
@@ -259,35 +284,62 @@ impl<'a> Merge<'a> {
         let touches = known.touches_of(self.report.customer);
         self.changed |= new_customer;
         self.conversion.customer = self.conversion.customer.or(self.report.customer);
+        let may_move = self.may_take_from_page();
         let decision = &mut self.conversion.decision;
         let authority = Some(self.report.authority);
-        match (self.report.click, decision.named_click()) {
+        let before = decision.authority;
+        let of_page = decision.of_page();
+        let named = of_page.map_or_else(|| decision.named_click(), |_| decision.carried());
+        match (self.report.click, named) {
             (None, _) if !new_customer || decision.winner.is_some() || touches.is_empty() => return None,
-            (None, Some(_)) if authority < decision.authority => return None,
+            (None, Some(_)) if authority < before => return None,
             (Some(stated), Some(named)) if stated == named => {
-                self.changed |= authority > decision.authority;
-                decision.authority = decision.authority.max(authority);
+                self.changed |= authority > before;
+                decision.authority = before.max(authority);
                 return None;
             }
-            (Some(_), Some(_)) if authority <= decision.authority => {
+            (Some(_), Some(_)) if authority <= before => {
                 self.contradicts(reason::CLICK_DIFFERS);
+                return None;
+            }
+            (Some(stated), None) if of_page.is_some() && !may_move => {
+                if Some(stated) != of_page {
+                    self.contradicts(reason::CLICK_DIFFERS);
+                }
                 return None;
             }
             _ => {}
         }
         self.changed = true;
-        let choice = Evidence {
+        // Of no higher authority: all that is new is the click. What was bound since does not come in with it.
+        let of_then = match self.conversion.customer {
+            Some(customer) if of_page.is_some() && authority <= before => decision.touches(customer),
+            _ => Vec::new(),
+        };
+        let touches = if of_then.is_empty() { touches } else { of_then.iter().collect() };
+        let mut choice = Evidence {
             tenant: step.shard.tenant,
             goal: &self.conversion.key.goal,
             occurred_at: self.conversion.occurred_at,
-            click: self.report.click.or(self.conversion.decision.named_click()),
+            click: self.report.click.or(named),
             touches: &touches,
             terms: known.terms,
             earlier: &self.conversion.decision.candidates,
             authority: self.report.authority,
         }
         .decide();
+        if self.report.click.is_none() && named.is_some() && choice.decision.of_page().is_some() {
+            // The click that was carried is as believed as before: this report has not named it.
+            choice.decision.authority = before;
+        }
         Some(choice)
+    }
+
+    /// A carried click wins over a page's, in whatever order they are heard. But what anybody can send moves no
+    /// commission that was certain already.
+    fn may_take_from_page(&self) -> bool {
+        let certain = |held: &Commission| held.status != CommissionStatus::Pending;
+        self.report.authority > Authority::Pixel || !self.conversion.commission.as_ref().is_some_and(certain)
     }
 
     fn finish(self) -> &'a mut Conversion {

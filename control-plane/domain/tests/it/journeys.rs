@@ -124,6 +124,41 @@ fn the_order_of_hearing_makes_no_difference() {
     }
 }
 
+/// A click that a report carries wins over what pages say of its customer, whichever is heard first, and whoever of
+/// these says it: the page's touch is the last click, and another partner's.
+#[test]
+fn a_carried_click_and_a_page_end_alike_in_any_order() {
+    const ENDS: [(&[&str], &str); 6] = [
+        (&["token A amount=100.00USD customer=c1", "token A click=k1"], "ptn_00000001"),
+        (&["signed A amount=100.00USD customer=c1", "pixel A click=k1", "token A"], "ptn_00000001"),
+        (&["token A amount=100.00USD customer=c1", "pixel A click=k1", "signed A click=k1"], "ptn_00000001"),
+        (&["token A amount=100.00USD customer=c1", "pixel A click=k2"], "ptn_00000002"),
+        // It cannot win, and keeps no better one out.
+        (&["token A amount=100.00USD customer=c1", "pixel A click=k3"], "ptn_00000002"),
+        (&["token A amount=100.00USD customer=c1", "pixel A click=k3", "token A click=k1"], "ptn_00000001"),
+    ];
+    for (heard, end) in ENDS {
+        for order in permutations(heard.len()) {
+            let mut scenario = Scenario::new();
+            let world = [
+                "terms o1 v1 hold=delivered sale=10%",
+                "click k1 o1 p1 at=5",
+                "click k2 o1 p2 at=6",
+                "click k3 o1 p3 at=6 block",
+                "touch c1 k2 page",
+                "at 10",
+            ];
+            world.into_iter().chain(order.iter().map(|index| heard[*index])).for_each(|line| {
+                scenario.run(line);
+            });
+            let books = &scenario.world.shards[&advertiser(1)].books;
+            let conversion = books.state.orders["A"].conversions.values().next().unwrap();
+            let partner = conversion.commission.as_ref().map(|held| held.partner.to_string());
+            assert_eq!(partner.as_deref(), Some(end), "{heard:?}: {order:?}");
+        }
+    }
+}
+
 fn outcome(scenario: &Scenario) -> String {
     let books = &scenario.world.shards[&advertiser(1)].books;
     let conversion = books.state.orders["A"].conversions.values().next().unwrap();
