@@ -35,7 +35,7 @@
     try { w.localStorage.removeItem(key); } catch (e) {}
   }
 
-  // Plain text needs no preflight; the edge reads it as JSON.
+  // Plain text needs no preflight.
   function send(body, done) {
     body.advertiser = conf.advertiser;
     body.consent = allowed() ? "granted" : "denied";
@@ -45,6 +45,11 @@
     if (!done && w.navigator.sendBeacon && w.navigator.sendBeacon(url, text)) return;
     w.fetch(url, { method: "POST", body: text, keepalive: true, credentials: "omit", headers: { "Content-Type": "text/plain" } })
       .then(function (r) { return r.json(); }).then(done || function () {}).catch(function () {});
+  }
+
+  function named(type) {
+    var s = load();
+    return { type: type, click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id };
   }
 
   // Whose click it was: this site's random number's, and the shop's customer's.
@@ -57,9 +62,9 @@
     }
     var now = [s.click_id, s.visitor_id, s.customer_id].join();
     if (s.bound === now) return;
-    // Said again until the edge has it.
-    send({ type: "touch", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, function (r) {
-      if (r.status === "accepted") save({ bound: now });
+    // Said again until the edge has it, or never will.
+    send(named("touch"), function (r) {
+      if (/accepted|foreign_touch|invalid_click_id/.test(r.status + r.reason)) save({ bound: now });
     });
   }
 
@@ -87,8 +92,7 @@
       });
     },
     conversion: function (order) {
-      var s = load();
-      order = Object.assign({ type: "conversion", click_id: s.click_id, visitor_id: s.visitor_id, customer_id: s.customer_id }, order);
+      order = Object.assign(named("conversion"), order);
       if (order.amount !== undefined) order.amount = String(order.amount);
       send(order);
     }

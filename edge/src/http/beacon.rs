@@ -127,7 +127,7 @@ impl Worker {
         }
     }
 
-    /// Durable before it is answered, and in the lane of the conversions that rest on it.
+    /// Durable before it is answered, and in the lane of the conversions that rest on it; but for one that is refused.
     async fn touch(&self, hit: &Hit<'_>, touch: &Touch) -> Answer {
         let Some(snapshot) = self.shared.parts.snapshot.load_full() else { return not_yet() };
         let Some(to) = receiver(&snapshot, &touch.advertiser) else {
@@ -138,8 +138,11 @@ impl Worker {
         let bound = match touch::check(to, client.privacy, touch, page_of(hit)) {
             Ok(bound) => bound,
             Err(Unborn::NoConsent) => return refused(StatusCode::FORBIDDEN, Reason::NoConsent),
-            Err(Unborn::Refused(refused)) => {
-                return self.refused(hit, Channel::Page, to, refused, Privacy::Full).await;
+            Err(Unborn::Refused(unborn)) => {
+                // As a refused click: no money rests on it, and a page may say it with every view.
+                let record = conversion::record_refused(to, unborn, &client, &origin, hit.now);
+                let _ = self.spool(Lane::Traffic, &record);
+                return refused(StatusCode::UNPROCESSABLE_ENTITY, unborn.reason);
             }
         };
         let verdict = touch::judge_touch(to, &bound, &client, hit.now);

@@ -343,6 +343,35 @@ async fn a_page_that_is_linked_to_directly_registers_the_click() {
     shop.end().await;
 }
 
+/// A shop on a host that its offer does not know, or a link that somebody has cut short.
+#[tokio::test]
+async fn a_touch_that_the_edge_will_never_take_is_told_once() {
+    let shop = Shopping::start().await;
+    let click_id = shop.follow_link().await;
+    let foreign = format!("http://localhost:{}", shop.site.rsplit(':').next().unwrap_or_default());
+    let cases = [(foreign, click_id), (format!("http://{}", shop.site), "cut-short".to_owned())];
+    for (told, (origin, click_id)) in (1..).zip(cases) {
+        let landing = format!("{origin}/landing?click_id={click_id}");
+        shop.browser.goto(&landing).await.expect("a page");
+        shop.script_is_here().await;
+        shop.push(json!(["consent", "granted"])).await;
+        shop.kept_and_told().await;
+        for _ in 0..3 {
+            shop.browser.goto(&format!("{origin}/account?consent=granted")).await.expect("a page");
+            shop.script_is_here().await;
+        }
+        // Somebody else than before: that is news. What came before it is counted by then.
+        shop.push(json!(["identify", { "customer_id": "emil" }])).await;
+        eventually("the second refusal", || async {
+            (shop.beacons("refused").await >= 2 * told).then_some(())
+        })
+        .await;
+        assert_eq!(shop.beacons("refused").await, 2 * told, "{landing}");
+    }
+    assert!(shop.told("touch").await.is_empty());
+    shop.end().await;
+}
+
 #[tokio::test]
 async fn an_impression_and_a_frame_are_counted() {
     let shop = Shopping::start().await;
