@@ -3,8 +3,9 @@
 use proto_model::Lane;
 use std::collections::VecDeque;
 
-/// The batches of a session that were not answered yet, of both lanes, as they were sent. The control plane takes them
-/// one after another and answers each, so a reply without a name is about the first of them.
+/// The batches of a session that were not answered yet, of both lanes, as they were sent. A control plane names the lane
+/// of whatever it refuses. One of an earlier version may not, and takes batches one after another: a reply without a name
+/// is about the first of them.
 #[derive(Debug, Default)]
 pub(super) struct Order(VecDeque<(Lane, u64)>);
 
