@@ -209,7 +209,7 @@ impl SpoolHandle {
 
     /// The same for a thread that says when it has run out of things to do: until then what it is given waits, so
     /// that all the requests which it found at once share one `fdatasync`. Nobody waits longer for that: the thread
-    /// could send no reply before.
+    /// could send no reply before. One that never says so is waited for a few milliseconds.
     pub fn local_until(&self, idle: Arc<Idle>) -> LocalSpool {
         self.local_end(Some(idle))
     }

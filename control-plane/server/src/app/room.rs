@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Batches before the projector beyond which no clicks are let in.
 const BACKLOG: u32 = 8;
@@ -63,10 +63,9 @@ pub async fn wait(app: &App) -> Option<SemaphorePermit<'_>> {
             }
             return None;
         }
-        let pause = LOOK.min(until.saturating_duration_since(Instant::now()));
-        if let Ok(Err(_)) = timeout(pause, projected.changed()).await {
-            sleep(pause).await;
-        }
+        let pause = LOOK.min(until - now);
+        // The store that could end it lives as long as the process.
+        let _ = timeout(pause, projected.changed()).await;
     }
 }
 

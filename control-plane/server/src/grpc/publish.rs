@@ -139,12 +139,10 @@ impl Session {
     /// Resolves once the edge may not send any more. A batch is looked at for that anyway; this is for the idle.
     async fn revoked(&self) {
         let mut fleet = self.app.store.signals().fleet.subscribe();
-        loop {
+        // Looked at first: it may have come to pass before this listened.
+        while !super::is_revoked(&self.app, self.edge.id).await {
             if fleet.changed().await.is_err() {
                 return std::future::pending().await;
-            }
-            if super::is_revoked(&self.app, self.edge.id).await {
-                return;
             }
         }
     }

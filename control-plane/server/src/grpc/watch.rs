@@ -22,6 +22,8 @@ pub async fn run(
     let mut revocations = app.store.signals().fleet.subscribe();
     // An edge may have nothing to say for hours.
     let mut connected = tokio::time::interval_at(Instant::now() + fleet::SEEN_EVERY, fleet::SEEN_EVERY);
+    // It may have come to pass before this listened.
+    revocations.mark_changed();
     loop {
         let current = published.borrow_and_update().clone();
         if current.version > have {
