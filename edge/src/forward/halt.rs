@@ -5,7 +5,8 @@ use super::retain::RetainError;
 use crate::spool::Shut;
 use crate::with_causes;
 use proto_wire::envelope::EnvelopeError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Why a lane is not sent any more. An operator must look; the other lane goes on.
 #[derive(Debug, thiserror::Error)]

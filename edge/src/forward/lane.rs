@@ -13,7 +13,8 @@ use proto_wire::edge_v1::{Event, EventBatch, LaneClaim, Sidecar, event};
 use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
 use proto_wire::keys::SigningKey;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LaneError {
@@ -88,6 +89,7 @@ impl LaneSender {
             stream: self.streams.stream(self.lane).0,
             held_ordinal: self.sealed(),
             acked_ordinal: self.acked,
+            held_hash: self.files.head().hash.to_vec(),
         }
     }
 

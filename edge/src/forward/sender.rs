@@ -13,8 +13,9 @@ use crate::state::{AckCursor, State};
 use crate::with_causes;
 use proto_model::Lane;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What the node is up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,8 +16,9 @@ use proto_wire::edge_v1::{
 };
 use proto_wire::envelope::{AckStatement, MAX_MESSAGE};
 use proto_wire::keys::SignatureError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 

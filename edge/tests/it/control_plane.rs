@@ -344,6 +344,7 @@ impl EdgeService for Service {
                         (Some(reply), true)
                     }
                     publish_request::Message::Batch(batch) => control.take(session, batch),
+                    publish_request::Message::Gap(_) => return,
                 };
                 if let Some(reply) = reply {
                     let _ = replies.send(Ok(reply)).await;
@@ -380,6 +381,11 @@ impl EdgeService for Service {
     }
 
     /// Whatever is wanted is granted.
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let _ = request;
+        Ok(Response::new(ReportResponse { now_micros: 0 }))
+    }
+
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
         assert!(request.peer_certs().is_some());
         let grant =

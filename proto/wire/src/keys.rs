@@ -10,6 +10,7 @@ use std::fmt;
 
 pub const BATCH: &str = "tributary-batch-v1";
 pub const ACK: &str = "tributary-ack-v1";
+pub const GAP: &str = "tributary-gap-v1";
 pub const MANIFEST: &str = "tributary-manifest-v1";
 pub const ENROLL: &str = "tributary-enroll-v1";
 pub const RENEW: &str = "tributary-renew-v1";

@@ -18,7 +18,7 @@ use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use proto_wire::edge_v1::{
     EnrollRequest, EnrollResponse, FetchChunksRequest, FetchChunksResponse, LeaseRequest, LeaseResponse,
     OpenEpochRequest, OpenEpochResponse, PublishRequest, PublishResponse, RenewRequest, RenewResponse,
-    WatchRequest, WatchResponse,
+    ReportRequest, ReportResponse, WatchRequest, WatchResponse,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +172,11 @@ impl EdgeService for Edges {
         let (replies, receiver) = mpsc::channel(1);
         tokio::spawn(watch::run(self.app.clone(), edge, have, replies, self.stop.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        self.caller(&request).await?;
+        Ok(Response::new(ReportResponse { now_micros: clock::now().0 }))
     }
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {

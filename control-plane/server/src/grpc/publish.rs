@@ -71,7 +71,7 @@ impl Session {
     ) -> Result<ingest::OpenSession, Ended> {
         match next(inbound, stop).await? {
             Some(Up::Open(open)) => self.on_open(open).await,
-            Some(Up::Batch(_)) => {
+            Some(Up::Batch(_) | Up::Gap(_)) => {
                 Err(self.fail(Status::failed_precondition("the first message must be Open")).await)
             }
             None => Err(self.fail(Status::invalid_argument("an empty message")).await),
@@ -95,6 +95,7 @@ impl Session {
                 Some(Up::Open(_)) => {
                     return Err(self.fail(Status::failed_precondition("this stream is open")).await);
                 }
+                Some(Up::Gap(_)) => return Err(self.fail(Status::unimplemented("gaps")).await),
                 None => return Err(self.fail(Status::invalid_argument("an empty message")).await),
             };
             // What names no lane is refused at once, by the worker that waits for nothing.

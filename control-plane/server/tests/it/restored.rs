@@ -178,6 +178,7 @@ async fn opens(edge: &Edge, epoch: u32, signed_for: u64) -> bool {
         stream,
         held_ordinal: signed_for,
         acked_ordinal: signed_for,
+        ..Default::default()
     };
     let lanes =
         vec![claim(Lane::Money, edge.epoch.money_stream), claim(Lane::Traffic, edge.epoch.traffic_stream)];

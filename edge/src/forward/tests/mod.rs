@@ -18,7 +18,7 @@ use proto_wire::keys::SigningKey;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 const SEALED: &str = "/sealed";
 const LOG: &str = "/log";

@@ -9,10 +9,12 @@
 mod ack;
 mod file;
 mod frames;
+mod gap;
 mod header;
 mod meter;
 
 pub use ack::AckStatement;
+pub use gap::{GapDeclaration, GapError, GapReason};
 pub use header::{GENESIS_HEAD, HEADER_LEN, Header, HeaderFields};
 pub use meter::BatchMeter;
 

@@ -10,7 +10,7 @@ use proto_model::{
 };
 use proto_wire::convert::{JournalEvent, SkipReason, event_from_wire, event_to_wire, skipped_to_wire};
 use proto_wire::edge_v1::{Event, EventBatch, Sidecar};
-use proto_wire::envelope::{AckStatement, Header, SealedBatch};
+use proto_wire::envelope::{AckStatement, GapDeclaration, GapReason, Header, SealedBatch};
 use proto_wire::{join, keys, personal};
 
 const CLICK_IDS: &str = include_str!("golden/click_ids.hex");
@@ -119,6 +119,27 @@ fn statements_and_proofs() {
     assert_eq!(hex(&key.sign(keys::MANIFEST, b"manifest")), golden["manifest.signature"]);
     assert_eq!(hex(&join::enroll_message(&"A".repeat(43), b"csr")), golden["enroll.message"]);
     assert_eq!(hex(&join::renew_message(edge(), 1_767_225_600, b"csr")), golden["renew.message"]);
+}
+
+#[test]
+fn a_gap() {
+    let golden = golden(SIGNED);
+    let key = key_of_seed(&unhex(golden["seed"]));
+    let gap = GapDeclaration {
+        edge: edge(),
+        epoch: 3,
+        lane: Lane::Money,
+        stream: StreamNo(9),
+        first_ordinal: 1_000_001,
+        last_ordinal: 1_000_004,
+        reason: GapReason::Missing,
+        prev_hash: [0x11; 32],
+        resume_hash: [0x33; 32],
+    };
+    assert_eq!(hex(&gap.to_bytes()), golden["gap"]);
+    assert_eq!(hex(&gap.sign(&key)), golden["gap.signature"]);
+    let (bytes, signature) = (unhex(golden["gap"]), unhex(golden["gap.signature"]));
+    assert_eq!(GapDeclaration::verify(&key.public_key(), &bytes, &signature).unwrap(), gap);
 }
 
 #[test]

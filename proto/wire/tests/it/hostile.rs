@@ -6,7 +6,7 @@ use prost::Message;
 use proto_model::event::PersonalClass;
 use proto_wire::convert::{click_keys_from_wire, event_from_wire, lane_from_wire, rule_set_from_wire};
 use proto_wire::edge_v1::{ClickKey, Event, RuleSet, SidecarEntry};
-use proto_wire::envelope::{Header, SealedBatch};
+use proto_wire::envelope::{GapDeclaration, Header, SealedBatch};
 use proto_wire::keys::{PublicKey, SigningKey};
 use proto_wire::personal;
 
@@ -30,6 +30,18 @@ proptest! {
         let _ = batch.open_sidecar();
         if let Ok(header) = Header::parse(&head) {
             let _ = batch.open(&header);
+        }
+    }
+
+    #[test]
+    fn gaps(noise in bytes(), exact: [[u8; 33]; 3]) {
+        let exact = exact.concat();
+        for bytes in [&noise, &exact] {
+            if let Ok(gap) = GapDeclaration::parse(bytes) {
+                prop_assert_eq!(&gap.to_bytes()[..], &bytes[..]);
+                prop_assert!(gap.ordinals() > 0);
+            }
+            prop_assert!(GapDeclaration::verify(&signing_key().public_key(), bytes, &noise).is_err());
         }
     }
 
