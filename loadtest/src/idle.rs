@@ -49,9 +49,7 @@ pub fn idle(peer: &Peer, connections: u32, crowd: Crowd) -> Result<Idle, IdleErr
     let address = addresses.ok().and_then(|mut found| found.next());
     let address = address.ok_or_else(|| failed(0, io::ErrorKind::AddrNotAvailable.into()))?;
     let mut requests = Requests::new(&peer.url, crowd);
-    // What the first requests make the server load is none of the connections' business.
-    let warm = open(address, GROUP, &mut requests).map_err(|source| failed(0, source))?;
-    drop(warm);
+    warm(address, connections, &mut requests).map_err(|source| failed(0, source))?;
     let before = memory::resident(&peer.pids)?;
     let mut held = Vec::new();
     while held.len() < connections as usize {
@@ -61,6 +59,21 @@ pub fn idle(peer: &Peer, connections: u32, crowd: Crowd) -> Result<Idle, IdleErr
     let after = memory::resident(&peer.pids)?;
     drop(held);
     Ok(Idle { name: peer.name.clone(), before, after, connections })
+}
+
+/// What requests make a server load, and the pages of its tables that they touch for the first time, are none of the
+/// connections' business: as many clients ask as will be counted, and twice, over a few connections.
+fn warm(address: SocketAddr, clients: u32, requests: &mut Requests) -> io::Result<()> {
+    let mut group = open(address, GROUP, requests)?;
+    let mut request = Vec::new();
+    for _ in 0..(2 * clients).div_ceil(GROUP) {
+        for socket in &mut group {
+            requests.next(&mut request);
+            socket.write_all(&request)?;
+        }
+        group.iter_mut().try_for_each(read_answer)?;
+    }
+    Ok(())
 }
 
 fn open(address: SocketAddr, count: u32, requests: &mut Requests) -> io::Result<Vec<TcpStream>> {

@@ -34,12 +34,13 @@ where
     let io = Guarded::new(stream, Rc::clone(&progress), worker.shared.timeouts);
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, progress) = (Rc::clone(&worker), Rc::clone(&progress));
-        async move {
+        // In a box, which goes with the request: hyper keeps room for one in each connection, also while it is idle.
+        Box::pin(async move {
             progress.request_begins();
             let reply = respond(&worker, caller, Transport::Http1, request).await;
             progress.reply_is_ready();
             Ok::<Response<Full<Bytes>>, Infallible>(reply)
-        }
+        })
     });
     let connection = http1::Builder::new()
         .max_headers(MAX_HEADERS)

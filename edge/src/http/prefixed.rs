@@ -44,6 +44,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Prefixed<T> {
         let count = left.len().min(buf.remaining());
         buf.put_slice(&left[..count]);
         this.given += count;
+        // With what else is there: a reader that gets a few bytes alone makes room for a request twice the size, and
+        // keeps it. An error comes again, or as the end.
+        if this.given == this.len && buf.remaining() > 0 {
+            let _ = Pin::new(&mut this.io).poll_read(cx, buf);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -78,6 +83,20 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Prefixed<T> {
 mod tests {
     use super::*;
     use crate::http::tests::block_on;
+
+    #[test]
+    fn what_was_looked_at_comes_together_with_the_rest() {
+        block_on(async {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let mut server = Prefixed::new(server);
+            let request = b"GET /c/00000000009 HTTP/1.1\r\nHost: go.example\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut client, request).await.unwrap();
+            assert!(!server.begins_http2().await.unwrap());
+            let mut read = [0; 200];
+            let count = server.read(&mut read).await.unwrap();
+            assert_eq!(read[..count], request[..]);
+        });
+    }
 
     #[test]
     fn tells_the_two_apart_and_loses_nothing() {
