@@ -1,5 +1,6 @@
 //! Settings: the defaults, then a TOML file, then the environment, then flags.
 
+use crate::forward::ForwardConfig;
 use crate::spool::SpoolConfig;
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub struct Config {
     /// Another address of the control plane than the join bundle's.
     pub control_plane_url: Option<String>,
     pub rate_limit: RateLimit,
+    pub forward: ForwardConfig,
     pub spool: SpoolConfig,
 }
 
@@ -98,6 +100,7 @@ impl Default for Config {
             geo_asn_database: None,
             control_plane_url: None,
             rate_limit: RateLimit::default(),
+            forward: ForwardConfig::default(),
             spool: SpoolConfig::default(),
         }
     }
@@ -323,6 +326,11 @@ const KEYS: &[Key] = &[
         name: "rate_limit.burst",
         expected: "a whole number",
         set: |c, v| set(&mut c.rate_limit.burst, number(v)),
+    },
+    Key {
+        name: "forward.declare_gap_after_secs",
+        expected: "a number of seconds",
+        set: |c, v| set(&mut c.forward.declare_gap_after_secs, number(v)),
     },
     Key {
         name: "spool.max_bytes",

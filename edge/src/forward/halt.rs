@@ -4,7 +4,7 @@ use super::Backoff;
 use super::retain::RetainError;
 use crate::spool::Shut;
 use crate::with_causes;
-use proto_wire::envelope::EnvelopeError;
+use proto_wire::envelope::{EnvelopeError, GapReason};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,6 +38,8 @@ pub(super) enum Halt {
 enum Retry {
     /// An operator may have changed the control plane's mind meanwhile.
     Later,
+    /// An operator may have put the files back; when that was waited for in vain, the loss is declared.
+    Lost,
     /// The two ends compare where they stand: one of them may have been put right.
     NextSession,
     /// Events were taken out of the spool and are in no batch: only a restart reads them again.
@@ -49,7 +51,23 @@ impl Halt {
         match self {
             Self::Refused(_) => Retry::Later,
             Self::Seal(_) => Retry::Never,
+            _ if self.gap().is_some() => Retry::Lost,
             _ => Retry::NextSession,
+        }
+    }
+
+    /// As what the loss may be declared, so that the lane goes on behind it. Nothing else that halts a lane is one: the
+    /// batches may stand somewhere.
+    pub fn gap(&self) -> Option<GapReason> {
+        match self {
+            Self::Damaged(_) => Some(GapReason::Damaged),
+            Self::Missing { .. } => Some(GapReason::Missing),
+            Self::NotRetained { .. } => Some(GapReason::NotRetained),
+            Self::Diverged
+            | Self::Behind { .. }
+            | Self::OtherStream(_)
+            | Self::Refused(_)
+            | Self::Seal(_) => None,
         }
     }
 
@@ -80,24 +98,35 @@ pub(super) struct Halted {
     on_trial: bool,
     due: Option<Instant>,
     backoff: Backoff,
+    /// When the loss is declared (again).
+    declares: Option<Instant>,
+    declarations: Backoff,
 }
 
 /// Each trial sends a batch that may be refused again.
 const TRIALS: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(60));
+/// A control plane that is older than declarations ends the session for one, and the other lane has to go on.
+const DECLARATIONS: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(600));
 
 impl Halted {
-    pub fn new(halt: &Halt, now: Instant, random: [u8; 1]) -> Self {
+    /// `patience` is how long a loss waits to be declared.
+    pub fn new(halt: &Halt, patience: Duration, now: Instant, random: [u8; 1]) -> Self {
         let (reason, shut, retry) = (with_causes(halt), halt.shut(), halt.retry());
-        let mut halted = Self { reason, shut, retry, on_trial: false, due: None, backoff: TRIALS };
+        let declares = (retry == Retry::Lost).then(|| now.checked_add(patience)).flatten();
+        let (on_trial, due, backoff, declarations) = (false, None, TRIALS, DECLARATIONS);
+        let mut halted = Self { reason, shut, retry, on_trial, due, backoff, declares, declarations };
         halted.wait(now, random);
+        if halted.may_declare(now) {
+            halted.due = Some(now);
+        }
         halted
     }
 
     /// It came to nothing, or something else was found. Returns whether that is news.
-    pub fn again(&mut self, halt: &Halt, now: Instant, random: [u8; 1]) -> bool {
+    pub fn again(&mut self, halt: &Halt, patience: Duration, now: Instant, random: [u8; 1]) -> bool {
         let reason = with_causes(halt);
         if reason != self.reason {
-            *self = Self::new(halt, now, random);
+            *self = Self::new(halt, patience, now, random);
             return true;
         }
         // Of several batches under way, each is refused.
@@ -108,7 +137,25 @@ impl Halted {
     }
 
     fn wait(&mut self, now: Instant, random: [u8; 1]) {
-        self.due = (self.retry == Retry::Later).then(|| now + self.backoff.next(random));
+        let later = matches!(self.retry, Retry::Later | Retry::Lost);
+        let trial = later.then(|| now + self.backoff.next(random));
+        let declares = self.declares.filter(|at| *at > now);
+        self.due = trial.map(|trial| declares.map_or(trial, |declares| trial.min(declares)));
+    }
+
+    /// Whether the files were waited for long enough.
+    pub fn may_declare(&self, now: Instant) -> bool {
+        self.declares.is_some_and(|at| at <= now)
+    }
+
+    /// How long the files are still waited for; `None` = it is not about files.
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        self.declares.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// The loss is being declared. It is said again when no answer comes, ever less often.
+    pub fn declared(&mut self, now: Instant, random: [u8; 1]) {
+        self.declares = Some(now + self.declarations.next(random));
     }
 
     pub fn on_trial(&self) -> bool {
@@ -135,24 +182,55 @@ mod tests {
     use super::*;
 
     const SOON: [u8; 1] = [255];
+    const NONE: Duration = Duration::ZERO;
 
     #[test]
     fn what_was_refused_is_tried_again_ever_less_often() {
         let now = Instant::now();
         let refused = || Halt::Refused("quarantine".into());
-        let mut halted = Halted::new(&refused(), now, SOON);
+        let mut halted = Halted::new(&refused(), NONE, now, SOON);
         let secs = Duration::from_secs;
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert_eq!(halted.due_in(now), Some(secs(wait)));
             assert_eq!(halted.due_in(now + secs(wait)), Some(Duration::ZERO));
-            assert!(!halted.again(&refused(), now, SOON), "a batch that was under way");
+            assert!(!halted.again(&refused(), NONE, now, SOON), "a batch that was under way");
             assert_eq!(halted.due_in(now), Some(secs(wait)), "and changes nothing");
             halted.begin_trial();
             assert_eq!(halted.due_in(now), None);
-            assert!(!halted.again(&refused(), now, SOON));
+            assert!(!halted.again(&refused(), NONE, now, SOON));
         }
-        assert!(halted.again(&Halt::Refused("another".into()), now, SOON), "news");
-        assert_eq!(halted.due_in(now), Some(secs(1)));
+        assert!(halted.again(&Halt::Refused("another".into()), NONE, now, SOON), "news");
+        assert_eq!((halted.due_in(now), halted.patience(now)), (Some(secs(1)), None));
+    }
+
+    #[test]
+    fn lost_files_are_looked_for_until_the_patience_ends() {
+        let start = Instant::now();
+        let (secs, lost) = (Duration::from_secs, || Halt::Missing { from: 3, through: 4 });
+        let mut halted = Halted::new(&lost(), secs(10), start, SOON);
+        let mut now = start;
+        for (wait, left) in [(1, 9), (2, 7), (4, 3)] {
+            assert_eq!((halted.due_in(now), halted.may_declare(now)), (Some(secs(wait)), false));
+            now += secs(wait);
+            halted.begin_trial();
+            halted.again(&lost(), secs(10), now, SOON);
+            assert_eq!(halted.patience(now), Some(secs(left)));
+        }
+        assert_eq!(halted.due_in(now), Some(secs(3)), "not after the patience");
+        now += secs(3);
+        for wait in [1, 2, 4] {
+            halted.begin_session();
+            assert!(halted.may_declare(now));
+            halted.declared(now, SOON);
+            // The session breaks off, and the next finds the same.
+            halted.begin_session();
+            assert!(!halted.may_declare(now));
+            halted.again(&lost(), secs(10), now, SOON);
+            assert_eq!(halted.due_in(now), Some(secs(wait)));
+            now += secs(wait);
+        }
+        assert_eq!(Halted::new(&lost(), NONE, now, SOON).due_in(now), Some(NONE), "no patience at all");
+        assert!(Halted::new(&lost(), Duration::MAX, now, SOON).patience(now).is_none(), "for ever");
     }
 
     #[test]
@@ -161,11 +239,12 @@ mod tests {
         let cases: [(Halt, bool); 4] = [
             (Halt::Diverged, true),
             (Halt::Behind { theirs: 2, ours: 1 }, true),
-            (Halt::NotRetained { expected: 3 }, true),
+            (Halt::OtherStream(3), true),
             (seal(), false),
         ];
         for (halt, again) in cases {
-            let mut halted = Halted::new(&halt, Instant::now(), SOON);
+            assert_eq!(halt.gap(), None, "{halt:?}");
+            let mut halted = Halted::new(&halt, NONE, Instant::now(), SOON);
             assert_eq!((halted.due_in(Instant::now()), halted.on_trial()), (None, false), "{halt:?}");
             halted.begin_session();
             assert_eq!(halted.on_trial(), again, "{halt:?}");

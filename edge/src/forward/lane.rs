@@ -1,16 +1,20 @@
 //! One lane from the spool to the wire: what waits to be sealed, the chain of sealed batches, and what is
 //! under way.
 
+mod loss;
+
 use super::flow::{Acked, Flow, Gap, Sent};
 use super::halt::{Halt, Halted};
-use super::retain::{Head, RetainError, Retention, SealedFiles};
+use super::retain::{Head, Retention, SealedFiles};
 use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
 use prost::Message;
 use proto_model::Lane;
 use proto_wire::convert::{SkipReason, lane_to_wire};
 use proto_wire::edge_v1::{Event, EventBatch, LaneClaim, Sidecar, event};
-use proto_wire::envelope::{BatchMeter, EnvelopeError, Header, HeaderFields, SealedBatch, last_covered};
+use proto_wire::envelope::{
+    BatchMeter, EnvelopeError, GapDeclaration, Header, HeaderFields, SealedBatch, last_covered,
+};
 use proto_wire::keys::SigningKey;
 use std::io;
 use std::time::Duration;
@@ -23,6 +27,12 @@ pub(super) enum LaneError {
     /// May go better later.
     #[error("the spool or a sealed batch cannot be read or written (check the disk and its free space)")]
     Disk(#[from] io::Error),
+}
+
+/// What goes to the control plane next.
+pub(super) enum Outgoing {
+    Batch(SealedBatch),
+    Gap(GapDeclaration),
 }
 
 pub(super) struct LaneSender {
@@ -45,15 +55,19 @@ pub(super) struct LaneSender {
     /// Signed for, so it may be forgotten.
     acked: u64,
     /// What the control plane has, as it says when a session opens; it may have signed for less.
-    pub confirmed: u64,
+    pub confirmed: Head,
     /// Why the lane stands still, or did before it was put on trial.
     halted: Option<Halted>,
+    /// How long a loss waits to be declared.
+    patience: Duration,
+    /// So that what is said again is counted once.
+    declared: Option<GapDeclaration>,
 }
 
 impl LaneSender {
-    pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: u64) -> Self {
+    pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: Head, patience: Duration) -> Self {
         let reader = log.reader(lane, files.head().last);
-        report_holes(lane, &files, acked);
+        report_holes(lane, &files, acked.last);
         Self {
             lane,
             streams: log.streams(),
@@ -68,9 +82,11 @@ impl LaneSender {
             last_seal: None,
             unstored: None,
             flow: None,
-            acked,
+            acked: acked.last,
             confirmed: acked,
             halted: None,
+            patience,
+            declared: None,
         }
     }
 
@@ -79,7 +95,7 @@ impl LaneSender {
     }
 
     pub fn unacked_bytes(&self) -> u64 {
-        self.files.bytes_after(self.confirmed)
+        self.files.bytes_after(self.confirmed.last)
     }
 
     /// Where this end stands, for a control plane that may have been restored from a backup.
@@ -128,34 +144,20 @@ impl LaneSender {
             );
         }
         self.acked = self.acked.min(theirs.last);
-        self.confirmed = theirs.last;
+        self.confirmed = theirs;
         self.flow = Some(Flow::new(theirs.last.saturating_add(1)));
         Ok(())
     }
 
     /// The control plane stands inside our chain: it must be at the end of one of our batches.
-    fn check_boundary(&self, theirs: Head) -> Result<(), LaneError> {
-        let next = theirs.last + 1;
-        if !self.files.has(next) {
-            return Err(self.absent(next).into());
+    fn check_boundary(&mut self, theirs: Head) -> Result<(), LaneError> {
+        match self.load(theirs.last + 1) {
+            Ok((_, header)) if header.prev_hash == theirs.hash => Ok(()),
+            Ok(_) => Err(Halt::Diverged.into()),
+            // What is lost is met when it should be sent.
+            Err(LaneError::Halt(halt)) if halt.gap().is_some() => Ok(()),
+            Err(error) => Err(error),
         }
-        let (_, header) = self.load(next)?;
-        if header.prev_hash == theirs.hash { Ok(()) } else { Err(Halt::Diverged.into()) }
-    }
-
-    fn absent(&self, first: u64) -> Halt {
-        match self.files.hole_at(first) {
-            Some(hole) => Halt::Missing { from: *hole.start(), through: *hole.end() },
-            None => Halt::NotRetained { expected: first },
-        }
-    }
-
-    fn load(&self, first: u64) -> Result<(SealedBatch, Header), LaneError> {
-        self.files.load(first).map_err(|error| match error {
-            RetainError::Io(error) => LaneError::Disk(error),
-            RetainError::Absent(_) if !self.files.has(first) => LaneError::Halt(self.absent(first)),
-            error => LaneError::Halt(Halt::Damaged(error)),
-        })
     }
 
     /// Stands still from now on. Returns whether that is news.
@@ -163,9 +165,9 @@ impl LaneSender {
         // Nothing is waited for any more.
         self.flow = None;
         match &mut self.halted {
-            Some(halted) => halted.again(halt, now, random),
+            Some(halted) => halted.again(halt, self.patience, now, random),
             None => {
-                self.halted = Some(Halted::new(halt, now, random));
+                self.halted = Some(Halted::new(halt, self.patience, now, random));
                 true
             }
         }
@@ -194,8 +196,13 @@ impl LaneSender {
             return Some(wait);
         }
         halted.begin_trial();
-        self.flow = Some(Flow::new(self.confirmed.saturating_add(1)));
+        self.flow = Some(Flow::new(self.confirmed.last.saturating_add(1)));
         None
+    }
+
+    /// In how long [`Self::try_again`] will.
+    pub fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.halted.as_ref().and_then(|halted| halted.due_in(now))
     }
 
     /// Ends the trial. Returns whether there was one.
@@ -298,20 +305,31 @@ impl LaneSender {
         Ok((batch, header))
     }
 
-    /// The next batch to send and its last ordinal, if the window has room for it.
-    pub fn next_to_send(&mut self) -> Result<Option<(SealedBatch, u64)>, LaneError> {
+    /// What to send next and its last ordinal, if the window has room for it.
+    pub fn next_to_send(&mut self, now: Instant) -> Result<Option<(Outgoing, u64)>, LaneError> {
         let Some(first) = self.flow.as_ref().filter(|flow| flow.may_send()).map(Flow::next) else {
             return Ok(None);
         };
         if !self.sends() || first > self.sealed() {
             return Ok(None);
         }
-        let (batch, header) = self.load(first)?;
-        let head = Head { last: header.last_ordinal, hash: header.head_hash() };
+        let (outgoing, head, bytes) = match self.load(first) {
+            Ok((batch, header)) => {
+                let head = Head { last: header.last_ordinal, hash: header.head_hash() };
+                let bytes = wire_bytes(&batch);
+                (Outgoing::Batch(batch), head, bytes)
+            }
+            Err(LaneError::Halt(halt)) => match self.declare(first, halt, now)? {
+                // Its bytes are next to none.
+                Some((gap, head)) => (Outgoing::Gap(gap), head, 0),
+                None => return Ok(None),
+            },
+            Err(error) => return Err(error),
+        };
         if let Some(flow) = &mut self.flow {
-            flow.sent(Sent { first, head, bytes: wire_bytes(&batch) });
+            flow.sent(Sent { first, head, bytes });
         }
-        Ok(Some((batch, head.last)))
+        Ok(Some((outgoing, head.last)))
     }
 
     /// A signed acknowledgement.
@@ -320,22 +338,22 @@ impl LaneSender {
         let acked = flow.ack(head);
         if acked == Acked::Through(head) {
             self.acked = head.last;
-            self.confirmed = head.last;
+            self.confirmed = head;
         }
         acked
     }
 
-    pub fn gap(&mut self, expected: u64) -> Result<Gap, LaneError> {
-        let Some(flow) = &mut self.flow else { return Ok(Gap::Confused) };
+    pub fn gap(&mut self, expected: u64) -> Gap {
+        let Some(flow) = &mut self.flow else { return Gap::Confused };
         let gap = flow.gap(expected);
-        if gap == Gap::Rewind(expected) && expected <= self.files.head().last && !self.files.has(expected) {
-            return Err(self.absent(expected).into());
+        if gap == Gap::Rewind(expected) && expected <= self.confirmed.last {
+            // It has gone back within the session. Where it stands now is known from our own chain, or else from the
+            // next session.
+            let Ok((_, header)) = self.load(expected) else { return Gap::Confused };
+            self.confirmed = Head { last: expected - 1, hash: header.prev_hash };
+            self.acked = self.acked.min(expected - 1);
         }
-        if let Gap::Rewind(expected) = gap {
-            self.acked = self.acked.min(expected.saturating_sub(1));
-            self.confirmed = self.acked;
-        }
-        Ok(gap)
+        gap
     }
 
     pub fn collect(&mut self, now_secs: i64, keep: Retention) -> io::Result<()> {

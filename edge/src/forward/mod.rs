@@ -20,5 +20,17 @@ pub use retain::{Head, SealedFiles};
 pub use sender::{Phase, Sender, SenderParts};
 pub use status::{ForwardStatus, LaneProgress, Progress};
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardConfig {
+    /// How long a lane stands still for files that are gone before they are declared lost; 0 = not at all.
+    pub declare_gap_after_secs: u64,
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        Self { declare_gap_after_secs: 900 }
+    }
+}
+
 /// Batches of one lane under way. Money has a window of its own, so clicks cannot fill it.
 pub(crate) const MAX_IN_FLIGHT: usize = 4;

@@ -28,6 +28,8 @@ pub enum RetainError {
     Damaged(#[from] EnvelopeError),
     #[error("no sealed batch begins at ordinal {0}")]
     Absent(u64),
+    #[error("the file of the sealed batch that begins at ordinal {0} holds another one")]
+    Foreign(u64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,13 @@ struct Entry {
     last: u64,
     bytes: u64,
     sealed_at_secs: i64,
+}
+
+impl Entry {
+    fn find(disk: &SharedDisk, dir: &Path, first: u64, last: u64) -> io::Result<Self> {
+        let path = dir.join(file_name(first, last));
+        Ok(Self { last, bytes: disk.len(&path)?, sealed_at_secs: disk.modified_secs(&path)? })
+    }
 }
 
 /// How long acknowledged batches are kept.
@@ -62,12 +71,8 @@ impl SealedFiles {
         disk.create_dir(dir)?;
         let names = list_finished(disk.as_ref(), dir)?;
         let mut files = BTreeMap::new();
-        for name in &names {
-            if let Some((first, last)) = parse_name(name) {
-                let path = dir.join(name);
-                let (bytes, sealed_at_secs) = (disk.len(&path)?, disk.modified_secs(&path)?);
-                files.insert(first, Entry { last, bytes, sealed_at_secs });
-            }
+        for (first, last) in names.iter().filter_map(|name| parse_name(name)) {
+            files.insert(first, Entry::find(&disk, dir, first, last)?);
         }
         let uncertain = names.iter().any(|name| name.ends_with(DAMAGED));
         let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, uncertain };
@@ -81,7 +86,7 @@ impl SealedFiles {
         while let Some((&first, entry)) = self.files.last_key_value() {
             let last = entry.last;
             match self.load(first) {
-                Ok((_, header)) if header.last_ordinal == last => {
+                Ok((_, header)) => {
                     self.head = Head { last, hash: header.head_hash() };
                     return Ok(());
                 }
@@ -99,18 +104,56 @@ impl SealedFiles {
         Ok(())
     }
 
-    /// Ordinals between two files that stand in none. A power cut while acknowledged batches were deleted may leave
+    /// Looks at the directory again: somebody may have taken files away, or put some back. Where it cannot be listed,
+    /// nothing is known of the files either.
+    pub fn look_again(&mut self) -> io::Result<()> {
+        let names = self.disk.list(&self.dir)?;
+        let there: BTreeMap<u64, u64> = names.iter().filter_map(|name| parse_name(name)).collect();
+        self.files.retain(|first, entry| there.get(first) == Some(&entry.last));
+        for (first, last) in there.into_iter().filter(|(_, last)| *last <= self.head.last) {
+            if !self.files.contains_key(&first) {
+                self.files.insert(first, Entry::find(&self.disk, &self.dir, first, last)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ordinals between two files, or behind the last, that stand in none. A power cut while acknowledged batches were deleted may leave
     /// such a hole, as may a file that somebody took away. Nothing is deleted for it: what stands before the hole can
     /// still be sent, and whether it was acknowledged is not known here for certain.
     pub fn holes(&self) -> Vec<RangeInclusive<u64>> {
-        let follows = self.files.iter().skip(1).map(|(first, _)| *first);
-        let pairs = self.files.values().map(|entry| entry.last).zip(follows);
+        // What came before the first file was deleted in order.
+        let deleted = self.files.keys().next().map_or(0, |first| first - 1);
+        let lasts = [deleted].into_iter().chain(self.files.values().map(|entry| entry.last));
+        let pairs = lasts.zip(self.files.keys().copied().chain([self.head.last.saturating_add(1)]));
         pairs.filter(|(last, first)| last + 1 < *first).map(|(last, first)| last + 1..=first - 1).collect()
     }
 
     /// The hole that `ordinal` lies in.
     pub fn hole_at(&self, ordinal: u64) -> Option<RangeInclusive<u64>> {
         self.holes().into_iter().find(|hole| hole.contains(&ordinal))
+    }
+
+    /// Whether a batch has `ordinal`, be it intact or not.
+    pub fn covers(&self, ordinal: u64) -> bool {
+        self.files.range(..=ordinal).next_back().is_some_and(|(_, entry)| ordinal <= entry.last)
+    }
+
+    /// Where the batches behind `ordinal` begin.
+    pub fn firsts_behind(&self, ordinal: u64) -> Vec<u64> {
+        self.files.range(ordinal.saturating_add(1)..).map(|(first, _)| *first).collect()
+    }
+
+    /// The control plane is told to go on behind the newest batch, which is gone. The next start must not take a
+    /// control plane that is further than the files for a proof that they are an old copy.
+    pub fn give_up_end(&mut self) -> io::Result<()> {
+        let missing = self.hole_at(self.head.last).filter(|_| !self.uncertain);
+        if let Some(hole) = missing {
+            let name = format!("{}{DAMAGED}", file_name(*hole.start(), *hole.end()));
+            write_durably(self.disk.as_ref(), &self.dir, &name, b"")?;
+            self.uncertain = true;
+        }
+        Ok(())
     }
 
     pub fn head(&self) -> Head {
@@ -154,10 +197,14 @@ impl SealedFiles {
     /// The batch that begins at `first`, as it was sealed.
     pub fn load(&self, first: u64) -> Result<(SealedBatch, Header), RetainError> {
         let entry = self.files.get(&first).ok_or(RetainError::Absent(first))?;
-        let bytes = self.disk.read(&self.dir.join(file_name(first, entry.last)))?;
+        let bytes = match self.disk.read(&self.dir.join(file_name(first, entry.last))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(RetainError::Absent(first)),
+            read => read?,
+        };
         let batch = SealedBatch::from_file_bytes(&bytes)?;
         let header = Header::parse(&batch.header_bytes)?;
-        if header.first_ordinal == first { Ok((batch, header)) } else { Err(RetainError::Absent(first)) }
+        let named = (header.first_ordinal, header.last_ordinal) == (first, entry.last);
+        if named { Ok((batch, header)) } else { Err(RetainError::Foreign(first)) }
     }
 
     /// Where the batches begin that hold what is from `ordinal` on.
@@ -194,8 +241,10 @@ impl SealedFiles {
             if entry.last > acked || (age <= keep.secs && total <= keep.bytes) {
                 break;
             }
-            self.disk.remove(&self.dir.join(file_name(first, entry.last)))?;
-            self.files.remove(&first);
+            match self.disk.remove(&self.dir.join(file_name(first, entry.last))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.files.remove(&first),
+            };
             total -= on_disk(entry.bytes);
             removed = true;
         }

@@ -4,7 +4,7 @@ use super::halt::{Halt, Halted};
 use super::lane::{LaneError, LaneSender};
 use super::retain::{Head, Retention, SealedFiles};
 use super::session::{Session, SessionError};
-use super::{Backoff, ForwardStatus};
+use super::{Backoff, ForwardConfig, ForwardStatus};
 use crate::identity::ControlLink;
 use crate::lanes::PerLane;
 use crate::node::now_secs;
@@ -12,6 +12,8 @@ use crate::spool::{Shut, SpoolConfig, SpoolHandle, SpoolLog};
 use crate::state::{AckCursor, State};
 use crate::with_causes;
 use proto_model::Lane;
+use proto_wire::edge_v1;
+use proto_wire::envelope::GapDeclaration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,6 +39,7 @@ pub struct SenderParts {
     pub state: State,
     pub status: Arc<ForwardStatus>,
     pub config: SpoolConfig,
+    pub forward: ForwardConfig,
     pub phase: watch::Receiver<Phase>,
 }
 
@@ -55,12 +58,16 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(parts: SenderParts) -> Self {
-        let SenderParts { link, spool, log, files, state, status, config, phase } = parts;
+        let SenderParts { link, spool, log, files, state, status, config, forward, phase } = parts;
         let cursors = state.ack_cursors(log.streams().epoch);
+        let patience = Duration::from_secs(forward.declare_gap_after_secs);
         let lane = |lane: Lane, files: SealedFiles| {
             // The cursor is only a hint: the state database may have forgotten it, or be from another time.
-            let acked = cursors[lane].map_or(0, |cursor| cursor.last_ordinal.min(files.head().last));
-            LaneSender::new(lane, &log, files, acked)
+            let acked = cursors[lane].map_or(Head::GENESIS, |cursor| match cursor.last_ordinal {
+                last if last > files.head().last => files.head(),
+                last => Head { last, hash: cursor.head_hash },
+            });
+            LaneSender::new(lane, &log, files, acked, patience)
         };
         let lanes =
             PerLane { money: lane(Lane::Money, files.money), traffic: lane(Lane::Traffic, files.traffic) };
@@ -179,12 +186,20 @@ impl Sender {
     /// never arrive.
     pub(super) fn halt(&mut self, lane: Lane, halt: &Halt) {
         let news = self.lanes[lane].halt(halt, Instant::now(), proto_wire::keys::random());
-        let Some(Halted { reason, shut, .. }) = self.lanes[lane].halted().filter(|_| news) else { return };
+        let Some(halted) = self.lanes[lane].halted().filter(|_| news) else { return };
+        let (Halted { reason, shut, .. }, patience) = (halted, halted.patience(Instant::now()));
         tracing::error!(
             lane = lane.as_str(),
             reason,
             "this lane is not sent any more, and takes no hits; an operator must look"
         );
+        if let Some(patience) = patience {
+            tracing::error!(
+                lane = lane.as_str(),
+                secs = patience.as_secs(),
+                "put the files back within this time, and nothing is lost; else the loss is declared"
+            );
+        }
         self.spool.shut(lane, *shut);
         if halt.loses() {
             self.lost(lane);
@@ -203,6 +218,26 @@ impl Sender {
             self.state.forget_conversions();
             tracing::warn!("conversions are lost; the next report of each is taken as the first");
         }
+    }
+
+    /// Says under this edge's name that what stands there will never come.
+    pub(super) fn declare(&mut self, gap: GapDeclaration, session: u64) -> edge_v1::Gap {
+        let lane = gap.lane;
+        if self.lanes[lane].is_news(&gap) {
+            tracing::error!(
+                lane = lane.as_str(),
+                from = gap.first_ordinal,
+                through = gap.last_ordinal,
+                reason = gap.reason.as_str(),
+                "these hits are lost; declaring them so to the control plane, and going on behind them"
+            );
+            self.status.update(|progress| {
+                let lane = &mut progress.lanes[lane];
+                lane.gaps = lane.gaps.saturating_add(1);
+                lane.lost = lane.lost.saturating_add(gap.ordinals());
+            });
+        }
+        gap.to_message(&self.link.identity().batch_key, session)
     }
 
     fn shut_all(&self, why: Shut) {
@@ -263,7 +298,7 @@ impl Sender {
         self.status.update(|progress| {
             for lane in Lane::ALL {
                 progress.lanes[*lane].sealed = lanes[*lane].sealed();
-                progress.lanes[*lane].acked = lanes[*lane].confirmed;
+                progress.lanes[*lane].acked = lanes[*lane].confirmed.last;
             }
         });
     }

@@ -3,6 +3,7 @@
 use super::Phase;
 use super::flow::{Acked, Gap};
 use super::halt::Halt;
+use super::lane::Outgoing;
 use super::order::Order;
 use super::retain::Head;
 use super::seal::Decision;
@@ -137,7 +138,10 @@ impl Session {
         for lane in Lane::ALL.iter().copied() {
             let wait = match sender.lanes[lane].try_again(Instant::now()) {
                 Some(wait) => Some(wait),
-                None => self.work(sender, lane, draining)?,
+                // What halts it now says when to look again.
+                None => {
+                    self.work(sender, lane, draining)?.or_else(|| sender.lanes[lane].due_in(Instant::now()))
+                }
             };
             again = match (again, wait) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -190,10 +194,16 @@ impl Session {
     /// Sends sealed batches up to the window. `Some` = trouble, look again then.
     fn send_sealed(&mut self, sender: &mut Sender, lane: Lane) -> Result<Option<Decision>, SessionError> {
         loop {
-            match sender.lanes[lane].next_to_send() {
-                Ok(Some((batch, last))) => {
+            match sender.lanes[lane].next_to_send(Instant::now()) {
+                Ok(Some((outgoing, last))) => {
                     self.order.sent(lane, last);
-                    send(&self.out, publish_request::Message::Batch(batch.to_message(self.number)))?;
+                    let message = match outgoing {
+                        Outgoing::Batch(batch) => {
+                            publish_request::Message::Batch(batch.to_message(self.number))
+                        }
+                        Outgoing::Gap(gap) => publish_request::Message::Gap(sender.declare(gap, self.number)),
+                    };
+                    send(&self.out, message)?;
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -285,7 +295,7 @@ fn refused(sender: &mut Sender, lane: Option<Lane>, refusal: Refusal) -> Result<
         // What was under way behind a batch that was refused is a gap to the control plane.
         (refusal::Kind::Gap, Some(lane)) if !sender.lanes[lane].sends() => Ok(()),
         (refusal::Kind::Gap, Some(lane)) => match sender.lanes[lane].gap(refusal.expected_ordinal) {
-            Ok(Gap::Rewind(expected)) => {
+            Gap::Rewind(expected) => {
                 tracing::warn!(
                     lane = lane.as_str(),
                     expected,
@@ -293,12 +303,8 @@ fn refused(sender: &mut Sender, lane: Option<Lane>, refusal: Refusal) -> Result<
                 );
                 Ok(())
             }
-            Ok(Gap::Echo) => Ok(()),
-            Ok(Gap::Confused) => Err(SessionError::Protocol("it refuses what it has asked for")),
-            Err(error) => {
-                sender.trouble(lane, error);
-                Ok(())
-            }
+            Gap::Echo => Ok(()),
+            Gap::Confused => Err(SessionError::Protocol("it refuses what it has asked for")),
         },
         (refusal::Kind::Quarantined | refusal::Kind::Invalid, Some(lane)) => {
             sender.halt(lane, &Halt::Refused(refusal.detail));

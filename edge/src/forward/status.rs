@@ -13,6 +13,9 @@ pub struct LaneProgress {
     pub halted: Option<String>,
     /// How often the lane has come to stand still, each reason counted once.
     pub halts: u64,
+    /// Losses that were declared since the start, and their ordinals.
+    pub gaps: u64,
+    pub lost: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

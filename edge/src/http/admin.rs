@@ -192,7 +192,11 @@ impl Shared {
         let halted = |lane: &crate::forward::LaneProgress| u64::from(lane.halted.is_some());
         scrape.gauges("lane_halted", help, by_lane(halted(money), halted(traffic)))?;
         let help = "How often a lane has come to stand still";
-        scrape.counters("lane_halts", help, by_lane(money.halts, traffic.halts))
+        scrape.counters("lane_halts", help, by_lane(money.halts, traffic.halts))?;
+        let help = "Losses that were declared to the control plane: sealed batches that are gone";
+        scrape.counters("gaps_declared", help, by_lane(money.gaps, traffic.gaps))?;
+        let help = "Ordinals in these declarations";
+        scrape.counters("lost_ordinals", help, by_lane(money.lost, traffic.lost))
     }
 }
 

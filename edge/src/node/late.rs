@@ -6,7 +6,7 @@ use super::control::Running;
 use super::storage::{Opened, Storage};
 use crate::budget::{Budgets, Keeper, Moment, Recorded, recount};
 use crate::disk::is_damage;
-use crate::forward::{Backoff, ForwardStatus, Phase, Sender, SenderParts};
+use crate::forward::{Backoff, ForwardConfig, ForwardStatus, Phase, Sender, SenderParts};
 use crate::identity::ControlLink;
 use crate::spool::{OpenError, Reading, Spool, SpoolConfig};
 use crate::state::State;
@@ -38,21 +38,22 @@ pub(super) struct Spooling {
     pub budgets: Arc<Budgets>,
     pub status: Arc<ForwardStatus>,
     pub config: SpoolConfig,
+    pub forward: ForwardConfig,
     pub phase: watch::Receiver<Phase>,
     pub slot: SpoolSlot,
 }
 
 impl Spooling {
     pub fn begin(self, (spool, files): Opened) -> Running {
-        let Self { link, state, budgets, status, config, phase, slot } = self;
+        let Self { link, state, budgets, status, config, forward, phase, slot } = self;
         let mut leases = state.leases();
         recount(&mut leases, &Recorded { files: &files.traffic, log: &spool.log() });
         let (link_of_keeper, state_of_keeper) = (Arc::clone(&link), state.clone());
         let keeper =
             Keeper::new(budgets, link_of_keeper, state_of_keeper, spool.handle(), leases, Moment::now());
         let (log, handle) = (spool.log(), spool.handle());
-        let sender =
-            Sender::new(SenderParts { link, spool: handle, log, files, state, status, config, phase });
+        let parts = SenderParts { link, spool: handle, log, files, state, status, config, forward, phase };
+        let sender = Sender::new(parts);
         slot.put(spool);
         Running { sender, keeper }
     }

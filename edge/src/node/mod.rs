@@ -137,6 +137,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         budgets: Arc::clone(&budgets),
         status: Arc::clone(&parts.forward),
         config: config.spool.clone(),
+        forward: config.forward,
         phase: phases,
         slot: slot.clone(),
     };

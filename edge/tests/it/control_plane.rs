@@ -1,16 +1,19 @@
 //! A control plane that keeps its journal in memory and misbehaves on command.
 
+mod journal;
+
 use crate::authority::Authority;
+use journal::{Ahead, Journal};
 use proto_model::{EdgeId, Lane};
 use proto_wire::convert::{lane_from_wire, lane_to_wire};
 use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use proto_wire::edge_v1::publish_response::Message as Down;
 use proto_wire::edge_v1::refusal::Kind;
 use proto_wire::edge_v1::*;
-use proto_wire::envelope::{AckStatement, GENESIS_HEAD, Header, MAX_MESSAGE, SealedBatch};
+use proto_wire::envelope::{AckStatement, GapDeclaration, MAX_MESSAGE, SealedBatch};
 use proto_wire::join::{JoinBundle, enroll_message, new_token, renew_message};
 use proto_wire::keys::{self, PublicKey, SigningKey, sha256};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{mpsc, watch};
@@ -36,29 +39,15 @@ pub enum Fault {
 }
 
 #[derive(Default)]
-pub struct Journal {
-    /// By first ordinal.
-    pub batches: BTreeMap<u64, (SealedBatch, Header)>,
-}
-
-impl Journal {
-    pub fn head(&self) -> (u64, [u8; 32]) {
-        let last = self.batches.last_key_value();
-        last.map_or((0, GENESIS_HEAD), |(_, (_, header))| (header.last_ordinal, header.head_hash()))
-    }
-
-    pub fn events(&self) -> Vec<Event> {
-        let open = |(batch, header): &(SealedBatch, Header)| batch.open(header).unwrap().events;
-        self.batches.values().flat_map(open).collect()
-    }
-}
-
-#[derive(Default)]
 pub struct Inner {
     pub journals: HashMap<Lane, Journal>,
     /// Every batch ever received, by lane and first ordinal, to see that it never changes.
     pub received: HashMap<(Lane, u64), Vec<u8>>,
     pub faults: VecDeque<Fault>,
+    /// Every declaration ever received.
+    pub declared: Vec<GapDeclaration>,
+    /// It is older than declarations: one ends the session.
+    pub knows_no_gaps: bool,
     /// Batches of this lane cannot be read here, not even whose they are.
     pub unreadable: Option<Lane>,
     /// Nothing of these lanes is taken.
@@ -200,27 +189,48 @@ impl ControlPlane {
         if inner.quarantined.contains(&header.lane) {
             return (Some(refusal(Kind::Quarantined, lane, 0)), true);
         }
+        self.put(inner, header.lane, |journal| journal.put_batch(batch, header))
+    }
+
+    /// The same of a declaration.
+    fn take_gap(&self, session: u64, message: Gap) -> (Option<PublishResponse>, bool) {
+        let mut inner = self.lock();
+        if session != inner.sessions || message.session != session {
+            return (Some(refusal(Kind::Fenced, 0, 0)), false);
+        }
+        if inner.knows_no_gaps {
+            return (None, false);
+        }
+        let key = inner.batch_key.unwrap();
+        let gap = GapDeclaration::verify(&key, &message.declaration, &message.signature).unwrap();
+        let streams = streams(inner.epoch);
+        let stream = if gap.lane == Lane::Money { streams.money_stream } else { streams.traffic_stream };
+        assert_eq!((gap.edge, gap.epoch, gap.stream.0), (self.edge, inner.epoch, stream));
+        inner.declared.push(gap.clone());
+        self.put(inner, gap.lane, |journal| journal.put_gap(gap))
+    }
+
+    fn put(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        lane: Lane,
+        put: impl FnOnce(&mut Journal) -> Result<(), Ahead>,
+    ) -> (Option<PublishResponse>, bool) {
+        let wire = lane_to_wire(lane).into();
         let fault = inner.faults.pop_front().unwrap_or(Fault::Fine);
         match fault {
             Fault::LoseBatch => return (None, true),
-            Fault::Fence => return (Some(refusal(Kind::Fenced, lane, 0)), false),
-            Fault::Unavailable => return (Some(refusal(Kind::Unavailable, lane, 0)), false),
+            Fault::Fence => return (Some(refusal(Kind::Fenced, wire, 0)), false),
+            Fault::Unavailable => return (Some(refusal(Kind::Unavailable, wire, 0)), false),
             Fault::LoseAck | Fault::Break | Fault::ForgeAck | Fault::Fine => {}
         }
-        let journal = inner.journals.entry(header.lane).or_default();
-        let (last, hash) = journal.head();
-        if header.first_ordinal > last + 1 {
-            return (Some(refusal(Kind::Gap, lane, last + 1)), true);
-        }
-        if header.first_ordinal == last + 1 {
-            assert_eq!(header.prev_hash, hash, "the chain continues");
-            journal.batches.insert(header.first_ordinal, (batch, header.clone()));
-        } else {
-            assert!(journal.batches.contains_key(&header.first_ordinal), "the same boundaries as before");
+        let epoch = inner.epoch;
+        let journal = inner.journals.entry(lane).or_default();
+        if let Err(Ahead { expected }) = put(journal) {
+            return (Some(refusal(Kind::Gap, wire, expected)), true);
         }
         let (last_ordinal, head_hash) = journal.head();
-        let epoch = header.epoch;
-        let statement = AckStatement { edge: self.edge, epoch, lane: header.lane, last_ordinal, head_hash };
+        let statement = AckStatement { edge: self.edge, epoch, lane, last_ordinal, head_hash };
         let other = SigningKey::generate().unwrap();
         let key = if fault == Fault::ForgeAck { &other } else { &self.key };
         let ack = PublishResponse { message: Some(Down::Ack(statement.sign(key))) };
@@ -344,7 +354,7 @@ impl EdgeService for Service {
                         (Some(reply), true)
                     }
                     publish_request::Message::Batch(batch) => control.take(session, batch),
-                    publish_request::Message::Gap(_) => return,
+                    publish_request::Message::Gap(gap) => control.take_gap(session, gap),
                 };
                 if let Some(reply) = reply {
                     let _ = replies.send(Ok(reply)).await;

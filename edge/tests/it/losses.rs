@@ -6,7 +6,7 @@ use edge::spool::Shut;
 use edge::state::SeenKey;
 use proto_model::Lane;
 
-fn key() -> SeenKey {
+pub fn key() -> SeenKey {
     SeenKey::new([7; SeenKey::WORDS], 1)
 }
 

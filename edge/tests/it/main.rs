@@ -6,6 +6,7 @@ mod control_plane;
 mod corpus;
 mod forwarding;
 mod full;
+mod gaps;
 mod hand_over;
 mod identity;
 mod losses;

@@ -95,6 +95,10 @@ impl World {
         for (lane, journal) in &inner.journals {
             let mut next = 1;
             for event in journal.events() {
+                // What is declared lost takes the place of what it was.
+                if let Some(gap) = journal.gaps.get(&next) {
+                    next = gap.last_ordinal + 1;
+                }
                 assert_eq!(event.ordinal, next);
                 next = proto_wire::envelope::last_covered(&event) + 1;
                 if !matches!(event.body, Some(event::Body::Skipped(_))) {

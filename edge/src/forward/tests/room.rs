@@ -23,7 +23,7 @@ impl Full {
         let config = SpoolConfig { segment_bytes: 1 << 20, ..SpoolConfig::default() };
         let spool = Spool::open(shared.clone(), Path::new(LOG), config, open).unwrap();
         let PerLane { money, traffic } = files;
-        let lane = |lane, files| LaneSender::new(lane, &spool.log(), files, 0);
+        let lane = |lane, files| LaneSender::new(lane, &spool.log(), files, Head::GENESIS, PATIENCE);
         let lanes = PerLane { money: lane(Lane::Money, money), traffic: lane(Lane::Traffic, traffic) };
         Self { spool, lanes }
     }
@@ -86,8 +86,8 @@ impl Full {
         let mut sent = Vec::new();
         loop {
             sent.extend(
-                std::iter::from_fn(|| self.lanes[lane].next_to_send().unwrap())
-                    .map(|(batch, _)| head(&batch)),
+                std::iter::from_fn(|| self.lanes[lane].next_to_send(Instant::now()).unwrap())
+                    .map(|(outgoing, _)| head(&as_batch(outgoing))),
             );
             self.lanes[lane].fill(Instant::now()).unwrap();
             let seals = self.lanes[lane].decide(Instant::now(), true) == Decision::Seal;

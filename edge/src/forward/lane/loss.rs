@@ -1,0 +1,96 @@
+//! Sealed batches that the control plane lacks and that are gone here: looked for, and declared when nobody has put
+//! them back in time.
+
+use super::{LaneError, LaneSender};
+use crate::forward::halt::Halt;
+use crate::forward::retain::{Head, RetainError};
+use proto_wire::envelope::{GapDeclaration, Header, SealedBatch};
+use tokio::time::Instant;
+
+impl LaneSender {
+    /// The batch that begins at `first`. What cannot be read just now is no loss: the disk may do better later.
+    pub(super) fn load(&mut self, first: u64) -> Result<(SealedBatch, Header), LaneError> {
+        let loaded = match self.files.load(first) {
+            Err(RetainError::Absent(_)) => {
+                self.files.look_again()?;
+                self.files.load(first)
+            }
+            loaded => loaded,
+        };
+        match loaded {
+            Ok((batch, header)) if self.is_ours(&header) => Ok((batch, header)),
+            // From another node, say.
+            Ok(_) => Err(Halt::Damaged(RetainError::Foreign(first)).into()),
+            Err(RetainError::Io(error)) => Err(LaneError::Disk(error)),
+            Err(RetainError::Absent(_)) => Err(self.absent(first).into()),
+            Err(error) => Err(Halt::Damaged(error).into()),
+        }
+    }
+
+    fn is_ours(&self, header: &Header) -> bool {
+        (header.edge, header.epoch) == (self.streams.edge, self.streams.epoch)
+            && (header.lane, header.stream) == (self.lane, self.streams.stream(self.lane))
+    }
+
+    fn absent(&self, first: u64) -> Halt {
+        match self.files.hole_at(first) {
+            Some(hole) => Halt::Missing { from: *hole.start(), through: *hole.end() },
+            // Batches are taken as a whole: an end inside one of ours belongs to another chain.
+            None if self.files.covers(first) => Halt::Diverged,
+            None => Halt::NotRetained { expected: first },
+        }
+    }
+
+    /// What to say of `first`, which should be sent and cannot, and the head that follows. The same state makes the
+    /// same declaration. `None` = not yet: where the control plane stands is known when all that is under way is
+    /// answered.
+    pub(super) fn declare(
+        &mut self,
+        first: u64,
+        halt: Halt,
+        now: Instant,
+    ) -> Result<Option<(GapDeclaration, Head)>, LaneError> {
+        let Some(reason) = halt.gap() else { return Err(halt.into()) };
+        if self.in_flight() > 0 {
+            return Ok(None);
+        }
+        let waited = self.halted.as_ref().is_some_and(|halted| halted.may_declare(now));
+        if !waited || self.confirmed.last.saturating_add(1) != first {
+            return Err(halt.into());
+        }
+        let head = self.end_of_loss(first)?;
+        if let Some(halted) = &mut self.halted {
+            halted.declared(now, proto_wire::keys::random());
+        }
+        let gap = GapDeclaration {
+            edge: self.streams.edge,
+            epoch: self.streams.epoch,
+            lane: self.lane,
+            stream: self.streams.stream(self.lane),
+            first_ordinal: first,
+            last_ordinal: head.last,
+            reason,
+            prev_hash: self.confirmed.hash,
+            resume_hash: head.hash,
+        };
+        Ok(Some((gap, head)))
+    }
+
+    /// What the next intact batch behind `first` continues; where there is none, the end of our chain.
+    fn end_of_loss(&mut self, first: u64) -> Result<Head, LaneError> {
+        for next in self.files.firsts_behind(first) {
+            match self.load(next) {
+                Ok((_, header)) => return Ok(Head { last: next - 1, hash: header.prev_hash }),
+                Err(LaneError::Halt(halt)) if halt.gap().is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.files.give_up_end()?;
+        Ok(self.files.head())
+    }
+
+    /// Whether this was not declared before.
+    pub fn is_news(&mut self, gap: &GapDeclaration) -> bool {
+        self.declared.replace(gap.clone()).as_ref() != Some(gap)
+    }
+}
