@@ -1,7 +1,7 @@
 //! The edge node: answers tracking hits on the public internet and loses none of them.
 //!
 //! One half takes hits (`http` ▸ `admission` ▸ `enrich` ▸ `decide` ▸ [`spool`]), the other half talks to
-//! the control plane ([`identity`], [`snapshot`], [`forward`]). They meet in [`Parts`] only: a node
+//! the control plane ([`identity`], [`snapshot`], [`forward`], [`report`]). They meet in [`Parts`] only: a node
 //! answers hits from its last good snapshot for as long as the control plane is away.
 
 pub mod admission;
@@ -20,6 +20,7 @@ pub mod disk;
 pub mod forward;
 pub mod identity;
 pub mod lanes;
+pub mod report;
 pub mod snapshot;
 pub mod spool;
 pub mod state;

@@ -35,6 +35,12 @@ pub(super) enum Outgoing {
     Gap(GapDeclaration),
 }
 
+struct Unstored {
+    batch: SealedBatch,
+    header: Header,
+    since_micros: Option<i64>,
+}
+
 pub(super) struct LaneSender {
     lane: Lane,
     streams: Streams,
@@ -50,7 +56,7 @@ pub(super) struct LaneSender {
     lost: bool,
     last_seal: Option<Instant>,
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
-    unstored: Option<(SealedBatch, Header)>,
+    unstored: Option<Unstored>,
     pub flow: Option<Flow>,
     /// Signed for, so it may be forgotten.
     acked: u64,
@@ -96,6 +102,12 @@ impl LaneSender {
 
     pub fn unacked_bytes(&self) -> u64 {
         self.files.bytes_after(self.confirmed.last)
+    }
+
+    /// When the oldest hit came that was read and is not acknowledged; 0 = there is none.
+    pub fn oldest_micros(&self) -> i64 {
+        let sealed = self.files.oldest_micros(self.confirmed.last);
+        sealed.or_else(|| self.pending.iter().chain(&self.spare).find_map(came_at)).unwrap_or_default()
     }
 
     /// Where this end stands, for a control plane that may have been restored from a backup.
@@ -273,10 +285,12 @@ impl LaneSender {
             self.pending_bytes = 0;
             self.since = None;
             self.last_seal = Some(Instant::now());
-            self.unstored = Some(self.seal_events(key, pending).map_err(Halt::Seal)?);
+            let since_micros = pending.iter().find_map(came_at);
+            let (batch, header) = self.seal_events(key, pending).map_err(Halt::Seal)?;
+            self.unstored = Some(Unstored { batch, header, since_micros });
         }
-        if let Some((batch, header)) = &self.unstored {
-            self.files.store(batch, header, now_secs)?;
+        if let Some(Unstored { batch, header, since_micros }) = &self.unstored {
+            self.files.store(batch, header, *since_micros, now_secs)?;
             self.unstored = None;
         }
         Ok(())
@@ -390,6 +404,10 @@ impl LaneSender {
             self.pending.push(spooled);
         }
     }
+}
+
+fn came_at(spooled: &Spooled) -> Option<i64> {
+    Some(spooled.event.occurred_at_micros).filter(|at| *at > 0)
 }
 
 fn wire_bytes(batch: &SealedBatch) -> u64 {

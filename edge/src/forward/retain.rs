@@ -37,12 +37,15 @@ struct Entry {
     last: u64,
     bytes: u64,
     sealed_at_secs: i64,
+    /// When its first hit came, or it was sealed.
+    since_micros: i64,
 }
 
 impl Entry {
     fn find(disk: &SharedDisk, dir: &Path, first: u64, last: u64) -> io::Result<Self> {
         let path = dir.join(file_name(first, last));
-        Ok(Self { last, bytes: disk.len(&path)?, sealed_at_secs: disk.modified_secs(&path)? })
+        let (bytes, sealed_at_secs) = (disk.len(&path)?, disk.modified_secs(&path)?);
+        Ok(Self { last, bytes, sealed_at_secs, since_micros: micros(sealed_at_secs) })
     }
 }
 
@@ -171,13 +174,20 @@ impl SealedFiles {
         self.files.clear();
     }
 
-    /// Makes a new batch durable. It must continue the head.
-    pub fn store(&mut self, batch: &SealedBatch, header: &Header, now_secs: i64) -> io::Result<()> {
+    /// Makes a new batch durable, whose first hit came at `since_micros`, if that is known. It must continue the head.
+    pub fn store(
+        &mut self,
+        batch: &SealedBatch,
+        header: &Header,
+        since_micros: Option<i64>,
+        now_secs: i64,
+    ) -> io::Result<()> {
         let bytes = batch.to_file_bytes();
         let (first, last) = (header.first_ordinal, header.last_ordinal);
         write_durably(self.disk.as_ref(), &self.dir, &file_name(first, last), &bytes)?;
         let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.files.insert(first, Entry { last, bytes, sealed_at_secs: now_secs });
+        let since_micros = since_micros.unwrap_or(micros(now_secs));
+        self.files.insert(first, Entry { last, bytes, sealed_at_secs: now_secs, since_micros });
         self.head = Head { last, hash: header.head_hash() };
         if self.uncertain { self.settle() } else { Ok(()) }
     }
@@ -225,6 +235,11 @@ impl SealedFiles {
         self.files.range(acked.saturating_add(1)..).map(|(_, entry)| on_disk(entry.bytes)).sum()
     }
 
+    /// When the first hit behind `acked` came that stands in a batch.
+    pub fn oldest_micros(&self, acked: u64) -> Option<i64> {
+        self.files.range(acked.saturating_add(1)..).next().map(|(_, entry)| entry.since_micros)
+    }
+
     /// Deletes all acknowledged batches but the newest, for want of room.
     pub fn make_room(&mut self, acked: u64) -> io::Result<()> {
         self.collect(acked, 0, Retention { secs: 0, bytes: 0 })
@@ -250,6 +265,10 @@ impl SealedFiles {
         }
         if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
     }
+}
+
+fn micros(secs: i64) -> i64 {
+    secs.saturating_mul(1_000_000)
 }
 
 /// What a file takes up: whole blocks. Small batches would otherwise be kept by the million.

@@ -154,6 +154,7 @@ impl Sender {
         self.status.update(|progress| progress.connected = true);
         self.welcome();
         self.report();
+        self.status.set_opened();
         let (before, since) = (self.acknowledgements, Instant::now());
         let end = session.run(self).await;
         // A session that opens and breaks at once is no reason to hurry.
@@ -299,6 +300,7 @@ impl Sender {
             for lane in Lane::ALL {
                 progress.lanes[*lane].sealed = lanes[*lane].sealed();
                 progress.lanes[*lane].acked = lanes[*lane].confirmed.last;
+                progress.lanes[*lane].oldest_micros = lanes[*lane].oldest_micros();
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use crate::lanes::PerLane;
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneProgress {
@@ -9,6 +10,8 @@ pub struct LaneProgress {
     pub sealed: u64,
     /// The last ordinal the control plane has.
     pub acked: u64,
+    /// When the oldest hit came of those that were read and are not acknowledged; 0 = there is none.
+    pub oldest_micros: i64,
     /// Why this lane is not sent any more; an operator must look.
     pub halted: Option<String>,
     /// How often the lane has come to stand still, each reason counted once.
@@ -29,14 +32,27 @@ pub struct Progress {
 
 /// Shared between the sender and those who watch it.
 #[derive(Debug, Default)]
-pub struct ForwardStatus(Mutex<Progress>);
+pub struct ForwardStatus {
+    progress: Mutex<Progress>,
+    opened: Notify,
+}
 
 impl ForwardStatus {
     pub fn progress(&self) -> Progress {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A session has opened.
+    pub(crate) fn set_opened(&self) {
+        self.opened.notify_one();
+    }
+
+    /// Resolves once for the sessions that have opened since the last time. For one who waits.
+    pub(crate) async fn opened(&self) {
+        self.opened.notified().await;
     }
 }

@@ -6,6 +6,7 @@ use super::reply::{self, Reply};
 use super::request::Target;
 use super::worker::Answer;
 use crate::metrics::{Outcome, Scrape, text};
+use crate::report::{Measured, trouble};
 use crate::spool::Shut;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
@@ -57,14 +58,19 @@ impl Shared {
 
     /// What does not keep the node from its work, but will.
     fn remarks(&self) -> String {
-        let Some(tls) = &self.tls else { return String::new() };
+        let mut lines = String::new();
+        if let Some(remark) = self.parts.clock.measured().and_then(Measured::remark) {
+            let _ = writeln!(lines, "{remark}");
+        }
+        let Some(tls) = &self.tls else { return lines };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let left = tls.certificates.not_after().saturating_sub_unsigned(now.as_secs());
-        match left {
-            ..=0 => "the certificate has expired\n".to_owned(),
-            1..EXPIRES_SOON => format!("the certificate expires in {} hours\n", left / 3600),
-            _ => String::new(),
-        }
+        let _ = match left {
+            ..=0 => writeln!(lines, "the certificate has expired"),
+            1..EXPIRES_SOON => writeln!(lines, "the certificate expires in {} hours", left / 3600),
+            _ => Ok(()),
+        };
+        lines
     }
 
     /// One line for each thing that keeps this node from doing its work. A control plane that is away
@@ -79,26 +85,7 @@ impl Shared {
             let why = if error.is_empty() { "waiting for the control plane" } else { error.as_str() };
             let _ = writeln!(lines, "no snapshot yet ({why})");
         }
-        let spool = self.parts.spool.status();
-        if let Some(why) = &spool.absent {
-            let _ = writeln!(lines, "the spool cannot be opened; trying again ({why})");
-        } else if spool.poisoned {
-            lines.push_str("the spool's disk failed (restart the node; replace the disk if it repeats)\n");
-        } else if spool.moving {
-            lines.push_str("the spool's disk failed; it goes on in a new segment in a moment\n");
-        } else if !spool.has_room() {
-            let _ = writeln!(lines, "the spool is full ({} of {} bytes)", spool.bytes, spool.limit);
-            if spool.limit < spool.max_bytes {
-                lines.push_str(
-                    "the spool's disk has no more room (make some, or get the control plane back)\n",
-                );
-            }
-        }
-        for lane in Lane::ALL {
-            if let Some(why) = spool.shut[*lane] {
-                let _ = writeln!(lines, "the lane {} takes no hits: {why}", lane.as_str());
-            }
-        }
+        lines.push_str(&trouble(&self.parts.spool.status()));
         lines
     }
 
@@ -196,7 +183,11 @@ impl Shared {
         let help = "Losses that were declared to the control plane: sealed batches that are gone";
         scrape.counters("gaps_declared", help, by_lane(money.gaps, traffic.gaps))?;
         let help = "Ordinals in these declarations";
-        scrape.counters("lost_ordinals", help, by_lane(money.lost, traffic.lost))
+        scrape.counters("lost_ordinals", help, by_lane(money.lost, traffic.lost))?;
+        let help =
+            "The control plane's clock minus this machine's, in seconds; absent before the first measurement";
+        let offset = self.parts.clock.measured().map(Measured::offset_secs);
+        scrape.decimal("clock_offset_seconds", help, offset)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::forward::{Phase, Sender};
 use crate::geo_file::GeoFile;
 use crate::http::{CertificateFiles, Http3Switch};
 use crate::identity::Renewer;
+use crate::report::Reporter;
 use crate::snapshot::Watcher;
 use std::io;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Others {
     pub watcher: Watcher,
     pub renewer: Renewer,
+    pub reporter: Reporter,
     pub geo: Vec<GeoFile>,
     pub certificates: Option<CertificateFiles>,
     pub http3: Option<Arc<Http3Switch>>,
@@ -65,8 +67,9 @@ impl ControlThread {
         let mut phases = phase.subscribe();
         let thread = std::thread::Builder::new().name("edge-control".into()).spawn(move || {
             runtime.block_on(async move {
-                let Others { watcher, renewer, geo, certificates, http3 } = others;
+                let Others { watcher, renewer, reporter, geo, certificates, http3 } = others;
                 let mut others = vec![tokio::spawn(watcher.run()), tokio::spawn(renewer.run())];
+                others.push(tokio::spawn(reporter.run()));
                 others.extend(geo.into_iter().map(|geo| tokio::spawn(geo.run())));
                 others.extend(certificates.map(|files| tokio::spawn(files.run())));
                 others.extend(http3.map(|switch| tokio::spawn(switch.follow())));

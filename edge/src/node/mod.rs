@@ -12,6 +12,7 @@ use crate::forward::{ForwardStatus, Phase};
 use crate::geo_file::{self, GeoFile};
 use crate::http::{self, Door, Listening, ServeError, Timeouts};
 use crate::identity::{ControlLink, Identity, IdentityError, Renewer};
+use crate::report::{Clock, Reporter, ReporterParts};
 use crate::snapshot::{SharedSnapshot, SnapshotDisk, WatchStatus, Watcher};
 use crate::spool::{OpenError, SpoolHandle};
 use crate::state::State;
@@ -39,6 +40,7 @@ pub struct Parts {
     pub budgets: Arc<Budgets>,
     pub forward: Arc<ForwardStatus>,
     pub watch: Arc<WatchStatus>,
+    pub clock: Arc<Clock>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +114,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let last_good = snapshots.load().map_err(|source| io(&snapshot_dir, source))?;
     let version = last_good.as_ref().map_or(0, |snapshot| snapshot.version);
     let shared: SharedSnapshot = Arc::new(ArcSwapOption::new(last_good.map(Arc::new)));
-    let (storage, opened) = storage::open(&config, disk, &link, &state).await?;
+    let (storage, opened) = storage::open(&config, Arc::clone(&disk), &link, &state).await?;
     let budgets = Arc::new(Budgets::default());
     if let Some(snapshot) = shared.load().as_ref() {
         budgets.follow(snapshot);
@@ -124,6 +126,7 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
         budgets: Arc::clone(&budgets),
         forward: Arc::default(),
         watch: Arc::default(),
+        clock: Arc::default(),
     };
     // Looked at before it is read: a change in between is then seen as one.
     let geo_paths = [&config.geo_database, &config.geo_asn_database].into_iter().flatten().cloned();
@@ -154,8 +157,17 @@ async fn begin(config: Config, lock: File, inherited: Vec<Listening>) -> Result<
     let geo = geo_files.into_iter().map(follow).collect();
     let certificates = server.shared().certificate_files(&config.tls);
     let http3 = server.shared().http3_switch();
+    let reporter = Reporter::new(ReporterParts {
+        link: Arc::clone(&link),
+        spool: parts.spool.clone(),
+        snapshot: Arc::clone(&parts.snapshot),
+        forward: Arc::clone(&parts.forward),
+        clock: Arc::clone(&parts.clock),
+        disk,
+        data_dir: config.data_dir.clone(),
+    });
     let renewer = Renewer { link, spool: parts.spool.clone() };
-    let others = Others { watcher, renewer, geo, certificates, http3 };
+    let others = Others { watcher, renewer, reporter, geo, certificates, http3 };
     let control =
         ControlThread::start(phase, starting, others).map_err(|source| io(&config.data_dir, source))?;
     tracing::info!(edge = %identity.edge, snapshot = version, "node started");

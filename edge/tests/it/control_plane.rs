@@ -46,6 +46,13 @@ pub struct Inner {
     pub faults: VecDeque<Fault>,
     /// Every declaration ever received.
     pub declared: Vec<GapDeclaration>,
+    /// What edges have said of themselves.
+    pub reports: Vec<ReportRequest>,
+    /// It is older than reports; how often one was sent all the same.
+    pub knows_no_reports: bool,
+    pub refused_reports: usize,
+    /// Of its clock, by which it is ahead of everybody else's.
+    pub clock_ahead_micros: i64,
     /// It is older than declarations: one ends the session.
     pub knows_no_gaps: bool,
     /// Batches of this lane cannot be read here, not even whose they are.
@@ -390,12 +397,25 @@ impl EdgeService for Service {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    /// Whatever is wanted is granted.
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        let _ = request;
-        Ok(Response::new(ReportResponse { now_micros: 0 }))
+        assert!(request.peer_certs().is_some());
+        let mut inner = self.0.lock();
+        let report = request.into_inner();
+        let now_micros = report.now_micros + inner.clock_ahead_micros;
+        let known = !inner.knows_no_reports;
+        if known {
+            inner.reports.push(report);
+        } else {
+            inner.refused_reports += 1;
+        }
+        drop(inner);
+        self.0.bump();
+        known
+            .then(|| Response::new(ReportResponse { now_micros }))
+            .ok_or_else(|| Status::unimplemented("what is a report?"))
     }
 
+    /// Whatever is wanted is granted.
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
         assert!(request.peer_certs().is_some());
         let grant =

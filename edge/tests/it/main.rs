@@ -11,5 +11,6 @@ mod hand_over;
 mod identity;
 mod losses;
 mod node;
+mod reports;
 mod shut;
 mod snapshots;

@@ -52,7 +52,9 @@ impl Node {
     fn append(&self, count: u32) {
         for tag in 0..count {
             let place = |at: proto_model::Address, out: &mut Vec<u8>| {
-                let event = Event { ordinal: at.ordinal, tenant: tag + 1, ..Event::default() };
+                let occurred_at_micros = 1000 + i64::try_from(at.ordinal).unwrap();
+                let event =
+                    Event { ordinal: at.ordinal, tenant: tag + 1, occurred_at_micros, ..Event::default() };
                 event.encode(out).ok().map(|()| event.encoded_len())
             };
             let (_, durable) = self.spool.handle().local().append(Lane::Traffic, place).unwrap();
@@ -322,4 +324,26 @@ fn the_window_bounds_what_is_sealed() {
     let next = node.seal_and_send(&key);
     assert_eq!(next.len(), 1);
     assert_eq!((header(&next[0]).first_ordinal, header(&next[0]).last_ordinal), (11, 20), "as one batch");
+}
+
+#[test]
+fn the_oldest_hit_that_waits_is_known_by_its_own_time() {
+    let key = SigningKey::generate().unwrap();
+    let disk = SimulatedDisk::default();
+    let mut node = Node::open(&disk);
+    node.session(Head::GENESIS).unwrap();
+    assert_eq!(node.lane.oldest_micros(), 0);
+    node.append(4);
+    node.lane.fill(Instant::now()).unwrap();
+    assert_eq!(node.lane.oldest_micros(), 1001, "read");
+    node.lane.seal(&key, 7).unwrap();
+    assert_eq!(node.lane.oldest_micros(), 1001, "sealed");
+    let sent = node.seal_and_send(&key);
+    assert_eq!((sent.len(), node.lane.oldest_micros()), (1, 0), "acknowledged");
+    node.append(2);
+    let behind = node.seal_and_send(&key);
+    assert_eq!(node.lane.oldest_micros(), 1005);
+    node.lane.ack(head(&behind[0]));
+    node.session(Head::GENESIS).unwrap();
+    assert_eq!(node.lane.oldest_micros(), 1001, "the control plane has forgotten it");
 }

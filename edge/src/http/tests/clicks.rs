@@ -230,6 +230,10 @@ fn without_a_snapshot_nothing_is_known() {
         progress.older_refused = Some(7);
     });
     assert_eq!(node.get("/readyz").body(), "no snapshot yet (the certificate has expired)\n");
+    assert!(!node.metrics().contains("clock_offset"), "it is not known");
+    let measured = crate::report::Measured { offset_micros: -3_250_000, round_trip_micros: 1000 };
+    node.server.shared().parts.clock.set(measured);
+    assert!(node.counts("clock_offset_seconds -3.25"), "{}", node.metrics());
     let metrics = node.metrics();
     for line in ["_connected 0", "_errors_total 2", "_older_refused 7", "_issued_seconds 0"] {
         let line = format!("tributary_edge_snapshot{line}");

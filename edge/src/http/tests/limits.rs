@@ -63,6 +63,11 @@ fn health_is_for_this_machine_and_metrics_are_apart() {
         let forwarded = node.send("GET", page, "x-forwarded-for: 127.0.0.1\r\n", "");
         assert_eq!((forwarded.status(), forwarded.reason()), (404, Some("not_found")), "{page}");
     }
+    let measured = crate::report::Measured { offset_micros: 7_000_000, round_trip_micros: 1000 };
+    node.server.shared().parts.clock.set(measured);
+    let ready = node.get("/readyz");
+    let remark = "ready\nthis machine's clock is 7.0 s behind the control plane's\n";
+    assert_eq!((ready.status(), ready.body()), (200, remark));
     assert_eq!(node.get("/metrics").status(), 404, "not among the hits");
     for page in ["/", &click(), "/metrics/"] {
         assert_eq!(node.admin(page).status(), 404, "{page}");

@@ -91,6 +91,7 @@ impl Setup {
             budgets,
             forward: Arc::new(ForwardStatus::default()),
             watch: Arc::default(),
+            clock: Arc::default(),
         };
         Parted { parts, spool, dir }
     }
