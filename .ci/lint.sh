@@ -11,7 +11,7 @@ cargo fmt --all -- --check
 step "clippy, warnings are errors"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-step "who depends on whom, pure crates, file lengths"
+step "who depends on whom, pure crates, file lengths, alerts and their pages"
 cargo run -q --locked -p ci-tidy
 
 step "banned crates, licences, sources"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the tests need beside Rust is there: a C compiler, curl, h2load, slowhttptest, strace, Chromium and its
-# driver, PostgreSQL's programs, and aioquic (HTTP/3 for Python) in .tools.
+# driver, PostgreSQL's programs; and in .tools aioquic (HTTP/3 for Python) and promtool (Prometheus's judge of alert rules).
 # Installs Debian's packages for what is missing, and says so.
 set -euo pipefail
 
@@ -82,6 +82,27 @@ if [ "$(installed)" != "$aioquic" ]; then
   python3 -m venv --clear "$tools"
   "$tools/bin/pip" install -q --disable-pip-version-check "aioquic==$aioquic"
 fi
+
+# Of Debian's package only this program: the rest would start a server.
+promtool=${tools%/*}/bin/promtool
+if [ ! -x "$promtool" ]; then
+  mkdir -p "${promtool%/*}"
+  if have promtool; then
+    ln -s "$(command -v promtool)" "$promtool"
+  else
+    echo "fetching promtool into .tools ..."
+    fetched=$(mktemp -d)
+    trap 'rm -rf "$fetched"' EXIT
+    download() { (cd "$fetched" && apt-get download -q prometheus && dpkg-deb -x ./*.deb .); }
+    # The lists of packages may be missing, or too old.
+    if ! download && ! { apt-get update -q && download; }; then
+      echo "promtool is not to be had: run apt-get update as root, or install Prometheus, and run this again." >&2
+      exit 1
+    fi
+    cp "$fetched/usr/bin/promtool" "$promtool"
+  fi
+fi
 echo "HTTP/3 tests: aioquic $(installed)"
+echo "alert rules: $promtool"
 echo "browser test: $(browser), $(driver)"
 echo "database tests: $(postgresql)"

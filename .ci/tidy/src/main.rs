@@ -1,10 +1,13 @@
-//! Holds the house to its plan: who depends on whom, what pure crates may use, how long files get.
+//! Holds the house to its plan: who depends on whom, what pure crates may use, how long files get, whether each alert has
+//! its page.
 //! Prints one line a violation, each saying what to do, and fails if there is any.
 
 mod arrows;
+mod runbook;
 mod text;
 mod workspace;
 
+use std::path::Path;
 use std::process::ExitCode;
 use workspace::{ReadError, Workspace};
 
@@ -29,12 +32,27 @@ fn main() -> ExitCode {
 
 fn check(workspace: &Workspace) -> Result<Vec<String>, ReadError> {
     let mut found = arrows::violations(&workspace.crates);
+    let (mut edge, mut control_plane) = (String::new(), String::new());
     for path in workspace::sources(&workspace.root)? {
-        let source = std::fs::read_to_string(&path);
-        let source = source.map_err(|source| ReadError::File { path: path.clone(), source })?;
+        let source = workspace::text(&path)?;
         let path = workspace::relative(&workspace.root, &path);
         let pure = arrows::pure_paths().any(|folder| path.starts_with(&format!("{folder}/")));
         found.extend(text::violations(&path, &source, pure));
+        match path.split_once("/src/") {
+            Some(("edge", _)) => edge.push_str(&source),
+            Some((folder, _)) if folder.starts_with("control-plane/") => control_plane.push_str(&source),
+            _ => {}
+        }
     }
+    found.extend(alerts(&workspace.root, &edge, &control_plane)?);
     Ok(found)
+}
+
+fn alerts(root: &Path, edge: &str, control_plane: &str) -> Result<Vec<String>, ReadError> {
+    let read = |path: &str| workspace::text(&root.join(path));
+    let (rules, tests) = (read(runbook::RULES)?, read(runbook::TESTS)?);
+    let index = read(&format!("{}/README.md", runbook::PAGES))?;
+    let pages = workspace::files(&root.join(runbook::PAGES))?;
+    let (rules, tests, index, pages) = (rules.as_str(), tests.as_str(), index.as_str(), pages.as_slice());
+    Ok(runbook::violations(&runbook::Texts { rules, tests, index, pages, edge, control_plane }))
 }

@@ -98,6 +98,22 @@ pub fn relative(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
+pub fn text(path: &Path) -> Result<String, ReadError> {
+    let at = |source| ReadError::File { path: path.to_path_buf(), source };
+    std::fs::read_to_string(path).map_err(at)
+}
+
+/// Names of what stands in `folder`, sorted.
+pub fn files(folder: &Path) -> Result<Vec<String>, ReadError> {
+    let at = |source| ReadError::File { path: folder.to_path_buf(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(at)? {
+        names.push(entry.map_err(at)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// Every `.rs` file below `folder`, sorted, without build output and fetched code.
 pub fn sources(folder: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let at = |source| ReadError::File { path: folder.to_path_buf(), source };

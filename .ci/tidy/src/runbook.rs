@@ -1,0 +1,181 @@
+//! Alerts and what is written about them: each has its page and its test, no page is left over, and what an alert looks
+//! at exists.
+
+use std::collections::BTreeSet;
+
+pub const RULES: &str = "deploy/prometheus/alerts.yml";
+pub const TESTS: &str = "deploy/prometheus/alerts_test.yml";
+pub const PAGES: &str = "docs/runbook";
+const INDEX: &str = "README.md";
+
+/// What the rules look at and no source has yet. Whatever gets its source leaves this list.
+const AWAITED: &[&str] = &[
+    "tributary_alerts_open",
+    "tributary_batches_total",
+    "tributary_edge_clock_skew_seconds",
+    "tributary_edge_disk_free_bytes",
+    "tributary_edge_halted",
+    "tributary_edge_lag_events",
+    "tributary_edge_last_report_seconds",
+    "tributary_edge_oldest_unacked_seconds",
+    "tributary_edge_spool_limit_bytes",
+    "tributary_stream_lost_ordinals",
+    "tributary_stream_quarantined",
+    "tributary_unprojected_batches",
+];
+
+/// What is compared, as text.
+pub struct Texts<'a> {
+    pub rules: &'a str,
+    pub tests: &'a str,
+    pub index: &'a str,
+    /// Names of the files in [`PAGES`].
+    pub pages: &'a [String],
+    /// Where edges and control planes write their metrics.
+    pub edge: &'a str,
+    pub control_plane: &'a str,
+}
+
+/// One line for each alert, page or metric that stands alone.
+pub fn violations(texts: &Texts<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    let alerts: BTreeSet<&str> = values(texts.rules, "- alert:").collect();
+    let links: BTreeSet<&str> = values(texts.rules, "runbook:").collect();
+    for alert in &alerts {
+        let (page, link) = (format!("{alert}.md"), format!("{PAGES}/{alert}.md"));
+        if !texts.pages.contains(&page) {
+            found.push(format!("{RULES}: `{alert}` has no page; write {link}"));
+        }
+        if !links.contains(link.as_str()) {
+            found.push(format!(
+                "{RULES}: `{alert}` does not lead to its page; annotate it with `runbook: {link}`"
+            ));
+        }
+        if !texts.index.contains(&format!("]({page})")) {
+            found.push(format!("{PAGES}/{INDEX}: `{alert}` is not in the table; add its row"));
+        }
+        if !texts.tests.contains(&format!("alertname=\"{alert}\"")) {
+            found.push(format!("{TESTS}: `{alert}` is never raised; add series that call for it"));
+        }
+    }
+    for page in texts.pages.iter().filter(|page| *page != INDEX) {
+        if !alerts.contains(page.trim_end_matches(".md")) {
+            found.push(format!(
+                "{PAGES}/{page}: there is no such alert in {RULES}; rename or remove the page"
+            ));
+        }
+    }
+    let mut known = scraped(texts.edge, "tributary_edge_");
+    known.extend(scraped(texts.control_plane, "tributary_"));
+    for metric in metrics(texts.rules) {
+        // Or it stands there as it is.
+        let exists = known.contains(metric) || texts.control_plane.contains(&format!("\"{metric}\""));
+        match (exists, AWAITED.contains(&metric)) {
+            (false, false) => found.push(format!("{RULES}: nothing writes the metric `{metric}`; correct its name")),
+            (true, true) => found.push(format!(
+                ".ci/tidy/src/runbook.rs: `{metric}` has a source now; take it from the list of what is awaited"
+            )),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn values<'a>(yaml: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    yaml.lines().filter_map(move |line| Some(line.trim_start().strip_prefix(key)?.trim()))
+}
+
+/// Whole words that begin with our prefix, but in comments.
+fn metrics(rules: &str) -> BTreeSet<&str> {
+    let code = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    words.filter(|word| word.starts_with("tributary_")).collect()
+}
+
+/// The names in calls such as `scrape.counter("spool_moved", …)`, as Prometheus sees them.
+fn scraped(source: &str, prefix: &str) -> BTreeSet<String> {
+    let name = |call: &str| {
+        let (kind, arguments) = call.split_once('(')?;
+        let ending = match kind {
+            "counter" | "counters" => "_total",
+            "gauge" | "gauges" | "decimal" => "",
+            "info" => "_info",
+            _ => return None,
+        };
+        let (name, _) = arguments.trim_start().strip_prefix('"')?.split_once('"')?;
+        Some(format!("{prefix}{name}{ending}"))
+    };
+    source.split("scrape.").skip(1).filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    const EDGE: &str = "scrape.gauge(\"ready\", help, 1)?; scrape.counters(\n    \"halts\", help, x)";
+
+    fn check(rules: &str, pages: &[&str], edge: &str, control_plane: &str) -> Vec<String> {
+        let pages: Vec<String> = pages.iter().map(|page| (*page).to_owned()).collect();
+        let (index, tests) = ("[A](A.md)", "labels: '{alertname=\"A\"}'");
+        violations(&Texts { rules, tests, index, pages: &pages, edge, control_plane })
+    }
+
+    fn rule(alert: &str, expr: &str) -> String {
+        format!(
+            "# tributary_in_a_comment\n- alert: {alert}\n  expr: {expr}\n  runbook: docs/runbook/{alert}.md\n"
+        )
+    }
+
+    #[test]
+    fn what_stands_alone_is_named() {
+        let pages: &[&str] = &["A.md", "README.md"];
+        let cases: &[(String, &[&str], &str, &[&str])] = &[
+            (rule("A", "tributary_edge_ready == 0"), pages, "", &[]),
+            (rule("A", "rate(tributary_edge_halts_total[5m]) > 0"), pages, "", &[]),
+            (rule("A", "up == 0"), &["README.md"], "", &["`A` has no page"]),
+            (rule("A", "up == 0"), &["A.md", "B.md"], "", &["docs/runbook/B.md: there is no such alert"]),
+            (rule("A", "up").replace("runbook/A", "runbook/a"), pages, "", &["does not lead to its page"]),
+            (rule("B", "up"), &["B.md"], "", &["README.md: `B` is not in the table", "`B` is never raised"]),
+            (rule("A", "tributary_edge_halts > 0"), pages, "", &["the metric `tributary_edge_halts`"]),
+            (rule("A", "tributary_edge_reddy"), pages, "", &["the metric `tributary_edge_reddy`"]),
+            (rule("A", "tributary_intake"), pages, "gauge(\"tributary_intake\")", &[]),
+            (rule("A", "tributary_intake_total"), pages, "scrape.counter(\"intake\")", &[]),
+            (rule("A", "tributary_intake"), pages, "\"intake\"", &["the metric `tributary_intake`"]),
+            (rule("A", "tributary_edge_halted"), pages, "", &[]),
+            (
+                rule("A", "tributary_edge_halted"),
+                pages,
+                "scrape.gauges(\"edge_halted\")",
+                &["has a source now"],
+            ),
+        ];
+        for (rules, pages, control_plane, expected) in cases {
+            let found = check(rules, pages, EDGE, control_plane);
+            let told = found.iter().zip(*expected).all(|(found, part)| found.contains(part));
+            assert!(found.len() == expected.len() && told, "{rules}{pages:?}: {found:?}");
+        }
+    }
+
+    /// The tool that Prometheus's own people judge rules with.
+    fn promtool(arguments: &[&str]) -> (bool, String) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let tool = std::env::var_os("TRIBUTARY_PROMTOOL")
+            .map_or_else(|| root.join(".tools/bin/promtool"), PathBuf::from);
+        assert!(tool.exists(), "{} is missing: run .ci/needs.sh", tool.display());
+        let output = Command::new(tool).args(arguments).current_dir(root.join("deploy/prometheus")).output();
+        let output = output.unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&told).into_owned())
+    }
+
+    #[test]
+    fn promtool_takes_the_rules_and_each_fires_when_it_should() {
+        for arguments in [["check", "rules", "alerts.yml"].as_slice(), &["test", "rules", "alerts_test.yml"]]
+        {
+            let (passed, told) = promtool(arguments);
+            assert!(passed, "{told}");
+        }
+    }
+}
