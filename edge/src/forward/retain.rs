@@ -4,7 +4,7 @@
 
 use crate::disk::{SharedDisk, list_finished, write_durably};
 use proto_wire::envelope::{EnvelopeError, GENESIS_HEAD, Header, SealedBatch};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -111,10 +111,10 @@ impl SealedFiles {
     /// nothing is known of the files either.
     pub fn look_again(&mut self) -> io::Result<()> {
         let names = self.disk.list(&self.dir)?;
-        let there: BTreeMap<u64, u64> = names.iter().filter_map(|name| parse_name(name)).collect();
-        self.files.retain(|first, entry| there.get(first) == Some(&entry.last));
+        let there: BTreeSet<(u64, u64)> = names.iter().filter_map(|name| parse_name(name)).collect();
+        self.files.retain(|first, entry| there.contains(&(*first, entry.last)));
         for (first, last) in there.into_iter().filter(|(_, last)| *last <= self.head.last) {
-            if !self.files.contains_key(&first) {
+            if !self.covers(first) {
                 self.files.insert(first, Entry::find(&self.disk, &self.dir, first, last)?);
             }
         }
