@@ -1,7 +1,7 @@
 //! Settings: the defaults, then a TOML file, then the environment, then flags.
 
 use crate::forward::ForwardConfig;
-use crate::spool::SpoolConfig;
+use crate::spool::{Durability, SpoolConfig, Window};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -227,6 +227,12 @@ impl Config {
         if self.spool.max_bytes < self.spool.segment_bytes.saturating_mul(4) {
             return refuse("`spool.max_bytes` is below four segments (4 x `spool.segment_bytes`)");
         }
+        let Window { window_ms, window_hits } = self.spool.bounded;
+        if !(1..=Window::MS_MAX).contains(&window_ms) || !(1..=Window::HITS_MAX).contains(&window_hits) {
+            return refuse(
+                "`spool.bounded.window_ms` goes from 1 to 1000, `spool.bounded.window_hits` from 1 to 16384",
+            );
+        }
         Ok(())
     }
 }
@@ -352,6 +358,21 @@ const KEYS: &[Key] = &[
         expected: "a number of bytes",
         set: |c, v| set(&mut c.spool.retain_bytes, number(v)),
     },
+    Key {
+        name: "spool.durability",
+        expected: "strict or bounded",
+        set: |c, v| set(&mut c.spool.durability, durability(v)),
+    },
+    Key {
+        name: "spool.bounded.window_ms",
+        expected: "a number of milliseconds",
+        set: |c, v| set(&mut c.spool.bounded.window_ms, number(v)),
+    },
+    Key {
+        name: "spool.bounded.window_hits",
+        expected: "a whole number",
+        set: |c, v| set(&mut c.spool.bounded.window_hits, number(v)),
+    },
 ];
 
 fn set<T>(field: &mut T, value: Option<T>) -> Option<()> {
@@ -367,6 +388,14 @@ fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Boolean(value) => Some(*value),
         Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn durability(value: &Value) -> Option<Durability> {
+    match value.as_str()?.trim() {
+        "strict" => Some(Durability::Strict),
+        "bounded" => Some(Durability::Bounded),
         _ => None,
     }
 }

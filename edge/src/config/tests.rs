@@ -29,12 +29,15 @@ fn later_layers_win() {
         ("TRIBUTARY_EDGE__TRUSTED_PROXIES", "192.0.2.1, 2001:db8::/32"),
         ("TRIBUTARY_EDGE__H2C", "true"),
         ("TRIBUTARY_EDGE__ADMIN_LISTEN", "off"),
+        ("TRIBUTARY_EDGE__SPOOL__DURABILITY", "bounded"),
+        ("TRIBUTARY_EDGE__SPOOL__BOUNDED__WINDOW_MS", "20"),
         ("PATH", "/bin"),
     ];
     let config = load(file, &env, &[("listen", "[::1]:3")]).unwrap();
     assert_eq!(config.listen, "[::1]:3".parse().unwrap());
     assert_eq!(config.workers, 3);
     assert!(config.h2c && config.admin_listen.is_none());
+    assert_eq!(config.spool.window(), Some(Window { window_ms: 20, ..Window::default() }));
     assert_eq!(config.rate_limit, RateLimit { per_second: 9, burst: 7 });
     let proxies = ["192.0.2.1/32", "2001:db8::/32"].map(|net| net.parse::<IpNet>().unwrap());
     assert_eq!(config.trusted_proxies, proxies);
@@ -63,6 +66,11 @@ fn mistakes_are_explained() {
         ("geo_database = ''", &[], "`geo_database`"),
         ("[rate_limit]\nburst = 0", &[], "burst"),
         ("[spool]\nmax_bytes = 1048576", &[], "four segments"),
+        ("[spool]\ndurability = 'fast'", &[], "expected strict or bounded"),
+        ("[spool.bounded]\nwindow_ms = 0", &[], "from 1 to 1000"),
+        ("[spool.bounded]\nwindow_ms = 1001", &[], "from 1 to 1000"),
+        ("[spool.bounded]\nwindow_hits = 0", &[], "from 1 to 16384"),
+        ("[spool.bounded]\nwindow_hits = 16385", &[], "from 1 to 16384"),
         ("", &[("TRIBUTARY_EDGE__LISTENN", "x")], "environment variable TRIBUTARY_EDGE__LISTENN"),
         ("listen = ", &[], "not valid TOML"),
     ];

@@ -35,9 +35,11 @@ pub trait Disk: Debug + Send + Sync + 'static {
 }
 
 pub trait DiskFile: Send {
+    /// The same open file, for another thread.
+    fn share(&self) -> io::Result<Box<dyn DiskFile>>;
     fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn set_len(&mut self, len: u64) -> io::Result<()>;
-    /// `fdatasync`. After an error nothing is known of what was written since the last success, and
+    /// `fdatasync` of what was written before the call. After an error nothing is known of what was written since the last success, and
     /// asking again proves nothing: the kernel may have dropped the pages.
     fn sync_data(&mut self) -> io::Result<()>;
 }

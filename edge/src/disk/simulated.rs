@@ -23,12 +23,15 @@ pub(crate) enum Op {
         inode: usize,
         len: u64,
     },
+    /// Only what was written before operation `asked`.
     SyncFile {
         inode: usize,
+        asked: usize,
     },
     /// What was written before may never get to the disk, whatever a later call says.
     SyncFailed {
         inode: usize,
+        asked: usize,
     },
     Rename {
         from: PathBuf,
@@ -214,8 +217,8 @@ impl SimulatedDisk {
         };
         for (at, op) in ops.iter().enumerate() {
             let outcome = ops[at..].iter().find_map(|later| match later {
-                Op::SyncFile { inode } => op.is_data_of(*inode).then_some(true),
-                Op::SyncFailed { inode } => op.is_data_of(*inode).then_some(false),
+                Op::SyncFile { inode, asked } => (at < *asked && op.is_data_of(*inode)).then_some(true),
+                Op::SyncFailed { inode, asked } => (at < *asked && op.is_data_of(*inode)).then_some(false),
                 Op::SyncDir { dir } => op.touches_dir(dir).then_some(true),
                 _ => None,
             });
@@ -366,6 +369,10 @@ struct SimulatedFile {
 }
 
 impl DiskFile for SimulatedFile {
+    fn share(&self) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(Self { disk: self.disk.clone(), inode: self.inode }))
+    }
+
     fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.0.lock().unwrap();
         let len = inner.files.data.get(&self.inode).map_or(0, Vec::len);
@@ -387,15 +394,16 @@ impl DiskFile for SimulatedFile {
     fn sync_data(&mut self) -> io::Result<()> {
         let SimulatedDisk(inner, changed) = &self.disk;
         let mut inner = inner.lock().unwrap();
+        let asked = inner.ops.len();
         inner.waiting += 1;
         changed.notify_all();
         inner = changed.wait_while(inner, |inner| inner.held).unwrap();
         inner.waiting -= 1;
         if inner.fails_now() {
-            inner.record(Op::SyncFailed { inode: self.inode });
+            inner.record(Op::SyncFailed { inode: self.inode, asked });
             return Err(io::Error::other("injected"));
         }
-        inner.record(Op::SyncFile { inode: self.inode });
+        inner.record(Op::SyncFile { inode: self.inode, asked });
         Ok(())
     }
 }

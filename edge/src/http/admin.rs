@@ -155,6 +155,12 @@ impl Shared {
         scrape.gauge("spool_poisoned", help, u64::from(spool.poisoned))?;
         let help = "Times that fdatasync failed and the spool went on in a new segment";
         scrape.counter("spool_moved", help, spool.moved)?;
+        let help = "1 while clicks may be answered before they are durable";
+        scrape.gauge("spool_bounded", help, u64::from(spool.window.is_some()))?;
+        let help = "Clicks that a power cut would take now";
+        scrape.gauge("spool_unsynced_hits", help, spool.unsynced_hits)?;
+        let help = "Clicks declared to be lost perhaps, after an end in which they may have been answered and not durable";
+        scrape.counter("spool_maybe_lost", help, spool.maybe_lost)?;
         scrape.counter("spool_syncs", "Calls of fdatasync", spool.syncs)?;
         let help = "1 for a lane that takes no hits, since they would never arrive, and why";
         let shut = |lane: &Lane| {

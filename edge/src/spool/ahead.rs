@@ -26,11 +26,41 @@ type Filled = io::Result<Box<dyn DiskFile>>;
 /// The thread that fills the next file, one at a time.
 #[derive(Default)]
 pub(super) struct Ahead {
-    under_way: Option<(u64, JoinHandle<Filled>)>,
+    under_way: Option<(u64, Making)>,
+    /// There is no other thread: the file is filled at once.
+    alone: bool,
     pace: Arc<Pace>,
     /// The segment that could not be prepared. Another attempt is made for the one after it: zeros that do not fit
     /// would only take the place of hits, again and again.
     failed: Option<u64>,
+}
+
+enum Making {
+    Thread(JoinHandle<Filled>),
+    Made(Filled),
+}
+
+impl Making {
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.is_finished(),
+            Self::Made(_) => true,
+        }
+    }
+
+    fn unpark(&self) {
+        if let Self::Thread(thread) = self {
+            thread.thread().unpark();
+        }
+    }
+
+    /// `None` if it panicked.
+    fn join(self) -> Option<Filled> {
+        match self {
+            Self::Thread(thread) => thread.join().ok(),
+            Self::Made(filled) => Some(filled),
+        }
+    }
 }
 
 /// What there is of the next segment.
@@ -66,6 +96,15 @@ impl Pace {
 }
 
 impl Ahead {
+    pub fn new(alone: bool) -> Self {
+        Self { alone, ..Self::default() }
+    }
+
+    /// Another one after the end of this one.
+    pub fn renewed(&self) -> Self {
+        Self::new(self.alone)
+    }
+
     /// The log has grown to `offset` in its segment.
     pub fn grown_to(&self, offset: u64) {
         self.allow(offset.saturating_mul(LEAD).saturating_add(STEP));
@@ -73,8 +112,8 @@ impl Ahead {
 
     fn allow(&self, bytes: u64) {
         let before = self.pace.allowed.fetch_max(bytes, Ordering::Relaxed);
-        if let Some((_, thread)) = self.under_way.as_ref().filter(|_| before / STEP != bytes / STEP) {
-            thread.thread().unpark();
+        if let Some((_, making)) = self.under_way.as_ref().filter(|_| before / STEP != bytes / STEP) {
+            making.unpark();
         }
     }
 
@@ -88,16 +127,16 @@ impl Ahead {
                 self.allow(u64::MAX);
                 Next::NotYet
             }
-            Some((at, thread)) if !thread.is_finished() => {
-                self.under_way = Some((at, thread));
+            Some((at, making)) if !making.is_finished() => {
+                self.under_way = Some((at, making));
                 self.allow(u64::MAX);
                 Next::NotYet
             }
-            Some((_, thread)) => match thread.join() {
-                Ok(Ok(file)) => Next::Ready(file),
+            Some((_, making)) => match making.join() {
+                Some(Ok(file)) => Next::Ready(file),
                 outcome => {
                     self.failed = Some(sequence);
-                    let error = outcome.ok().and_then(Result::err);
+                    let error = outcome.and_then(Result::err);
                     tracing::warn!(?error, "the spool could not prepare a segment");
                     Next::Unprepared
                 }
@@ -107,10 +146,15 @@ impl Ahead {
 
     pub fn begin(&mut self, log: &Arc<Log>, sequence: u64) {
         self.pace.allowed.store(STEP, Ordering::Relaxed);
+        if self.alone {
+            self.pace.allowed.store(u64::MAX, Ordering::Relaxed);
+            self.under_way = Some((sequence, Making::Made(fill(log, &log.path(sequence), &self.pace))));
+            return;
+        }
         let (log, pace) = (Arc::clone(log), Arc::clone(&self.pace));
         let filling = move || fill(&log, &log.path(sequence), &pace);
         match std::thread::Builder::new().name("spool-ahead".into()).spawn(filling) {
-            Ok(thread) => self.under_way = Some((sequence, thread)),
+            Ok(thread) => self.under_way = Some((sequence, Making::Thread(thread))),
             Err(error) => {
                 self.failed = Some(sequence);
                 tracing::warn!(%error, "no thread to prepare a segment");
@@ -121,9 +165,9 @@ impl Ahead {
     /// Waits for what is under way and takes it back.
     pub fn end(&mut self, log: &Log) {
         self.pace.stop.store(true, Ordering::Relaxed);
-        let Some((sequence, thread)) = self.under_way.take() else { return };
-        thread.thread().unpark();
-        if let Ok(Ok(_)) = thread.join()
+        let Some((sequence, making)) = self.under_way.take() else { return };
+        making.unpark();
+        if let Some(Ok(_)) = making.join()
             && let Err(error) = log.disk.remove(&log.path(sequence))
         {
             // The next start removes it: it never began.

@@ -69,7 +69,8 @@ impl Party {
     }
 }
 
-/// Resolves when the record is on disk, or will never be.
+/// Resolves when the record is on disk, or will never be. That of a click may resolve when it is written: see
+/// [`super::Durability`].
 #[must_use = "a reply may leave only after this resolved"]
 pub struct Durable {
     party: Rc<Party>,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Everything before this is durable. A reader goes no further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogEnd {
     pub sequence: u64,
     pub offset: u64,
@@ -52,6 +52,12 @@ impl Log {
 
     pub fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, Segment>> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything before `end` is durable.
+    pub fn publish(&self, end: LogEnd) {
+        self.segments().entry(end.sequence).and_modify(|segment| segment.bytes = end.offset);
+        self.end.send_replace(end);
     }
 
     /// Deletes the segments whose every record stands in a sealed batch, oldest first.

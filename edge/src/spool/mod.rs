@@ -5,6 +5,7 @@
 //! the log and the `fdatasync`, so conversions never wait behind clicks.
 
 mod ahead;
+mod bounded;
 mod group;
 mod log;
 mod moving;
@@ -16,6 +17,7 @@ mod room;
 mod scan;
 mod segment;
 mod shut;
+mod steps;
 mod writer;
 
 #[cfg(test)]
@@ -30,10 +32,12 @@ pub use queue::{Idle, LocalSpool, SpoolHandle, SpoolStatus};
 pub use reader::{LaneReader, Spooled};
 pub use recover::Reading;
 pub use shut::Shut;
+pub use steps::Steps;
 
 use crate::lanes::PerLane;
 use proto_model::{EdgeId, Lane, StreamNo};
 use serde::Deserialize;
+use std::time::Duration;
 
 /// Sizes of the spool. The defaults suit a node with a few spare gigabytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -50,11 +54,71 @@ pub struct SpoolConfig {
     pub retain_secs: u64,
     /// ...as long as they take no more space than this.
     pub retain_bytes: u64,
+    pub durability: Durability,
+    /// What `durability = "bounded"` may lose.
+    pub bounded: Window,
+}
+
+/// When a click is answered. Conversions and touches always wait until they are durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// After `fdatasync`: nothing that was answered is ever lost.
+    #[default]
+    Strict,
+    /// When it is written: if the power goes, the newest clicks are lost, and declared so.
+    Bounded,
+}
+
+/// How much may be answered and not durable at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Window {
+    pub window_ms: u64,
+    /// Ordinals of the traffic lane.
+    pub window_hits: u32,
+}
+
+impl Window {
+    pub const MS_MAX: u64 = 1000;
+    pub const HITS_MAX: u32 = 16_384;
+
+    fn span(self) -> Duration {
+        Duration::from_millis(self.window_ms)
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { window_ms: 50, window_hits: 4096 }
+    }
+}
+
+impl SpoolConfig {
+    /// 0 = strict.
+    fn window_hits(&self) -> u32 {
+        self.window().map_or(0, |window| window.window_hits)
+    }
+
+    /// `None` = strict.
+    pub fn window(&self) -> Option<Window> {
+        match self.durability {
+            Durability::Strict => None,
+            Durability::Bounded => Some(self.bounded),
+        }
+    }
 }
 
 impl Default for SpoolConfig {
     fn default() -> Self {
-        Self { segment_bytes: 16 << 20, max_bytes: 4 << 30, retain_secs: 24 * 3600, retain_bytes: 1 << 30 }
+        Self {
+            segment_bytes: 16 << 20,
+            max_bytes: 4 << 30,
+            retain_secs: 24 * 3600,
+            retain_bytes: 1 << 30,
+            durability: Durability::Strict,
+            bounded: Window::default(),
+        }
     }
 }
 

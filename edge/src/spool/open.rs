@@ -4,6 +4,7 @@ use super::log::{Log, LogEnd, Segment, segment_name};
 use super::queue::{QueueState, SpoolHandle};
 use super::reader::LaneReader;
 use super::recover::{self, Found, Reading};
+use super::steps::Steps;
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
 use crate::disk::{Disk, DiskFile, SharedDisk, prepare, put_in_place};
@@ -52,28 +53,27 @@ impl Spool {
 
     /// As [`Spool::open`], for a handle that is in use already, and that was made for the same streams.
     pub fn open_for(handle: &SpoolHandle, open: OpenAs, reading: Reading) -> Result<Self, OpenError> {
-        let shared = Arc::clone(handle.shared());
-        let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
-        let found = recover::find(disk.as_ref(), &dir, open, reading)?;
-        if found.fresh && open.existed {
-            return Err(OpenError::Lost);
-        }
-        if !found.clean {
-            tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
-        }
-        let started = start_segment(disk.as_ref(), &dir, &found, open)?;
-        shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
-        shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
-        shared.look_at_the_disk();
-        let (end, _) = watch::channel(started.end);
-        let segments = Mutex::new(started.segments);
-        let log = Arc::new(Log { disk, dir, shared: Arc::clone(&shared), segments, end });
-        let writer = Writer::new(Arc::clone(&log), started.file, started.end);
+        let (log, writer) = begin(handle, open, reading, false)?;
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
-        let mut queue = shared.lock();
-        (queue.next, queue.state) = (started.end.next, QueueState::Open);
+        Ok(Self::opened(log, Some(thread)))
+    }
+
+    /// As [`Spool::open_for`], but without a thread: nothing is written, prepared or made durable but by the calls of
+    /// [`Steps`]. For simulations, which have one thread and a time of their own.
+    pub fn open_in_steps(
+        handle: &SpoolHandle,
+        open: OpenAs,
+        reading: Reading,
+    ) -> Result<(Self, Steps), OpenError> {
+        let (log, writer) = begin(handle, open, reading, true)?;
+        Ok((Self::opened(log, None), Steps::new(writer)))
+    }
+
+    fn opened(log: Arc<Log>, thread: Option<JoinHandle<()>>) -> Self {
+        let mut queue = log.shared.lock();
+        (queue.next, queue.state) = (log.end.borrow().next, QueueState::Open);
         drop(queue);
-        Ok(Self { log, thread: Some(thread) })
+        Self { log, thread }
     }
 
     pub fn handle(&self) -> SpoolHandle {
@@ -153,14 +153,49 @@ impl SpoolLog {
     }
 }
 
+fn begin(
+    handle: &SpoolHandle,
+    open: OpenAs,
+    reading: Reading,
+    alone: bool,
+) -> Result<(Arc<Log>, Writer), OpenError> {
+    let shared = Arc::clone(handle.shared());
+    let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
+    let window = shared.config.window_hits();
+    let found = recover::find(disk.as_ref(), &dir, open, reading, window)?;
+    if found.fresh && open.existed {
+        return Err(OpenError::Lost);
+    }
+    if !found.clean {
+        tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
+    }
+    let started = start_segment(disk.as_ref(), &dir, &found, open, window)?;
+    shared.maybe_lost.fetch_add(started.maybe_lost, Ordering::Relaxed);
+    shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
+    shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
+    shared.look_at_the_disk();
+    let (end, _) = watch::channel(started.end);
+    let segments = Mutex::new(started.segments);
+    let log = Arc::new(Log { disk, dir, shared, segments, end });
+    let writer = Writer::new(Arc::clone(&log), started.file, started.end, alone)?;
+    Ok((log, writer))
+}
+
 struct Started {
     file: Box<dyn DiskFile>,
     end: LogEnd,
     segments: BTreeMap<u64, Segment>,
+    maybe_lost: u64,
 }
 
-fn start_segment(disk: &dyn Disk, dir: &Path, found: &Found, open: OpenAs) -> io::Result<Started> {
-    let begun = recover::begin(found, open.streams, open.sealed);
+fn start_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    found: &Found,
+    open: OpenAs,
+    window: u32,
+) -> io::Result<Started> {
+    let begun = recover::begin(found, open, window);
     let sequence = begun.header.sequence;
     let file = prepare(disk, dir, &segment_name(sequence), &begun.bytes)?;
     put_in_place(disk, dir, &segment_name(sequence))?;
@@ -171,5 +206,6 @@ fn start_segment(disk: &dyn Disk, dir: &Path, found: &Found, open: OpenAs) -> io
     }
     let offset = u64::try_from(begun.bytes.len()).unwrap_or(u64::MAX);
     segments.insert(sequence, Segment { bytes: offset, next: None });
-    Ok(Started { file, end: LogEnd { sequence, offset, next: begun.next }, segments })
+    let end = LogEnd { sequence, offset, next: begun.next };
+    Ok(Started { file, end, segments, maybe_lost: begun.maybe_lost })
 }

@@ -5,7 +5,7 @@ use super::group::{Durable, Group, Party};
 use super::room::{Gauge, share};
 use super::segment::append_record;
 use super::shut::{self, Shut};
-use super::{SpoolConfig, SpoolError, Streams};
+use super::{SpoolConfig, SpoolError, Streams, Window};
 use crate::disk::SharedDisk;
 use crate::lanes::PerLane;
 use proto_model::event::ORDINAL_MAX;
@@ -20,11 +20,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// More than the largest event with its sidecar takes.
 pub(super) const MAX_RECORD: usize = EVENT_LEN_MAX + 4 * SIDECAR_ENTRY_LEN_MAX;
 
+/// Those who wait for what is queued. Apart, since a click may be answered earlier than a conversion beside it.
+pub(super) type Groups = PerLane<Arc<Group>>;
+
+pub(super) fn finish(groups: &Groups, outcome: Result<(), SpoolError>) {
+    groups.money.finish(outcome);
+    groups.traffic.finish(outcome);
+}
+
 pub(super) struct Queue {
     pub next: PerLane<u64>,
     /// Records in order, as they will stand in the log, but for their checksums.
     pub records: Vec<u8>,
-    pub group: Arc<Group>,
+    pub groups: Groups,
     pub state: QueueState,
     pub shut: PerLane<Option<Shut>>,
     /// Nothing is waited for any more: what is queued is to be written.
@@ -78,6 +86,9 @@ pub(super) struct Shared {
     pub sealed_bytes: AtomicU64,
     pub syncs: AtomicU64,
     pub moved: AtomicU64,
+    /// Clicks that were answered, or may be, and that a power cut would take now.
+    pub unsynced_hits: AtomicU64,
+    pub maybe_lost: AtomicU64,
     pub room: Gauge,
     /// Why the log is not open, while it is not.
     absent: Mutex<String>,
@@ -86,10 +97,10 @@ pub(super) struct Shared {
 impl Shared {
     /// Of a log that is not open yet.
     fn new(config: SpoolConfig, streams: Streams, room: Gauge) -> Self {
-        let (records, group, state) = (Vec::new(), Arc::default(), QueueState::Absent);
+        let (records, groups, state) = (Vec::new(), Groups::default(), QueueState::Absent);
         let next = PerLane::build(|_| 1);
         let queue =
-            Queue { next, records, group, state, shut: PerLane::default(), due: false, asleep: false };
+            Queue { next, records, groups, state, shut: PerLane::default(), due: false, asleep: false };
         Self {
             config,
             streams,
@@ -100,6 +111,8 @@ impl Shared {
             sealed_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            unsynced_hits: AtomicU64::new(0),
+            maybe_lost: AtomicU64::new(0),
             room,
             absent: Mutex::default(),
         }
@@ -160,6 +173,12 @@ pub struct SpoolStatus {
     pub syncs: u64,
     /// How often one has failed, and the spool went on in a new segment.
     pub moved: u64,
+    /// What may be answered before it is durable; `None` = nothing.
+    pub window: Option<Window>,
+    /// Clicks that a power cut would take now.
+    pub unsynced_hits: u64,
+    /// Clicks that were declared to be lost perhaps, since the start.
+    pub maybe_lost: u64,
     /// Why a lane takes no hits, whatever room there is.
     pub shut: PerLane<Option<Shut>>,
 }
@@ -219,8 +238,10 @@ impl SpoolHandle {
     }
 
     fn local_end(&self, idle: Option<Arc<Idle>>) -> LocalSpool {
-        let party = Party::new(Arc::clone(&self.shared.lock().group));
-        LocalSpool { shared: Arc::clone(&self.shared), party: RefCell::new(party), idle }
+        let queue = self.shared.lock();
+        let parties = PerLane::build(|lane| RefCell::new(Party::new(Arc::clone(&queue.groups[lane]))));
+        drop(queue);
+        LocalSpool { shared: Arc::clone(&self.shared), parties, idle }
     }
 
     pub fn streams(&self) -> Streams {
@@ -242,6 +263,9 @@ impl SpoolHandle {
             next: queue.next,
             syncs: self.shared.syncs.load(Ordering::Relaxed),
             moved: self.shared.moved.load(Ordering::Relaxed),
+            window: self.shared.config.window(),
+            unsynced_hits: self.shared.unsynced_hits.load(Ordering::Relaxed),
+            maybe_lost: self.shared.maybe_lost.load(Ordering::Relaxed),
             shut: queue.shut,
         }
     }
@@ -267,7 +291,7 @@ pub struct LocalSpool {
     shared: Arc<Shared>,
     idle: Option<Arc<Idle>>,
     /// Of this thread, those who wait for the group that was current at the last append.
-    party: RefCell<Rc<Party>>,
+    parties: PerLane<RefCell<Rc<Party>>>,
 }
 
 impl LocalSpool {
@@ -303,7 +327,7 @@ impl LocalSpool {
         let place = |out: &mut Vec<u8>| place(address, out);
         append_record(&mut queue.records, lane, ordinal..=ordinal, place).ok_or(SpoolError::Unfit)?;
         queue.next[lane] = ordinal + 1;
-        let durable = self.wait_for(&queue.group);
+        let durable = self.wait_for(&queue.groups, lane);
         match &self.idle {
             Some(idle) if queue.records.len() < PLENTY => {
                 idle.queued.store(true, Ordering::Relaxed);
@@ -319,8 +343,9 @@ impl LocalSpool {
         Ok((address, durable))
     }
 
-    fn wait_for(&self, group: &Arc<Group>) -> Durable {
-        let mut party = self.party.borrow_mut();
+    fn wait_for(&self, groups: &Groups, lane: Lane) -> Durable {
+        let group = &groups[lane];
+        let mut party = self.parties[lane].borrow_mut();
         if !party.is_of(group) {
             *party = Party::new(Arc::clone(group));
         }

@@ -8,7 +8,7 @@
 use super::log::{LogEnd, Segment, parse_segment_name, segment_name};
 use super::scan::{Piece, Tally, is_zeros, scan};
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
-use super::{OpenAs, OpenError, Streams};
+use super::{OpenAs, OpenError, Streams, Window};
 use crate::disk::{Disk, list_finished, read_around, write_durably};
 use crate::lanes::PerLane;
 use proto_model::Lane;
@@ -19,8 +19,8 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-/// Ordinals given up after an unclean end. Replies leave only after `fdatasync`, so this only guards
-/// against disks that lie about it.
+/// Ordinals given up after an unclean end, behind those of clicks that may have been answered. All other replies leave
+/// only after `fdatasync`, so this only guards against disks that lie about it.
 pub(super) const SKIP: u64 = 1024;
 const CLEAN: &str = "clean";
 
@@ -34,8 +34,13 @@ pub(super) struct CleanMarker {
 impl CleanMarker {
     /// The form of a segment header is used again: it holds just this, with a checksum.
     pub fn write(self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-        let header =
-            SegmentHeader { sequence: u64::MAX, streams: self.streams, first: self.next, replaces: 0 };
+        let header = SegmentHeader {
+            sequence: u64::MAX,
+            streams: self.streams,
+            first: self.next,
+            replaces: 0,
+            window: 0,
+        };
         write_durably(disk, dir, CLEAN, &header.to_bytes())
     }
 
@@ -56,10 +61,34 @@ pub(super) struct Found {
     pub next: PerLane<u64>,
     /// The next ordinals behind those that damage has swallowed; not before `next`.
     lost: PerLane<u64>,
+    stake: Stake,
     pub clean: bool,
     /// No segment was there.
     pub fresh: bool,
     last: Option<Last>,
+}
+
+/// What may have been answered and not durable when the log ended.
+#[derive(Debug, Clone, Copy)]
+struct Stake {
+    /// Clicks.
+    window: u32,
+    /// Ordinals to give up beyond them.
+    guard: u64,
+}
+
+impl Stake {
+    /// The last segment tells: all before it was durable when it began. If it cannot be read, any other may be right.
+    fn of(headers: &Headers, configured: u32) -> Self {
+        match headers.values().next_back() {
+            None => Self { window: 0, guard: SKIP },
+            Some(Some(header)) => Self { window: header.window, guard: SKIP },
+            Some(None) => {
+                let told = headers.values().flatten().map(|header| header.window).max();
+                Self { window: configured.max(told.unwrap_or_default()), guard: Window::HITS_MAX.into() }
+            }
+        }
+    }
 }
 
 struct Last {
@@ -86,8 +115,14 @@ impl Reading {
     }
 }
 
-/// Looks at `dir`.
-pub(super) fn find(disk: &dyn Disk, dir: &Path, open: OpenAs, reading: Reading) -> Result<Found, OpenError> {
+/// Looks at `dir`. `configured` is the window of clicks that may be answered before they are durable.
+pub(super) fn find(
+    disk: &dyn Disk,
+    dir: &Path,
+    open: OpenAs,
+    reading: Reading,
+    configured: u32,
+) -> Result<Found, OpenError> {
     let OpenAs { streams, sealed, .. } = open;
     disk.create_dir(dir)?;
     let names = list_finished(disk, dir)?;
@@ -122,7 +157,8 @@ pub(super) fn find(disk: &dyn Disk, dir: &Path, open: OpenAs, reading: Reading) 
         last = Some(Last { sequence, bytes, first });
     }
     let (next, lost) = tally.end();
-    let mut found = Found { segments: BTreeMap::new(), next, lost, clean: unused, fresh, last };
+    let stake = Stake::of(&headers, configured);
+    let mut found = Found { segments: BTreeMap::new(), next, lost, stake, clean: unused, fresh, last };
     if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
         found.clean = whole && marker.next == found.next;
         raise(&mut found.next, marker.next);
@@ -193,16 +229,20 @@ pub(super) struct Begun {
     pub header: SegmentHeader,
     pub bytes: Vec<u8>,
     pub next: PerLane<u64>,
+    /// Clicks declared to be lost perhaps.
+    pub maybe_lost: u64,
 }
 
 /// Makes the bytes of the next segment: empty after a clean end, else with what the last segment held
 /// and with the declarations of what is skipped.
-pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Begun {
+pub(super) fn begin(found: &Found, open: OpenAs, window: u32) -> Begun {
+    let OpenAs { streams, sealed, .. } = open;
     let last = found.segments.last_key_value().map_or(0, |(sequence, _)| *sequence);
     let sequence = last + 1;
-    let mut header = SegmentHeader { sequence, streams, first: found.next, replaces: 0 };
+    let mut header = SegmentHeader { sequence, streams, first: found.next, replaces: 0, window };
     if found.clean {
-        return Begun { header, bytes: header.to_bytes().to_vec(), next: found.next };
+        let bytes = header.to_bytes().to_vec();
+        return Begun { header, bytes, next: found.next, maybe_lost: 0 };
     }
     let mut records = Vec::new();
     if let Some(last) = &found.last {
@@ -217,26 +257,50 @@ pub(super) fn begin(found: &Found, streams: Streams, sealed: PerLane<u64>) -> Be
             }
         });
     }
+    let mut maybe_lost = 0;
     let next = PerLane::build(|lane| {
         let (from, lost) = (found.next[lane], found.lost[lane]);
         if from < lost {
             tracing::error!(lane = lane.as_str(), from, before = lost, "damage has swallowed events");
         }
         let next = declare(&mut records, lane, from..lost, SkipReason::Lost);
-        declare(&mut records, lane, next..next.saturating_add(SKIP), SkipReason::Unclean)
+        let next = match lane {
+            Lane::Money => next,
+            Lane::Traffic => {
+                let stake = next..next.saturating_add(found.stake.window.into());
+                let behind = declare(&mut records, lane, stake, SkipReason::Bounded);
+                maybe_lost = behind - next;
+                behind
+            }
+        };
+        declare(&mut records, lane, next..next.saturating_add(found.stake.guard), SkipReason::Unclean)
     });
+    if maybe_lost > 0 {
+        tracing::error!(
+            maybe_lost,
+            "clicks were answered before they were durable; so many at most are lost"
+        );
+    }
     finish_records(&mut records, sequence);
     let mut bytes = header.to_bytes().to_vec();
     bytes.append(&mut records);
-    Begun { header, bytes, next }
+    Begun { header, bytes, next, maybe_lost }
+}
+
+/// Records that were not durable, but are known.
+pub(super) struct Kept<'a> {
+    pub records: &'a [u8],
+    /// The next ordinals behind what was durable and these.
+    pub next: PerLane<u64>,
 }
 
 /// The bytes of the segment that takes the place of the one at whose `end` an `fdatasync` failed: all that was durable,
-/// and a declaration for what nobody can be sure of, up to `next`.
+/// what is `kept`, and a declaration for what nobody can be sure of, up to `next`.
 pub(super) fn move_records(
     disk: &dyn Disk,
     dir: &Path,
     end: LogEnd,
+    kept: Kept<'_>,
     next: PerLane<u64>,
 ) -> io::Result<Vec<u8>> {
     let len = usize::try_from(end.offset).unwrap_or(usize::MAX);
@@ -254,8 +318,9 @@ pub(super) fn move_records(
     if damaged > 0 || old.len() < len {
         return Err(unreadable());
     }
+    records.extend_from_slice(kept.records);
     for lane in Lane::ALL.iter().copied() {
-        declare(&mut records, lane, end.next[lane]..next[lane], SkipReason::Unclean);
+        declare(&mut records, lane, kept.next[lane]..next[lane], SkipReason::Unclean);
     }
     finish_records(&mut records, sequence);
     let mut bytes = SegmentHeader { sequence, replaces: end.sequence, ..header }.to_bytes().to_vec();

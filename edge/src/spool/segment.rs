@@ -2,7 +2,7 @@
 //!
 //! Header, 68 bytes: magic `TRIBSEG1` · sequence (8) · edge (8) · epoch (4) · money stream (4) · traffic
 //! stream (4) · first money ordinal (8) · first traffic ordinal (8) · sequence of the segment this one
-//! replaces, 0 = none (8) · reserved, zero (4) · CRC32C of what precedes it (4).
+//! replaces, 0 = none (8) · clicks that may be answered and not durable (4) · CRC32C of what precedes it (4).
 //!
 //! Record: magic `TREC` (4) · length of the body (4) · CRC32C over sequence, length and body (4) · body.
 //! Body: lane (1) · ordinal (8) · last ordinal covered (8) · length of the event (4) · event · sidecar.
@@ -37,6 +37,8 @@ pub(super) struct SegmentHeader {
     /// No record of this or a later segment has a lower ordinal.
     pub first: PerLane<u64>,
     pub replaces: u64,
+    /// Clicks that may have been answered before they were durable; 0 = none.
+    pub window: u32,
 }
 
 impl SegmentHeader {
@@ -51,6 +53,7 @@ impl SegmentHeader {
         out[36..44].copy_from_slice(&self.first.money.to_be_bytes());
         out[44..52].copy_from_slice(&self.first.traffic.to_be_bytes());
         out[52..60].copy_from_slice(&self.replaces.to_be_bytes());
+        out[60..64].copy_from_slice(&self.window.to_be_bytes());
         let crc = crc32c::crc32c(&out[..HEADER_LEN - 4]);
         out[HEADER_LEN - 4..].copy_from_slice(&crc.to_be_bytes());
         out
@@ -74,6 +77,7 @@ impl SegmentHeader {
             },
             first: PerLane { money: be64(bytes, 36)?, traffic: be64(bytes, 44)? },
             replaces: be64(bytes, 52)?,
+            window: be32(bytes, 60)?,
         })
     }
 }

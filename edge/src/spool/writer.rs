@@ -2,10 +2,9 @@
 
 use super::SpoolError;
 use super::ahead::{Ahead, Next};
-use super::group::Group;
+use super::bounded::Unsynced;
 use super::log::{Log, LogEnd, Segment};
-use super::moving::SOON;
-use super::queue::QueueState;
+use super::queue::{Groups, Queue, QueueState, Shared, finish};
 use super::recover::CleanMarker;
 use super::room::LOOK_EVERY;
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, finish_records};
@@ -15,17 +14,28 @@ use proto_model::Lane;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(super) struct Writer {
     pub(super) log: Arc<Log>,
     pub(super) file: Box<dyn DiskFile>,
+    /// What is durable. In bounded mode, as far as this thread was told.
     pub(super) end: LogEnd,
+    pub(super) written: LogEnd,
     /// There are zeros behind the end of the log: see [`Ahead`]. Not in the segment that a start begins.
     pub(super) filled: bool,
     pub(super) ahead: Ahead,
-    pub(super) groups_since_move: u64,
+    /// In bounded mode: what is written, and another thread makes durable.
+    pub(super) unsynced: Option<Arc<Unsynced>>,
+    syncing: Option<JoinHandle<()>>,
+    /// Calls of `fdatasync` at the time of the last failure.
+    pub(super) moved_at: Option<u64>,
+    /// The next ordinals behind what was taken from the queue.
+    taken: PerLane<u64>,
+    /// There are two buffers: requests fill one while the other is written.
+    spare: Vec<u8>,
     /// Bytes written since somebody looked at the disk.
     unlooked: u64,
 }
@@ -39,7 +49,7 @@ const KEPT_BUFFER: usize = 1 << 20;
 /// What the writer took from the queue.
 struct Taken {
     records: Vec<u8>,
-    group: Arc<Group>,
+    groups: Groups,
     /// The next ordinals behind these records.
     next: PerLane<u64>,
     state: QueueState,
@@ -53,97 +63,131 @@ enum Failure {
 }
 
 impl Writer {
-    pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd) -> Self {
-        Self { log, file, end, filled: false, ahead: Ahead::default(), groups_since_move: SOON, unlooked: 0 }
+    /// `alone`: there are no other threads, all is done in [`Self::turn`].
+    pub fn new(log: Arc<Log>, file: Box<dyn DiskFile>, end: LogEnd, alone: bool) -> io::Result<Self> {
+        let (mut unsynced, mut syncing) = (None, None);
+        if let Some(window) = log.shared.config.window() {
+            let new = Arc::new(Unsynced::new(Arc::clone(&log), window, file.share()?, end, alone));
+            syncing = (!alone).then(|| new.spawn()).transpose()?;
+            unsynced = Some(new);
+        }
+        Ok(Self {
+            log,
+            file,
+            end,
+            written: end,
+            filled: false,
+            ahead: Ahead::new(alone),
+            unsynced,
+            syncing,
+            moved_at: None,
+            taken: end.next,
+            spare: Vec::new(),
+            unlooked: 0,
+        })
     }
 
     pub fn run(mut self) {
-        let last = self.serve();
+        let shared = Arc::clone(&self.log.shared);
+        let last = loop {
+            if let Some(last) = self.turn(wait(&shared)) {
+                break last;
+            }
+        };
+        self.finish(last);
+    }
+
+    /// Writes what is queued. Once the spool ends, says in which way; then comes [`Self::finish`].
+    pub(super) fn turn(&mut self, queue: MutexGuard<'_, Queue>) -> Option<QueueState> {
+        let mut taken = self.take(queue);
+        if taken.records.is_empty() && taken.state != QueueState::Open {
+            finish(&taken.groups, Err(SpoolError::Closed));
+            return Some(taken.state);
+        }
+        let outcome = match self.commit(&mut taken) {
+            Err(Failure::NotWritten(error)) => {
+                tracing::error!(%error, "the spool could not write; is the disk full?");
+                finish(&taken.groups, Err(SpoolError::Full));
+                self.unlooked = LOOK_EVERY;
+                Ok(())
+            }
+            outcome => outcome,
+        };
+        self.taken = taken.next;
+        // Replies have left before anything else is done.
+        let outcome = outcome.and_then(|()| self.rotate_if_due());
+        if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = outcome {
+            if self.move_on(&taken.groups, &error).is_err() {
+                return Some(self.poison(&taken.groups));
+            }
+            self.taken = self.end.next;
+        }
+        if self.unlooked >= LOOK_EVERY {
+            self.unlooked = 0;
+            self.log.shared.look_at_the_disk();
+        }
+        self.spare = taken.records;
+        self.spare.clear();
+        self.spare.shrink_to(KEPT_BUFFER);
+        None
+    }
+
+    /// The end: what is written becomes durable, if it can.
+    pub(super) fn finish(mut self, last: QueueState) {
+        let settled = self.settle();
+        if let Some(unsynced) = &self.unsynced {
+            unsynced.end();
+            for group in unsynced.halt().waiting {
+                group.finish(Err(SpoolError::Poisoned));
+            }
+        }
+        if self.syncing.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that makes clicks durable had panicked");
+        }
         self.ahead.end(&self.log);
         if last == QueueState::Closing {
-            self.mark_clean();
+            match settled {
+                Ok(()) => self.mark_clean(),
+                Err(Failure::NotWritten(error) | Failure::Poison(error)) => not_closed(&error),
+            }
         }
     }
 
-    /// Until the spool ends in one way or another.
-    fn serve(&mut self) -> QueueState {
-        // There are two buffers: requests fill one while the other is written.
-        let mut spare = Vec::new();
-        let mut taken_before = self.end.next;
-        loop {
-            let mut taken = self.take(spare);
-            if taken.records.is_empty() {
-                taken.group.finish(Err(SpoolError::Closed));
-                return taken.state;
-            }
-            let outcome = self.commit(&mut taken, taken_before);
-            self.log.shared.writing_bytes.store(0, Ordering::Relaxed);
-            // Replies leave before anything else is done.
-            let failed = match outcome {
-                Ok(()) => {
-                    taken.group.finish(Ok(()));
-                    self.rotate_if_due().err()
-                }
-                Err(Failure::NotWritten(error)) => {
-                    tracing::error!(%error, "the spool could not write; is the disk full?");
-                    taken.group.finish(Err(SpoolError::Full));
-                    self.unlooked = LOOK_EVERY;
-                    self.rotate_if_due().err()
-                }
-                Err(poison) => Some(poison),
-            };
-            taken_before = taken.next;
-            if let Some(Failure::NotWritten(error) | Failure::Poison(error)) = failed {
-                if self.move_on(&taken.group, &error).is_err() {
-                    return self.poison(&taken.group);
-                }
-                taken_before = self.end.next;
-            }
-            if self.unlooked >= LOOK_EVERY {
-                self.unlooked = 0;
-                self.log.shared.look_at_the_disk();
-            }
-            spare = taken.records;
-            spare.clear();
-            spare.shrink_to(KEPT_BUFFER);
+    /// All that is written is durable, or never will be.
+    fn settle(&mut self) -> Result<(), Failure> {
+        if let Some(unsynced) = &self.unsynced {
+            self.end = unsynced.settle().map_err(Failure::Poison)?;
         }
+        Ok(())
     }
 
-    fn take(&self, spare: Vec<u8>) -> Taken {
-        let shared = &self.log.shared;
-        let mut queue = shared.lock();
-        while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
-            let was_empty = queue.records.is_empty();
-            let (woken, timeout) =
-                shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
-            queue = woken;
-            if !timeout.timed_out() {
-                continue;
-            }
-            if !was_empty {
-                // Their worker has not run out of work in all that time, and may never do so.
-                break;
-            }
-            if queue.records.is_empty() && !queue.due {
-                queue.asleep = true;
-                queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.asleep = false;
-            }
-        }
+    fn take(&mut self, mut queue: MutexGuard<'_, Queue>) -> Taken {
         queue.due = false;
-        let records = std::mem::replace(&mut queue.records, spare);
-        shared.writing_bytes.store(u64::try_from(records.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        Taken { records, group: std::mem::take(&mut queue.group), next: queue.next, state: queue.state }
+        let records = std::mem::replace(&mut queue.records, std::mem::take(&mut self.spare));
+        let len = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.log.shared.writing_bytes.store(len, Ordering::Relaxed);
+        Taken { records, groups: std::mem::take(&mut queue.groups), next: queue.next, state: queue.state }
     }
 
-    /// `first` are the ordinals with which these records begin.
-    fn commit(&mut self, taken: &mut Taken, first: PerLane<u64>) -> Result<(), Failure> {
-        let declared = self.declare_unwritten(first);
+    /// Those for whom this is enough are answered.
+    fn commit(&mut self, taken: &mut Taken) -> Result<(), Failure> {
+        if taken.records.is_empty() {
+            // Woken since the other thread has failed.
+            return self.unsynced.as_ref().map_or(Ok(()), |it| it.failure()).map_err(Failure::Poison);
+        }
+        let declared = self.declare_unwritten(self.taken);
         if !declared.is_empty() {
             taken.records.splice(0..0, declared);
         }
-        finish_records(&mut taken.records, self.end.sequence);
-        self.write_and_sync(&taken.records, taken.next)
+        finish_records(&mut taken.records, self.written.sequence);
+        self.write(&taken.records, taken.next)?;
+        if let Some(unsynced) = &self.unsynced {
+            let groups = std::mem::take(&mut taken.groups);
+            return unsynced.written(self.written, &taken.records, groups).map_err(Failure::Poison);
+        }
+        self.sync()?;
+        finish(&taken.groups, Ok(()));
+        Ok(())
     }
 
     /// Ordinals before `next` of groups that could not be written: nobody got a reply that counts on them,
@@ -151,7 +195,7 @@ impl Writer {
     fn declare_unwritten(&self, next: PerLane<u64>) -> Vec<u8> {
         let mut records = Vec::new();
         for &lane in Lane::ALL {
-            let from = self.end.next[lane];
+            let from = self.written.next[lane];
             if from < next[lane] {
                 let skipped = skipped_to_wire(from, next[lane] - 1, SkipReason::Unclean);
                 append_skipped(&mut records, lane, &skipped);
@@ -160,12 +204,13 @@ impl Writer {
         records
     }
 
-    fn write_and_sync(&mut self, buffer: &[u8], next: PerLane<u64>) -> Result<(), Failure> {
-        let len = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-        if let Err(error) = self.file.write_all_at(self.end.offset, buffer) {
+    fn write(&mut self, buffer: &[u8], next: PerLane<u64>) -> Result<(), Failure> {
+        let shared = &self.log.shared;
+        if let Err(error) = self.file.write_all_at(self.written.offset, buffer) {
+            shared.writing_bytes.store(0, Ordering::Relaxed);
             // A part may be in the file: cut it off, so that what comes next stands at the same place.
             // The ordinals stay taken; what is written next declares them skipped first.
-            return match self.file.set_len(self.end.offset) {
+            return match self.file.set_len(self.written.offset) {
                 Ok(()) => {
                     self.filled = false;
                     Err(Failure::NotWritten(error))
@@ -173,31 +218,32 @@ impl Writer {
                 Err(_) => Err(Failure::Poison(error)),
             };
         }
-        self.file.sync_data().map_err(Failure::Poison)?;
-        self.log.shared.syncs.fetch_add(1, Ordering::Relaxed);
-        self.groups_since_move = self.groups_since_move.saturating_add(1);
-        self.end = LogEnd { offset: self.end.offset + len, next, ..self.end };
-        self.log.segments().entry(self.end.sequence).and_modify(|segment| segment.bytes = self.end.offset);
-        self.log.shared.segment_bytes.fetch_add(len, Ordering::Relaxed);
+        let len = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        self.written = LogEnd { offset: self.written.offset + len, next, ..self.written };
+        shared.segment_bytes.fetch_add(len, Ordering::Relaxed);
+        shared.writing_bytes.store(0, Ordering::Relaxed);
+        shared.room.last_segment.store(self.written.offset, Ordering::Relaxed);
         self.unlooked = self.unlooked.saturating_add(len);
-        self.publish_end();
         Ok(())
     }
 
-    pub(super) fn publish_end(&self) {
-        self.log.shared.room.last_segment.store(self.end.offset, Ordering::Relaxed);
-        self.log.end.send_replace(self.end);
+    fn sync(&mut self) -> Result<(), Failure> {
+        self.file.sync_data().map_err(Failure::Poison)?;
+        self.log.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        self.end = self.written;
+        self.log.publish(self.end);
+        Ok(())
     }
 
     /// A segment is closed only now, when all of it is durable: of several segments, only the last can hold
     /// records that are not. A segment that was not prepared is left as soon as one is.
     fn rotate_if_due(&mut self) -> Result<(), Failure> {
-        let full = self.end.offset >= self.log.shared.room.segment();
+        let full = self.written.offset >= self.log.shared.room.segment();
         if self.filled && !full {
-            self.ahead.grown_to(self.end.offset);
+            self.ahead.grown_to(self.written.offset);
             return Ok(());
         }
-        match self.ahead.next(&self.log, self.end.sequence + 1) {
+        match self.ahead.next(&self.log, self.written.sequence + 1) {
             Next::Ready(file) => self.rotate(file, true),
             // The old segment still works, it just grows on.
             Next::NotYet => Ok(()),
@@ -214,20 +260,26 @@ impl Writer {
     }
 
     fn create_next(&self) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.log.disk.create(&self.log.path(self.end.sequence + 1))?;
+        let file = self.log.disk.create(&self.log.path(self.written.sequence + 1))?;
         self.log.disk.sync_dir(&self.log.dir)?;
         Ok(file)
     }
 
     fn rotate(&mut self, mut file: Box<dyn DiskFile>, filled: bool) -> Result<(), Failure> {
+        self.settle()?;
         let sequence = self.end.sequence + 1;
-        let streams = self.log.shared.streams;
-        let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0 };
-        if let Err(error) = file.write_all_at(0, &header.to_bytes()) {
-            tracing::warn!(%error, "the spool could not start a new segment");
-            let _ = self.log.disk.remove(&self.log.path(sequence));
-            return Ok(());
-        }
+        let Shared { streams, config, .. } = &*self.log.shared;
+        let (streams, window) = (*streams, config.window_hits());
+        let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0, window };
+        let begun = file.write_all_at(0, &header.to_bytes()).and_then(|()| self.second(file.as_ref()));
+        let second = match begun {
+            Ok(second) => second,
+            Err(error) => {
+                tracing::warn!(%error, "the spool could not start a new segment");
+                let _ = self.log.disk.remove(&self.log.path(sequence));
+                return Ok(());
+            }
+        };
         // On its own: a segment with a record in it that counts has a header.
         file.sync_data().map_err(Failure::Poison)?;
         self.cut_off_zeros();
@@ -238,34 +290,53 @@ impl Writer {
             segments.insert(sequence, Segment { bytes, next: None });
         }
         self.log.shared.segment_bytes.fetch_add(bytes, Ordering::Relaxed);
-        (self.file, self.filled) = (file, filled);
-        self.end = LogEnd { sequence, offset: bytes, ..self.end };
-        self.publish_end();
+        self.filled = filled;
+        self.go_on_in(file, second, LogEnd { sequence, offset: bytes, ..self.end });
         if filled {
             self.ahead.begin(&self.log, sequence + 1);
         }
         Ok(())
     }
 
+    /// For the thread that makes it durable, if there is one.
+    pub(super) fn second(&self, file: &dyn DiskFile) -> io::Result<Option<Box<dyn DiskFile>>> {
+        self.unsynced.as_ref().map(|_| file.share()).transpose()
+    }
+
+    /// All of `file` is durable, up to `end`.
+    pub(super) fn go_on_in(
+        &mut self,
+        file: Box<dyn DiskFile>,
+        second: Option<Box<dyn DiskFile>>,
+        end: LogEnd,
+    ) {
+        if let Some((unsynced, second)) = self.unsynced.as_ref().zip(second) {
+            unsynced.resume(second, end);
+        }
+        (self.file, self.end, self.written) = (file, end, end);
+        self.log.shared.room.last_segment.store(end.offset, Ordering::Relaxed);
+        self.log.publish(end);
+    }
+
     /// Gives back what the segment does not need. Not made durable: zeros at the end are harmless.
     fn cut_off_zeros(&mut self) {
         if self.filled
-            && let Err(error) = self.file.set_len(self.end.offset)
+            && let Err(error) = self.file.set_len(self.written.offset)
         {
             tracing::warn!(%error, "a closed segment could not be cut to its length");
         }
     }
 
     /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, group: &Group) -> QueueState {
+    fn poison(&self, groups: &Groups) -> QueueState {
         let waiting = {
             let mut queue = self.log.shared.lock();
             queue.state = QueueState::Poisoned;
             queue.records = Vec::new();
-            std::mem::take(&mut queue.group)
+            std::mem::take(&mut queue.groups)
         };
-        group.finish(Err(SpoolError::Poisoned));
-        waiting.finish(Err(SpoolError::Poisoned));
+        finish(groups, Err(SpoolError::Poisoned));
+        finish(&waiting, Err(SpoolError::Poisoned));
         QueueState::Poisoned
     }
 
@@ -274,11 +345,9 @@ impl Writer {
         if next != self.end.next {
             let mut records = self.declare_unwritten(next);
             finish_records(&mut records, self.end.sequence);
-            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) =
-                self.write_and_sync(&records, next)
-            {
-                tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
-                return;
+            let written = self.write(&records, next).and_then(|()| self.sync());
+            if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = written {
+                return not_closed(&error);
             }
         }
         self.cut_off_zeros();
@@ -287,4 +356,32 @@ impl Writer {
             tracing::warn!(%error, "the spool was closed, but could not be marked as closed");
         }
     }
+}
+
+fn not_closed(error: &io::Error) {
+    tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
+}
+
+/// Waits for something to write.
+fn wait(shared: &Shared) -> MutexGuard<'_, Queue> {
+    let mut queue = shared.lock();
+    while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
+        let was_empty = queue.records.is_empty();
+        let (woken, timeout) =
+            shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
+        queue = woken;
+        if !timeout.timed_out() {
+            continue;
+        }
+        if !was_empty {
+            // Their worker has not run out of work in all that time, and may never do so.
+            break;
+        }
+        if queue.records.is_empty() && !queue.due {
+            queue.asleep = true;
+            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep = false;
+        }
+    }
+    queue
 }

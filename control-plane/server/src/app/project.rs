@@ -31,8 +31,22 @@ struct Memory {
     set_aside: u64,
     last_reason: String,
     /// Hits that edges have declared as lost, since this process started, and the last such batch.
-    lost: u64,
-    last_lost: String,
+    lost: Declared,
+    /// The same of clicks that they may have answered.
+    maybe_lost: Declared,
+}
+
+#[derive(Default)]
+struct Declared {
+    hits: u64,
+    last: String,
+}
+
+impl Declared {
+    fn add(&mut self, row: &JournalRow, count: u64) {
+        self.hits = self.hits.saturating_add(count);
+        self.last = format!("{} of {}, journal seq {}", row.lane.as_str(), row.edge, row.seq);
+    }
 }
 
 impl Memory {
@@ -51,17 +65,26 @@ impl Memory {
             edge = %row.edge, epoch = row.epoch, lane = row.lane.as_str(), seq = row.seq, count,
             "the edge declares hits as lost that it had answered (a damaged disk?)"
         );
-        self.lost = self.lost.saturating_add(count);
-        self.last_lost = format!("{} of {}, journal seq {}", row.lane.as_str(), row.edge, row.seq);
+        self.lost.add(row, count);
+    }
+
+    fn maybe_lost(&mut self, row: &JournalRow, count: u64) {
+        tracing::warn!(
+            edge = %row.edge, epoch = row.epoch, lane = row.lane.as_str(), seq = row.seq, count,
+            "the edge answers clicks before they are durable, and was cut off: so many at most are lost"
+        );
+        self.maybe_lost.add(row, count);
     }
 
     fn status(&self) -> Status {
         let mut parts = Vec::new();
-        if self.lost > 0 {
-            parts.push(format!(
-                "events_lost: edges declare {} hits as lost; last: {}",
-                self.lost, self.last_lost
-            ));
+        let Declared { hits, last } = &self.lost;
+        if *hits > 0 {
+            parts.push(format!("events_lost: edges declare {hits} hits as lost; last: {last}"));
+        }
+        let Declared { hits, last } = &self.maybe_lost;
+        if *hits > 0 {
+            parts.push(format!("events_maybe_lost: at most {hits} clicks of cut-off edges; last: {last}"));
         }
         if self.set_aside > 0 {
             parts.push(format!("{} set aside as unreadable; last: {}", self.set_aside, self.last_reason));
@@ -129,6 +152,9 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
             }
             if batch.lost > 0 {
                 memory.lost(row, batch.lost);
+            }
+            if batch.maybe_lost > 0 {
+                memory.maybe_lost(row, batch.maybe_lost);
             }
             effects_of(app, row, &batch, memory).await?
         }

@@ -106,7 +106,15 @@ async fn a_declared_loss_alerts_and_the_stream_goes_on() {
         why.contains("events_lost") && why.contains("7 hits") && why.contains(&edge.id.to_string()),
         "{why}"
     );
-    eventually("what came after it", async || (hits(&plane, &catalog).await == 2).then_some(())).await;
+    publisher.ack(&declaration(&edge, &mut lane, 40, SkipReason::Bounded)).await;
+    publisher.ack(&clicks(&edge, &mut lane, &catalog, 1)).await;
+    let said = |why: &str| why.contains("7 hits") && why.contains("events_maybe_lost: at most 40 clicks");
+    eventually("what may be lost", async || match plane.status("project") {
+        Some(Status::Degraded(why)) => said(&why).then_some(()),
+        _ => None,
+    })
+    .await;
+    eventually("what came after it", async || (hits(&plane, &catalog).await == 3).then_some(())).await;
     plane.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The promise under test: what was acknowledged as durable is read back after any end, nothing is read
 //! that was never appended, no address is used twice, nothing panics.
 
+mod bounded;
 mod crash;
 mod faults;
 mod idle;
@@ -93,9 +94,21 @@ fn read(spool: &Spool, lane: Lane) -> BTreeMap<u64, Option<u32>> {
 
 /// Also gives the ordinals that are declared as lost.
 fn read_with_lost(spool: &Spool, lane: Lane) -> (BTreeMap<u64, Option<u32>>, Vec<u64>) {
+    let ReadBack { found, lost, .. } = read_back(spool, lane);
+    (found, lost)
+}
+
+struct ReadBack {
+    found: BTreeMap<u64, Option<u32>>,
+    /// What is declared as lost, and as lost perhaps.
+    lost: Vec<u64>,
+    maybe_lost: Vec<u64>,
+}
+
+fn read_back(spool: &Spool, lane: Lane) -> ReadBack {
     let mut reader = spool.log().reader(lane, 0);
     let mut found = BTreeMap::new();
-    let mut lost = Vec::new();
+    let (mut lost, mut maybe_lost) = (Vec::new(), Vec::new());
     let mut next = 1;
     while let Some(Spooled { event, sidecar }) = reader.read_next().unwrap() {
         assert_eq!(event.ordinal, next, "dense");
@@ -103,6 +116,7 @@ fn read_with_lost(spool: &Spool, lane: Lane) -> (BTreeMap<u64, Option<u32>>, Vec
         if let Some(event::Body::Skipped(skipped)) = &event.body {
             match SkipReason::from_code(skipped.reason).unwrap() {
                 SkipReason::Lost => lost.extend(event.ordinal..=through),
+                SkipReason::Bounded => maybe_lost.extend(event.ordinal..=through),
                 SkipReason::Unclean => {}
             }
             found.extend((event.ordinal..=through).map(|ordinal| (ordinal, None)));
@@ -112,7 +126,7 @@ fn read_with_lost(spool: &Spool, lane: Lane) -> (BTreeMap<u64, Option<u32>>, Vec
         }
         next = through + 1;
     }
-    (found, lost)
+    ReadBack { found, lost, maybe_lost }
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub enum SkipReason {
     Unclean,
     /// Hits that had been answered are gone.
     Lost,
+    /// The power went, or the disk failed, on an edge that answers clicks before they are durable: as many as these
+    /// may have been answered, and are gone if they were.
+    Bounded,
 }
 
 impl SkipReason {
@@ -60,6 +63,7 @@ impl SkipReason {
         match self {
             Self::Unclean => 1,
             Self::Lost => 2,
+            Self::Bounded => 3,
         }
     }
 
@@ -67,6 +71,7 @@ impl SkipReason {
         match code {
             1 => Some(Self::Unclean),
             2 => Some(Self::Lost),
+            3 => Some(Self::Bounded),
             _ => None,
         }
     }

@@ -205,7 +205,7 @@ fn impossible_bodies_are_refused() {
 
 #[test]
 fn a_skipped_range_carries_nothing_else() {
-    for reason in [SkipReason::Unclean, SkipReason::Lost] {
+    for reason in [SkipReason::Unclean, SkipReason::Lost, SkipReason::Bounded] {
         let expected = JournalEvent::Skipped { from: 3, through: 3, reason };
         assert_eq!(event_from_wire(&skipped_to_wire(3, 3, reason)), Ok(expected));
         assert_eq!(SkipReason::from_code(reason.code()), Some(reason));
@@ -224,7 +224,7 @@ fn a_skipped_range_carries_nothing_else() {
         let body = Some(event::Body::Skipped(proto_wire::edge_v1::Skipped { through: 4, reason }));
         ("skip reason", Event { body, ..skipped(3, 4) })
     };
-    refuse_all(&[0, 3, u32::MAX].map(of_reason));
+    refuse_all(&[0, 4, u32::MAX].map(of_reason));
 }
 
 fn refuse_all(cases: &[(&'static str, Event)]) {

@@ -34,6 +34,8 @@ pub struct OpenBatch {
     pub first_error: Option<ConvertError>,
     /// Ordinals that the edge declares as lost: hits that it had answered and holds no more.
     pub lost: u64,
+    /// Ordinals of clicks that it may have answered, and holds no more.
+    pub maybe_lost: u64,
     /// Entries that no event of this batch commits to, or that cannot be read, by the tenant of the event.
     pub mismatched: BTreeMap<TenantId, (u64, u64)>,
 }
@@ -82,6 +84,9 @@ fn assemble(wire: &[Event], mut entries: Vec<SidecarEntry>, stream: StreamNo) ->
             }
             Ok(JournalEvent::Skipped { from, through, reason: SkipReason::Lost }) => {
                 batch.lost = batch.lost.saturating_add(through - from + 1);
+            }
+            Ok(JournalEvent::Skipped { from, through, reason: SkipReason::Bounded }) => {
+                batch.maybe_lost = batch.maybe_lost.saturating_add(through - from + 1);
             }
             Ok(JournalEvent::Skipped { reason: SkipReason::Unclean, .. }) => {}
             Err(error) => {

@@ -97,9 +97,10 @@ fn values_are_kept_only_where_the_event_commits_to_them() {
 #[test]
 fn what_an_edge_declares_as_lost_is_counted() {
     let unclean = skipped_to_wire(1, 1024, SkipReason::Unclean);
-    let events = vec![unclean, skipped_to_wire(1025, 1027, SkipReason::Lost), wire(1028).0];
+    let lost = skipped_to_wire(1025, 1027, SkipReason::Lost);
+    let events = vec![unclean, lost, skipped_to_wire(1028, 1032, SkipReason::Bounded), wire(1033).0];
     let batch = open(&row(events, Vec::new())).unwrap();
-    assert_eq!((batch.lost, batch.unreadable, batch.events.len()), (3, 0, 1));
+    assert_eq!((batch.lost, batch.maybe_lost, batch.unreadable, batch.events.len()), (3, 5, 0, 1));
     assert_eq!(open(&row(vec![wire(1).0], Vec::new())).unwrap().lost, 0);
 }
 

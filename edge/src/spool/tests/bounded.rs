@@ -1,0 +1,194 @@
+//! Clicks that are answered before they are durable: what that may cost, and what it may not.
+
+use super::*;
+use crate::disk::simulated::Crash;
+use crate::spool::moving::SOON;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// So long that nothing becomes durable for the time alone.
+const LONG: Window = Window { window_ms: Window::MS_MAX, window_hits: 8 };
+
+fn bounded(window: Window) -> SpoolConfig {
+    SpoolConfig { segment_bytes: 4 << 20, durability: Durability::Bounded, bounded: window, ..config() }
+}
+
+/// Its disk has no room for zeros, whose syncs would be held back, too.
+fn open_bounded(disk: &SimulatedDisk, window: Window) -> Spool {
+    disk.set_capacity(3 << 20);
+    Spool::open(Arc::new(disk.clone()), Path::new(DIR), bounded(window), open_as()).unwrap()
+}
+
+fn queue(spool: &Spool, lane: Lane, tag: u32) -> Durable {
+    let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+    spool.handle().local().append(lane, place).unwrap().1
+}
+
+fn is_pending(durable: &mut Durable) -> bool {
+    Pin::new(durable).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+fn wait_until(mut reached: impl FnMut() -> bool) {
+    while !reached() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn clicks_are_answered_while_an_fdatasync_is_under_way_and_conversions_wait_for_it() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    disk.hold_syncs();
+    let mut conversion = queue(&spool, Lane::Money, 1);
+    disk.wait_for_held_sync();
+    for tag in 1..=8 {
+        wait(queue(&spool, Lane::Traffic, tag)).unwrap();
+    }
+    assert_eq!(spool.handle().status().unsynced_hits, 8);
+    // The window is full.
+    let mut beyond = queue(&spool, Lane::Traffic, 9);
+    let mut behind = queue(&spool, Lane::Money, 2);
+    wait_until(|| spool.handle().status().unsynced_hits == 9);
+    assert!(is_pending(&mut conversion) && is_pending(&mut beyond) && is_pending(&mut behind));
+    assert_eq!(read(&spool, Lane::Traffic), BTreeMap::new(), "nothing is sent that is not durable");
+    disk.release_syncs();
+    for durable in [conversion, beyond, behind] {
+        wait(durable).unwrap();
+    }
+    assert_eq!(spool.handle().status().unsynced_hits, 0);
+    assert_eq!((read(&spool, Lane::Traffic).len(), read(&spool, Lane::Money).len()), (9, 2));
+    spool.close();
+    let spool = open(&disk);
+    assert_eq!(append(&spool.handle(), Lane::Traffic, 1), Ok(10), "an orderly end");
+}
+
+#[test]
+fn a_click_becomes_durable_although_nobody_waits_for_it() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, Window { window_ms: 10, ..Window::default() });
+    append(&spool.handle(), Lane::Traffic, 1).unwrap();
+    wait_until(|| spool.log().end().borrow().next.traffic == 2);
+    let dropped = disk.crashed(disk.ops(), Crash::Dropped);
+    assert_eq!(read(&open(&dropped), Lane::Traffic).get(&1), Some(&Some(1)));
+}
+
+#[test]
+fn what_is_too_long_on_its_way_to_the_disk_holds_up_what_comes_then() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, Window { window_ms: 1, ..Window::default() });
+    disk.hold_syncs();
+    wait(queue(&spool, Lane::Traffic, 1)).unwrap();
+    disk.wait_for_held_sync();
+    std::thread::sleep(Duration::from_millis(2));
+    let mut late = queue(&spool, Lane::Traffic, 2);
+    wait_until(|| spool.handle().status().unsynced_hits == 2);
+    assert!(is_pending(&mut late));
+    disk.release_syncs();
+    wait(late).unwrap();
+}
+
+#[test]
+fn a_failed_fdatasync_loses_nothing_that_was_written() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    for tag in 1..=20 {
+        append(&spool.handle(), Lane::Money, tag).unwrap();
+    }
+    disk.hold_syncs();
+    disk.fail_some_syncs_after(0, 1);
+    let conversion = queue(&spool, Lane::Money, 21);
+    disk.wait_for_held_sync();
+    for tag in 1..=3 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    disk.release_syncs();
+    wait(conversion).unwrap();
+    let check = |spool: &Spool| {
+        let clicks = read_back(spool, Lane::Traffic);
+        assert!((1..=3).all(|at| clicks.found.get(&u64::from(at)) == Some(&Some(at))), "{:?}", clicks.found);
+        assert_eq!(read(spool, Lane::Money).values().flatten().count(), 21);
+        assert!(clicks.lost.is_empty());
+        clicks.maybe_lost
+    };
+    wait_until(|| !spool.handle().status().moving);
+    assert!(check(&spool).is_empty());
+    assert_eq!(spool.handle().status().moved, 1);
+    let next = append(&spool.handle(), Lane::Traffic, 4).unwrap();
+    let crashed = disk.crashed(disk.ops(), Crash::Dropped);
+    spool.close();
+    assert!(check(&open(&disk)).is_empty());
+    assert!(check(&open(&crashed)).contains(&next), "it was not durable yet");
+}
+
+/// A disk that fails again at once: what was answered may be gone, and is declared so by the next start.
+#[test]
+fn what_a_poisoned_spool_has_answered_is_declared() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    disk.hold_syncs();
+    disk.fail_syncs_after(0);
+    let conversion = queue(&spool, Lane::Money, 1);
+    disk.wait_for_held_sync();
+    for tag in 1..=3 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    disk.release_syncs();
+    assert_eq!(wait(conversion), Err(SpoolError::Poisoned));
+    wait_until(|| spool.handle().status().poisoned);
+    drop(spool);
+    disk.fail_syncs_after(usize::MAX);
+    let crashed = disk.crashed(disk.ops(), Crash::Dropped);
+    for (disk, declared) in [(crashed, 1..=8), (disk, 4..=11)] {
+        // Whatever this run does: the segment says how the one before it answered.
+        let spool = open(&disk);
+        let clicks = read_back(&spool, Lane::Traffic);
+        assert_eq!(clicks.maybe_lost, declared.collect::<Vec<u64>>());
+        let kept: Vec<u32> = clicks.found.values().flatten().copied().collect();
+        assert_eq!(kept, if clicks.maybe_lost[0] == 1 { vec![] } else { vec![1, 2, 3] });
+        let money = read_back(&spool, Lane::Money);
+        assert!(money.maybe_lost.is_empty() && money.lost.is_empty());
+        assert_eq!(spool.handle().status().maybe_lost, 8);
+        drop(spool);
+        // This one waited for all it answered, but what may be lost stays so.
+        let spool = open(&disk);
+        assert_eq!(read_back(&spool, Lane::Traffic).maybe_lost, clicks.maybe_lost);
+        assert_eq!(spool.handle().status().maybe_lost, 0);
+    }
+}
+
+#[test]
+fn without_a_header_the_most_that_may_be_at_stake_is_given_up() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    append(&spool.handle(), Lane::Money, 1).unwrap();
+    append(&spool.handle(), Lane::Traffic, 1).unwrap();
+    drop(spool);
+    disk.corrupt(&Path::new(DIR).join(log::segment_name(1)), 30);
+    let next = append(&open(&disk).handle(), Lane::Traffic, 1).unwrap();
+    assert!(next > u64::from(Window::HITS_MAX), "{next}");
+    let spool = open_bounded(&disk, LONG);
+    drop(spool);
+    disk.corrupt(&Path::new(DIR).join(log::segment_name(3)), 30);
+    let before = open_bounded(&disk, LONG).handle().status().maybe_lost;
+    assert_eq!(before, 8, "as this run would answer");
+}
+
+/// Each failure is survived, as long as they are far enough apart.
+#[test]
+fn failures_that_are_far_apart_are_survived_again_and_again() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    let mut clicks = 0;
+    for round in 1..=3 {
+        for _ in 0..=SOON {
+            wait(queue(&spool, Lane::Money, 1)).unwrap();
+        }
+        disk.fail_some_syncs_after(0, 1);
+        clicks += usize::from(append(&spool.handle(), Lane::Traffic, 1).is_ok());
+        wait(queue(&spool, Lane::Money, 1)).ok();
+        wait_until(|| spool.handle().status().moved == round && !spool.handle().status().moving);
+    }
+    spool.close();
+    let spool = open(&disk);
+    assert_eq!(read(&spool, Lane::Traffic).values().flatten().count(), clicks);
+}
