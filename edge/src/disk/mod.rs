@@ -15,7 +15,23 @@ use std::sync::Arc;
 pub type SharedDisk = Arc<dyn Disk>;
 
 pub trait Disk: Debug + Send + Sync + 'static {
-    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// One directory in another that is there; `false` if there is one already.
+    fn make_dir(&self, dir: &Path) -> io::Result<bool>;
+    /// `dir` and all that it lies in, whenever the power goes.
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let made = match (self.make_dir(dir), parent) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_dir(parent)?;
+                self.make_dir(dir)?
+            }
+            (made, _) => made?,
+        };
+        match parent.filter(|_| made) {
+            Some(parent) => self.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
     /// Names of the files in `dir`, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     fn len(&self, path: &Path) -> io::Result<u64>;

@@ -1,15 +1,22 @@
 //! A disk in memory that records what was asked of it, fails on command, and shows what a crash at any
 //! point may have left.
 
+mod crash;
+
+pub(crate) use crash::{Crash, Fate};
+
 use super::{Disk, DiskFile};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Debug, Clone)]
-pub(crate) enum Op {
+enum Op {
+    CreateDir {
+        path: PathBuf,
+    },
     Create {
         path: PathBuf,
         inode: usize,
@@ -46,21 +53,23 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    fn is_data_of(&self, wanted: usize) -> bool {
-        matches!(self, Op::Write { inode, .. } | Op::SetLen { inode, .. } if *inode == wanted)
-    }
-
-    fn touches_dir(&self, dir: &Path) -> bool {
+    /// To the content of its file.
+    fn apply_to(&self, content: &mut Vec<u8>) {
         match self {
-            Op::Create { path, .. } | Op::Remove { path } => path.parent() == Some(dir),
-            Op::Rename { to, .. } => to.parent() == Some(dir),
-            _ => false,
+            Op::Write { offset, bytes, .. } => {
+                let offset = usize::try_from(*offset).unwrap();
+                content.resize(content.len().max(offset + bytes.len()), 0);
+                content[offset..offset + bytes.len()].copy_from_slice(bytes);
+            }
+            Op::SetLen { len, .. } => content.resize(usize::try_from(*len).unwrap(), 0),
+            _ => {}
         }
     }
 }
 
 #[derive(Debug, Clone, Default)]
 struct Files {
+    dirs: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, usize>,
     data: BTreeMap<usize, Vec<u8>>,
 }
@@ -68,18 +77,13 @@ struct Files {
 impl Files {
     fn apply(&mut self, op: &Op) {
         match op {
+            Op::CreateDir { path } => drop(self.dirs.insert(path.clone())),
             Op::Create { path, inode } => {
                 self.names.insert(path.clone(), *inode);
                 self.data.entry(*inode).or_default();
             }
-            Op::Write { inode, offset, bytes } => {
-                let data = self.data.entry(*inode).or_default();
-                let offset = usize::try_from(*offset).unwrap();
-                data.resize(data.len().max(offset + bytes.len()), 0);
-                data[offset..offset + bytes.len()].copy_from_slice(bytes);
-            }
-            Op::SetLen { inode, len } => {
-                self.data.entry(*inode).or_default().resize(usize::try_from(*len).unwrap(), 0);
+            Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
+                op.apply_to(self.data.entry(*inode).or_default());
             }
             Op::Rename { from, to } => {
                 if let Some(inode) = self.names.remove(from) {
@@ -91,6 +95,19 @@ impl Files {
             }
             Op::SyncFile { .. } | Op::SyncFailed { .. } | Op::SyncDir { .. } => {}
         }
+    }
+
+    fn has_dir(&self, dir: &Path) -> bool {
+        dir.ancestors().filter(|dir| dir.parent().is_some()).all(|dir| self.dirs.contains(dir))
+    }
+
+    /// What was in directories that are not there.
+    fn drop_unreachable(&mut self) {
+        let dirs: BTreeSet<_> = self.dirs.iter().filter(|dir| self.has_dir(dir)).cloned().collect();
+        self.dirs = dirs;
+        self.names.retain(|path, _| {
+            path.parent().is_some_and(|dir| dir.parent().is_none() || self.dirs.contains(dir))
+        });
     }
 }
 
@@ -117,17 +134,6 @@ struct Inner {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SimulatedDisk(Arc<Mutex<Inner>>, Arc<Condvar>);
-
-/// What a crash does to operations that were not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Crash {
-    /// The process died, the system lives: everything asked for is there.
-    Killed,
-    /// Power cut: nothing that was not synced is there.
-    Dropped,
-    /// Power cut: each operation that was not synced may be there, in part, or as zeros.
-    Torn { seed: u64 },
-}
 
 fn io_error(kind: io::ErrorKind) -> io::Error {
     io::Error::from(kind)
@@ -209,51 +215,7 @@ impl SimulatedDisk {
     /// The disk as it may be found when everything stopped after the first `ops` operations.
     pub fn crashed(&self, ops: usize, crash: Crash) -> Self {
         let inner = self.0.lock().unwrap();
-        let ops = &inner.ops[..ops];
-        let mut files = inner.start.clone();
-        let mut random = match crash {
-            Crash::Torn { seed } => seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            _ => 1,
-        };
-        for (at, op) in ops.iter().enumerate() {
-            let outcome = ops[at..].iter().find_map(|later| match later {
-                Op::SyncFile { inode, asked } => (at < *asked && op.is_data_of(*inode)).then_some(true),
-                Op::SyncFailed { inode, asked } => (at < *asked && op.is_data_of(*inode)).then_some(false),
-                Op::SyncDir { dir } => op.touches_dir(dir).then_some(true),
-                _ => None,
-            });
-            let synced = outcome == Some(true);
-            match crash {
-                _ if synced => files.apply(op),
-                Crash::Killed => files.apply(op),
-                Crash::Dropped => {}
-                Crash::Torn { .. } => tear(&mut files, op, &mut random),
-            }
-        }
-        Self::with_files(files, inner.inodes)
-    }
-}
-
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
-
-fn tear(files: &mut Files, op: &Op, random: &mut u64) {
-    let choice = next(random) % 4;
-    match (op, choice) {
-        (_, 0) => {}
-        (Op::Write { inode, offset, bytes }, 1) => {
-            let keep = usize::try_from(next(random)).unwrap_or(0) % (bytes.len() + 1);
-            files.apply(&Op::Write { inode: *inode, offset: *offset, bytes: bytes[..keep].to_vec() });
-        }
-        // The length got to the disk, the content did not.
-        (Op::Write { inode, offset, bytes }, 2) => {
-            files.apply(&Op::Write { inode: *inode, offset: *offset, bytes: vec![0; bytes.len()] });
-        }
-        _ => files.apply(op),
+        Self::with_files(crash::left(&inner.start, &inner.ops[..ops], crash), inner.inodes)
     }
 }
 
@@ -269,6 +231,11 @@ impl Inner {
             _ => {}
         }
         false
+    }
+
+    fn must_have(&self, dir: Option<&Path>) -> io::Result<()> {
+        let is_there = dir.is_some_and(|dir| self.files.has_dir(dir));
+        if is_there { Ok(()) } else { Err(io_error(io::ErrorKind::NotFound)) }
     }
 
     fn record(&mut self, op: Op) {
@@ -300,8 +267,14 @@ impl Inner {
 }
 
 impl Disk for SimulatedDisk {
-    fn create_dir(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+    fn make_dir(&self, dir: &Path) -> io::Result<bool> {
+        let mut inner = self.0.lock().unwrap();
+        if inner.files.has_dir(dir) {
+            return Ok(false);
+        }
+        inner.must_have(dir.parent())?;
+        inner.record(Op::CreateDir { path: dir.to_path_buf() });
+        Ok(true)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -334,6 +307,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.0.lock().unwrap();
+        inner.must_have(path.parent())?;
         inner.inodes += 1;
         let inode = inner.inodes;
         inner.record(Op::Create { path: path.to_path_buf(), inode });

@@ -89,6 +89,11 @@ impl Spool {
         self.stop(QueueState::Closing);
     }
 
+    /// For a spool that is run in steps: the next of them end it, in order or as if it had been dropped.
+    pub fn end(&mut self, in_order: bool) {
+        self.stop(if in_order { QueueState::Closing } else { QueueState::Dropped });
+    }
+
     fn stop(&mut self, state: QueueState) {
         {
             let mut queue = self.log.shared.lock();

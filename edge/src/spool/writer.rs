@@ -362,25 +362,26 @@ fn not_closed(error: &io::Error) {
     tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
 }
 
-/// Waits for something to write.
-fn wait(shared: &Shared) -> MutexGuard<'_, Queue> {
+/// Waits for something to write, or for the end. Whatever is slept on, is looked at once more under the lock before.
+pub(super) fn wait(shared: &Shared) -> MutexGuard<'_, Queue> {
     let mut queue = shared.lock();
+    let mut is_quiet = false;
     while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
-        let was_empty = queue.records.is_empty();
-        let (woken, timeout) =
-            shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
-        queue = woken;
-        if !timeout.timed_out() {
-            continue;
-        }
-        if !was_empty {
-            // Their worker has not run out of work in all that time, and may never do so.
-            break;
-        }
-        if queue.records.is_empty() && !queue.due {
+        let is_empty = queue.records.is_empty();
+        if is_quiet && is_empty {
             queue.asleep = true;
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             queue.asleep = false;
+            is_quiet = false;
+            continue;
+        }
+        let (woken, timeout) =
+            shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
+        queue = woken;
+        is_quiet = timeout.timed_out();
+        if is_quiet && !is_empty {
+            // Their worker has not run out of work in all that time, and may never do so.
+            break;
         }
     }
     queue

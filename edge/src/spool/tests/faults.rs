@@ -77,18 +77,17 @@ fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
         for at in 0..len {
             let image = disk.fork();
             image.corrupt(&path, at);
-            let spool = open(&image);
-            let (found, declared) = read_with_lost(&spool, Lane::Traffic);
+            let mut node = open_alone(&image);
+            let (found, declared) = read_with_lost(&node.0, Lane::Traffic);
             let lost = (1..=last).filter(|ordinal| found.get(ordinal) != Some(&Some(*ordinal as u32)));
             let lost: Vec<u64> = lost.collect();
             assert!(lost.len() <= 1, "byte {at} of segment {sequence}: {lost:?}");
             assert!(lost.iter().all(|ordinal| found.get(ordinal) == Some(&None)), "declared");
             // A third segment begins behind them: these had been answered.
             assert_eq!(declared, lost, "byte {at} of segment {sequence}");
-            assert!(append(&spool.handle(), Lane::Traffic, 99).unwrap() > last);
-            drop(spool);
-            let again = open(&image);
-            assert!(append(&again.handle(), Lane::Traffic, 99).unwrap() > last);
+            assert!(append_alone(&mut node, Lane::Traffic, 99) > last);
+            drop(node);
+            assert!(append_alone(&mut open_alone(&image), Lane::Traffic, 99) > last);
         }
     }
 }
@@ -113,7 +112,7 @@ fn a_damaged_record_is_declared_lost_also_as_the_last_of_its_lane() {
             let image = disk.fork();
             image.corrupt(&path, at);
             for again in [false, true] {
-                let spool = open(&image);
+                let (spool, _steps) = open_alone(&image);
                 let missing = |lane| {
                     let (found, declared) = read_with_lost(&spool, lane);
                     let of_lane = given.iter().filter(move |given| given.0 == lane);

@@ -106,3 +106,21 @@ fn an_orderly_end_writes_what_nobody_asked_for() {
     wait(queued).unwrap();
     assert_eq!(read(&open(&disk), Lane::Traffic).len(), 1);
 }
+
+/// The spool ends just as the writer has waited long enough to fall asleep: nobody will wake it again.
+#[test]
+fn an_end_is_not_slept_through() {
+    for _ in 0..20 {
+        let disk = Arc::new(SimulatedDisk::default());
+        let handle = SpoolHandle::absent(disk, Path::new(DIR), config(), streams());
+        let shared = Arc::clone(handle.shared());
+        let writer = std::thread::spawn(move || drop(writer::wait(&shared)));
+        std::thread::sleep(Duration::from_micros(500));
+        let mut queue = handle.shared().lock();
+        std::thread::sleep(Duration::from_millis(5));
+        queue.state = queue::QueueState::Dropped;
+        handle.shared().wake.notify_all();
+        drop(queue);
+        writer.join().unwrap();
+    }
+}

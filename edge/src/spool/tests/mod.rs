@@ -5,6 +5,7 @@ mod bounded;
 mod crash;
 mod faults;
 mod idle;
+mod images;
 mod moving;
 mod unreadable;
 mod waiting;
@@ -66,6 +67,21 @@ fn append(handle: &SpoolHandle, lane: Lane, tag: u32) -> Result<u64, SpoolError>
     let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
     let (address, durable) = handle.local().append(lane, place)?;
     wait(durable).map(|()| address.ordinal)
+}
+
+/// A spool without threads: what thousands of images are looked at with.
+fn open_alone(disk: &SimulatedDisk) -> (Spool, Steps) {
+    let handle = SpoolHandle::absent(Arc::new(disk.clone()), Path::new(DIR), config(), streams());
+    Spool::open_in_steps(&handle, open_as(), Reading::Strict).unwrap()
+}
+
+fn append_alone((spool, steps): &mut (Spool, Steps), lane: Lane, tag: u32) -> u64 {
+    let place = |address, out: &mut Vec<u8>| encode(event(address, tag), out);
+    let (address, durable) = spool.handle().local().append(lane, place).unwrap();
+    assert!(steps.turn());
+    let outcome = std::pin::pin!(durable).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(outcome, Poll::Ready(Ok(())));
+    address.ordinal
 }
 
 /// Polls without a runtime.
