@@ -88,7 +88,7 @@ impl Node {
             let fields = HeaderFields { edge, epoch, lane, stream, prev_hash: head.hash };
             let batch = SealedBatch::seal(key, fields, &events, &sidecar).unwrap();
             let header = Header::parse(&batch.header_bytes).unwrap();
-            if self.files[lane].store(&batch, &header, 0).is_err() {
+            if self.files[lane].store(&batch, &header, None, 0).is_err() {
                 // The disk fails: another time.
                 return;
             }
