@@ -112,13 +112,15 @@ impl Store {
         rows.iter().map(quarantined).collect()
     }
 
-    /// Streams whose last batch in the journal is not the one that their head names. Days that were dropped
-    /// prove nothing.
+    /// Streams whose last batch in the journal, or declared gap behind it, is not the one that their head names. Days
+    /// that were dropped prove nothing.
     pub async fn headless(&self) -> Result<Vec<Headless>, StoreError> {
         let sql = "SELECT s.edge_id, s.lane, s.last_ordinal FROM streams s WHERE s.last_ordinal > 0 \
             AND EXISTS (SELECT 1 FROM journal j WHERE j.stream = s.stream) \
             AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.stream = s.stream \
-                AND j.last_ordinal = s.last_ordinal AND j.head_hash = s.head_hash) ORDER BY s.stream";
+                AND j.last_ordinal = s.last_ordinal AND j.head_hash = s.head_hash) \
+            AND NOT EXISTS (SELECT 1 FROM stream_gaps g WHERE g.stream = s.stream \
+                AND g.last_ordinal = s.last_ordinal AND g.resume_hash = s.head_hash) ORDER BY s.stream";
         let rows = query(sql).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         let headless = |row: &Row| {
             let (edge, lane) = (row.id("edge_id")?, crate::fleet::read_lane(row)?);

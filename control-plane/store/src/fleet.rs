@@ -1,6 +1,7 @@
 //! Edges: how they join, which streams they write, which session is theirs.
 
 use crate::dialect::Scope;
+use crate::place::Head;
 use crate::restore;
 use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
@@ -61,6 +62,12 @@ pub struct LaneHead {
     pub head_hash: [u8; 32],
     /// Why nothing more is taken from it, until an operator has looked.
     pub quarantined: Option<String>,
+}
+
+impl LaneHead {
+    pub fn head(&self) -> Head {
+        Head { last_ordinal: self.last_ordinal, hash: self.head_hash }
+    }
 }
 
 /// What an edge says of a lane when it opens a session. An edge from before it could say so says nothing.

@@ -1,11 +1,14 @@
 //! The journal: sealed batches byte for byte as the edges signed them, insert-only.
 
+use crate::alerts::{self, AlertKind, Raised, lane_subject};
 use crate::days::DayTable;
+use crate::db::Write;
 use crate::dialect::Scope;
 use crate::fleet::{LaneHead, read_head, read_lane};
+use crate::place::{Head, Piece, Place, Taken, place};
 use crate::retention::anchor;
 use crate::retry::retrying;
-use crate::row::{Columns, Id, big, found};
+use crate::row::{Columns, Id, big};
 use crate::sql::{Connection, Row, query};
 use crate::{Store, StoreError};
 use proto_model::event::ORDINAL_MAX;
@@ -44,6 +47,8 @@ pub struct NewBatch {
 pub enum AppendOutcome {
     /// Committed; ack up to the batch's last ordinal and its head hash.
     Appended { seq: u64 },
+    /// The same for a gap, which has no place in the journal itself.
+    Declared,
     /// The same bytes were here before, or what was here was dropped since: ack again, up to where the stream
     /// stands now.
     AlreadyCovered { last_ordinal: u64, head_hash: [u8; 32] },
@@ -108,57 +113,86 @@ pub(crate) fn read_journal(row: &Row) -> Result<JournalRow, StoreError> {
     })
 }
 
+/// Who wants to write to which stream.
+pub(crate) struct Writer {
+    pub edge: EdgeId,
+    pub session: u64,
+    pub epoch: u32,
+    pub lane: Lane,
+    pub stream: StreamNo,
+    pub at: UnixMicros,
+}
+
+impl NewBatch {
+    fn writer(&self) -> Writer {
+        let BatchHeader { epoch, lane, stream, .. } = self.header;
+        Writer { edge: self.edge, session: self.session, epoch, lane, stream, at: self.received_at }
+    }
+
+    fn piece(&self) -> Piece {
+        let BatchHeader { first_ordinal, last_ordinal, prev_hash, .. } = self.header;
+        Piece { first_ordinal, last_ordinal, prev_hash }
+    }
+}
+
 /// The stream as it stands, if this edge may write to it under this session. All that writes to an edge's streams
 /// does so under the edge's row, which it takes first: in any other order two would wait for one another.
-async fn open_head(conn: &mut Connection, batch: &NewBatch) -> Result<Option<LaneHead>, StoreError> {
-    let header = &batch.header;
+pub(crate) async fn open_head(
+    conn: &mut Connection,
+    writer: &Writer,
+) -> Result<Option<LaneHead>, StoreError> {
     let sql = "UPDATE edges SET last_seen_at = $2 WHERE id = $1 RETURNING epoch, session, revoked";
-    let edge = query(sql).bind(batch.edge.column()).bind(batch.received_at.0).fetch_one(&mut *conn).await?;
+    let edge = query(sql).bind(writer.edge.column()).bind(writer.at.0).fetch_one(&mut *conn).await?;
     let sql = "SELECT lane, stream, last_ordinal, head_hash, reason FROM streams \
         WHERE stream = $1 AND edge_id = $2 AND epoch = $3 AND lane = $4";
     let row = query(sql)
-        .bind(i64::from(header.stream.0))
-        .bind(batch.edge.column())
-        .bind(i64::from(header.epoch))
-        .bind(i64::from(header.lane.code()))
+        .bind(i64::from(writer.stream.0))
+        .bind(writer.edge.column())
+        .bind(i64::from(writer.epoch))
+        .bind(i64::from(writer.lane.code()))
         .fetch_one(conn)
         .await?;
-    let newest = edge.number::<u32>("epoch")? == header.epoch
-        && edge.number::<u64>("session")? == batch.session
+    let newest = edge.number::<u32>("epoch")? == writer.epoch
+        && edge.number::<u64>("session")? == writer.session
         && !edge.col::<bool>("revoked")?;
     if newest { read_head(&row).map(Some) } else { Ok(None) }
 }
 
-enum Place {
-    Next,
-    Covered,
-    Gap,
-    Fork(&'static str),
-}
-
-async fn place(conn: &mut Connection, batch: &NewBatch, head: &LaneHead) -> Result<Place, StoreError> {
+async fn taken(conn: &mut Connection, batch: &NewBatch) -> Result<Taken, StoreError> {
     let header = &batch.header;
-    let expected = head.last_ordinal.saturating_add(1);
-    if header.first_ordinal > expected {
-        return Ok(Place::Gap);
-    }
-    if header.first_ordinal == expected {
-        let continues = header.prev_hash == head.head_hash;
-        return Ok(if continues { Place::Next } else { Place::Fork("the chain does not continue") });
-    }
     let sql = "SELECT head_hash FROM journal WHERE stream = $1 AND first_ordinal = $2 AND last_ordinal = $3";
     let known = query(sql)
         .bind(i64::from(header.stream.0))
         .bind(big(header.first_ordinal))
         .bind(big(header.last_ordinal))
-        .fetch_optional(conn)
+        .fetch_optional(&mut *conn)
         .await?;
-    let same = match known {
-        Some(row) => row.bytes::<32>("head_hash")? == batch.head_hash,
+    match known {
+        Some(row) if row.bytes::<32>("head_hash")? == batch.head_hash => Ok(Taken::Same),
+        Some(_) => Ok(Taken::Other),
         // Looked at after the journal: days are dropped together with the anchor's move.
-        None => header.last_ordinal <= anchor(conn, header.stream).await?.last_ordinal,
-    };
-    Ok(if same { Place::Covered } else { Place::Fork("other bytes at ordinals that are taken") })
+        None => Ok(Taken::Absent { dropped_through: anchor(conn, header.stream).await?.last_ordinal }),
+    }
+}
+
+/// Ends the transaction of a piece that does not come next; one that does is the caller's to write.
+pub(crate) async fn append_refused(
+    mut tx: Write,
+    writer: &Writer,
+    head: &Head,
+    place: Place,
+) -> Result<AppendOutcome, StoreError> {
+    match place {
+        Place::Next | Place::Covered => {
+            Ok(AppendOutcome::AlreadyCovered { last_ordinal: head.last_ordinal, head_hash: head.hash })
+        }
+        Place::Gap { expected } => Ok(AppendOutcome::Gap { expected }),
+        Place::Fork(why) => {
+            set_quarantine(&mut tx, writer.stream, why, writer.at).await?;
+            tx.commit().await?;
+            Ok(AppendOutcome::Fork { why: why.to_owned() })
+        }
+    }
 }
 
 /// The next number, and the time it is received: not before that of the batch before it.
@@ -169,12 +203,16 @@ async fn take_place(conn: &mut Connection, now: UnixMicros) -> Result<(i64, Unix
     Ok((row.col("seq")?, row.time("received_at")?))
 }
 
-async fn move_head(conn: &mut Connection, batch: &NewBatch) -> Result<(), StoreError> {
-    let header = &batch.header;
+pub(crate) async fn move_head(
+    conn: &mut Connection,
+    stream: StreamNo,
+    last_ordinal: u64,
+    head_hash: &[u8; 32],
+) -> Result<(), StoreError> {
     query("UPDATE streams SET last_ordinal = $2, head_hash = $3 WHERE stream = $1")
-        .bind(i64::from(header.stream.0))
-        .bind(big(header.last_ordinal))
-        .bind(&batch.head_hash[..])
+        .bind(i64::from(stream.0))
+        .bind(big(last_ordinal))
+        .bind(&head_hash[..])
         .execute(conn)
         .await?;
     Ok(())
@@ -212,10 +250,28 @@ async fn insert(
     Ok(())
 }
 
-async fn set_quarantine(conn: &mut Connection, stream: StreamNo, why: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE streams SET status = 'quarantined', reason = coalesce(reason, $2) WHERE stream = $1";
-    let done = query(sql).bind(i64::from(stream.0)).bind(why).execute(conn).await?;
-    found(done)
+/// The first reason stays, and raises an alert.
+pub(crate) async fn set_quarantine(
+    conn: &mut Connection,
+    stream: StreamNo,
+    why: &str,
+    now: UnixMicros,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE streams SET status = 'quarantined', reason = $2 WHERE stream = $1 AND status = 'open' \
+        RETURNING edge_id, lane";
+    let open = query(sql).bind(i64::from(stream.0)).bind(why).fetch_optional(&mut *conn).await?;
+    let Some(row) = open else {
+        let known = query("SELECT 1 AS known FROM streams WHERE stream = $1").bind(i64::from(stream.0));
+        return known.fetch_one(conn).await.map(drop).map_err(StoreError::from);
+    };
+    let raised = Raised {
+        kind: AlertKind::StreamQuarantined,
+        subject: lane_subject(row.id("edge_id")?, read_lane(&row)?),
+        detail: format!("stream {}: {why}", stream.0),
+        count: 1,
+        at: now,
+    };
+    alerts::raise(conn, &raised).await
 }
 
 impl Store {
@@ -233,15 +289,17 @@ impl Store {
     }
 
     async fn try_append(&self, batch: &NewBatch) -> Result<AppendOutcome, StoreError> {
-        let header = &batch.header;
+        let (header, writer) = (&batch.header, batch.writer());
         let mut tx = self.write(Scope::Deployment).await?;
-        let Some(head) = open_head(&mut tx, batch).await? else { return Ok(AppendOutcome::Fenced) };
+        let Some(head) = open_head(&mut tx, &writer).await? else { return Ok(AppendOutcome::Fenced) };
         if let Some(why) = head.quarantined {
             return Ok(AppendOutcome::Fork { why });
         }
-        match place(&mut tx, batch, &head).await? {
+        let (head, piece) = (head.head(), batch.piece());
+        let taken = if piece.is_behind(&head) { taken(&mut tx, batch).await? } else { Taken::Other };
+        match place(&head, &piece, taken) {
             Place::Next => {
-                move_head(&mut tx, batch).await?;
+                move_head(&mut tx, header.stream, header.last_ordinal, &batch.head_hash).await?;
                 // Last, since all edges wait for it until the commit.
                 let place = take_place(&mut tx, batch.received_at).await?;
                 let days = self.days().make(&mut tx, &[DayTable::Journal], [place.1]).await?;
@@ -251,24 +309,15 @@ impl Store {
                 self.days().made(days);
                 Ok(AppendOutcome::Appended { seq: place.0.unsigned_abs() })
             }
-            Place::Covered => {
-                let LaneHead { last_ordinal, head_hash, .. } = head;
-                Ok(AppendOutcome::AlreadyCovered { last_ordinal, head_hash })
-            }
-            Place::Gap => Ok(AppendOutcome::Gap { expected: head.last_ordinal + 1 }),
-            Place::Fork(why) => {
-                set_quarantine(&mut tx, header.stream, why).await?;
-                tx.commit().await?;
-                Ok(AppendOutcome::Fork { why: why.to_owned() })
-            }
+            refused => append_refused(tx, &writer, &head, refused).await,
         }
     }
 
     /// Takes nothing more from the stream until an operator has looked. The first reason stays.
-    pub async fn quarantine(&self, stream: StreamNo, why: &str) -> Result<(), StoreError> {
+    pub async fn quarantine(&self, stream: StreamNo, why: &str, now: UnixMicros) -> Result<(), StoreError> {
         retrying!(async {
             let mut tx = self.write(Scope::Deployment).await?;
-            set_quarantine(&mut tx, stream, why).await?;
+            set_quarantine(&mut tx, stream, why, now).await?;
             tx.commit().await
         })
     }

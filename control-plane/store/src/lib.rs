@@ -7,6 +7,7 @@
 //! Lists come newest first: [`Page::next`] goes back in as `after`.
 
 mod aggregate;
+pub mod alerts;
 pub mod backup;
 pub mod catalog;
 mod claims;
@@ -22,9 +23,11 @@ mod db;
 pub mod deployment;
 mod dialect;
 pub mod doctor;
+pub mod edge_reports;
 pub mod erase;
 mod error;
 pub mod fleet;
+pub mod gaps;
 pub mod idempotency;
 pub mod intake;
 pub mod journal;
@@ -34,6 +37,7 @@ pub mod money;
 pub mod order_events;
 pub mod outbox;
 mod page;
+pub mod place;
 pub mod projection;
 pub mod reports;
 pub mod restore;

@@ -1,15 +1,17 @@
-//! One sealed batch: checked against the edge that sent it, then committed to the journal.
+//! What comes on a stream, a sealed batch or the declaration of a gap: checked against the edge that sent it, then
+//! committed.
 
 use super::{App, clock, restore};
 use crate::error::AppError;
 use control_plane_store::StoreError;
 use control_plane_store::fleet::{Edge, LaneClaim, LaneHead};
+use control_plane_store::gaps::{GapRow, NewGap};
 use control_plane_store::journal::{AppendOutcome, BatchHeader, NewBatch};
-use proto_model::{Lane, StreamNo};
+use proto_model::{EdgeId, Lane, StreamNo};
 use proto_wire::convert::lane_from_wire;
 use proto_wire::edge_v1;
-use proto_wire::envelope::{AckStatement, EnvelopeError, Header, SealedBatch};
-use proto_wire::keys::PublicKey;
+use proto_wire::envelope::{AckStatement, EnvelopeError, GapDeclaration, Header, SealedBatch};
+use proto_wire::keys::{PublicKey, SIGNATURE_LEN};
 
 /// What an edge has opened: its fence, and the streams that it may write.
 pub struct OpenSession {
@@ -68,58 +70,114 @@ pub async fn take_batch(
     open: &OpenSession,
     message: edge_v1::Batch,
 ) -> Result<Verdict, AppError> {
-    if message.session != open.session {
-        return Ok(Verdict::Fenced { lane: None });
+    if let Some(verdict) = turned_away(app, edge, open, message.session).await? {
+        return Ok(verdict);
+    }
+    match check(edge, open, message) {
+        Ok((sealed, header)) => append(app, edge, open, sealed, &header).await,
+        Err((lane, why)) => Ok(Verdict::Invalid { lane, why }),
+    }
+}
+
+/// Takes an edge's word for it that batches are lost.
+pub async fn take_gap(
+    app: &App,
+    edge: &Edge,
+    open: &OpenSession,
+    message: &edge_v1::Gap,
+) -> Result<Verdict, AppError> {
+    if let Some(verdict) = turned_away(app, edge, open, message.session).await? {
+        return Ok(verdict);
+    }
+    let (gap, signature) = match check_gap(edge, open, message) {
+        Ok(checked) => checked,
+        Err((lane, why)) => return Ok(Verdict::Invalid { lane, why }),
+    };
+    let row = GapRow {
+        stream: gap.stream,
+        first_ordinal: gap.first_ordinal,
+        last_ordinal: gap.last_ordinal,
+        reason: gap.reason.as_str().to_owned(),
+        declaration: message.declaration.clone(),
+        signature,
+        prev_hash: gap.prev_hash,
+        resume_hash: gap.resume_hash,
+        received_at: clock::now(),
+    };
+    let new = NewGap { edge: edge.id, session: open.session, epoch: gap.epoch, lane: gap.lane, row };
+    let outcome = app.store.append_gap(&new).await?;
+    if outcome == AppendOutcome::Declared {
+        tracing::error!(
+            edge = %edge.id, lane = gap.lane.as_str(), first = gap.first_ordinal, last = gap.last_ordinal,
+            "the edge declares batches as lost that it had sealed ({})", gap.reason.as_str()
+        );
+    }
+    Ok(verdict(app, edge, gap.lane, open, (gap.last_ordinal, gap.resume_hash), outcome))
+}
+
+/// Whoever may not send at all.
+async fn turned_away(
+    app: &App,
+    edge: &Edge,
+    open: &OpenSession,
+    session: u64,
+) -> Result<Option<Verdict>, AppError> {
+    if session != open.session {
+        return Ok(Some(Verdict::Fenced { lane: None }));
     }
     // A stream lives for days; a revocation must not wait for its end.
     match app.store.get_edge(edge.id).await {
-        Ok(current) if !current.revoked => {}
-        Ok(_) | Err(StoreError::NotFound) => return Ok(Verdict::Revoked),
-        Err(error) => return Err(error.into()),
+        Ok(current) if !current.revoked => Ok(None),
+        Ok(_) | Err(StoreError::NotFound) => Ok(Some(Verdict::Revoked)),
+        Err(error) => Err(error.into()),
     }
-    let (sealed, header) = match check(edge, open, message) {
-        Ok(checked) => checked,
-        Err(Refused::Invalid(lane, why)) => return Ok(Verdict::Invalid { lane, why }),
-        Err(Refused::Forged(lane, stream)) => {
-            let why = "a batch whose signature does not verify under this edge's batch key";
-            tracing::error!(edge = %edge.id, lane = lane.as_str(), "quarantined: {why}");
-            app.store.quarantine(stream, why).await?;
-            return Ok(Verdict::Quarantined { lane, why: why.into() });
-        }
-    };
-    append(app, edge, open, sealed, &header).await
 }
 
-enum Refused {
-    Invalid(Option<Lane>, String),
-    /// Names one of this edge's streams, but the edge's batch key has not signed it.
-    Forged(Lane, StreamNo),
-}
+/// Why a piece is refused, and the lane it claims.
+type Refused = (Option<Lane>, String);
 
-/// Everything that can be known without the database. The raw bytes are verified before anything in
-/// them is decoded; the header's fields are compared with what the session may write.
+/// Everything that can be known without the database. The raw bytes are verified before anything in them is decoded;
+/// the header's fields are compared with what the session may write.
 fn check(edge: &Edge, open: &OpenSession, message: edge_v1::Batch) -> Result<(SealedBatch, Header), Refused> {
     let lane = Header::claimed_lane(&message.header);
-    let invalid = |error: &EnvelopeError| Refused::Invalid(lane, crate::error::chain(error));
-    let sealed = SealedBatch::from_message(message).map_err(|error| invalid(&error))?;
-    let claimed = Header::parse(&sealed.header_bytes).map_err(|error| invalid(&error))?;
-    let lane = claimed.lane;
-    let foreign = |what: &str| Refused::Invalid(Some(lane), format!("the batch is of another {what}"));
-    if claimed.edge != edge.id {
-        return Err(foreign("edge"));
+    let invalid = |error: EnvelopeError| (lane, crate::error::chain(&error));
+    let sealed = SealedBatch::from_message(message).map_err(invalid)?;
+    let header = sealed.verify(&PublicKey(edge.batch_public_key)).map_err(invalid)?;
+    belongs(edge, open, (header.edge, header.epoch, header.lane, header.stream))
+        .map_err(|what| (lane, format!("the batch is of another {what}")))?;
+    sealed.check_frames(&header).map_err(invalid)?;
+    Ok((sealed, header))
+}
+
+/// Whether the session may write there, else which part of the address is not its own.
+fn belongs(
+    edge: &Edge,
+    open: &OpenSession,
+    (id, epoch, lane, stream): (EdgeId, u32, Lane, StreamNo),
+) -> Result<(), &'static str> {
+    if id != edge.id {
+        return Err("edge");
     }
-    if claimed.epoch != open.epoch {
-        return Err(foreign("epoch"));
+    if epoch != open.epoch {
+        return Err("epoch");
     }
-    if open.stream(lane) != Some(claimed.stream) {
-        return Err(foreign("stream"));
-    }
-    let verified = sealed.verify(&PublicKey(edge.batch_public_key));
-    match verified.and_then(|header| sealed.check_frames(&header).map(|()| header)) {
-        Ok(header) => Ok((sealed, header)),
-        Err(EnvelopeError::Signature(_)) => Err(Refused::Forged(lane, claimed.stream)),
-        Err(error) => Err(Refused::Invalid(Some(lane), crate::error::chain(&error))),
-    }
+    if open.stream(lane) == Some(stream) { Ok(()) } else { Err("stream") }
+}
+
+fn check_gap(
+    edge: &Edge,
+    open: &OpenSession,
+    message: &edge_v1::Gap,
+) -> Result<(GapDeclaration, [u8; SIGNATURE_LEN]), Refused> {
+    // It stands where that of a batch does.
+    let lane = Header::claimed_lane(&message.declaration);
+    let key = PublicKey(edge.batch_public_key);
+    let gap = GapDeclaration::verify(&key, &message.declaration, &message.signature)
+        .map_err(|error| (lane, crate::error::chain(&error)))?;
+    belongs(edge, open, (gap.edge, gap.epoch, gap.lane, gap.stream))
+        .map_err(|what| (lane, format!("the gap is of another {what}")))?;
+    let signature = message.signature.as_slice().try_into();
+    Ok((gap, signature.map_err(|_| (lane, "the signature of the gap is cut short".to_owned()))?))
 }
 
 async fn append(
@@ -142,20 +200,33 @@ async fn append(
         sidecar: sealed.sidecar,
         received_at: clock::now(),
     };
-    let ack = |last_ordinal: u64, head_hash: [u8; 32]| {
+    let outcome = app.store.append_batch(&batch).await?;
+    Ok(verdict(app, edge, lane, open, (header.last_ordinal, head_hash), outcome))
+}
+
+/// `reached` is where the lane stands once the piece is part of it.
+fn verdict(
+    app: &App,
+    edge: &Edge,
+    lane: Lane,
+    open: &OpenSession,
+    reached: (u64, [u8; 32]),
+    outcome: AppendOutcome,
+) -> Verdict {
+    let ack = |(last_ordinal, head_hash)| {
         let statement = AckStatement { edge: edge.id, epoch: open.epoch, lane, last_ordinal, head_hash };
         Verdict::Committed(statement.sign(app.authority.control()))
     };
-    Ok(match app.store.append_batch(&batch).await? {
-        AppendOutcome::Appended { .. } => ack(header.last_ordinal, head_hash),
-        AppendOutcome::AlreadyCovered { last_ordinal, head_hash } => ack(last_ordinal, head_hash),
+    match outcome {
+        AppendOutcome::Appended { .. } | AppendOutcome::Declared => ack(reached),
+        AppendOutcome::AlreadyCovered { last_ordinal, head_hash } => ack((last_ordinal, head_hash)),
         AppendOutcome::Gap { expected } => Verdict::Gap { lane, expected },
         AppendOutcome::Fork { why } => {
             tracing::error!(edge = %edge.id, lane = lane.as_str(), "quarantined: {why}");
             Verdict::Quarantined { lane, why }
         }
         AppendOutcome::Fenced => Verdict::Fenced { lane: Some(lane) },
-    })
+    }
 }
 
 fn plain(header: &Header) -> BatchHeader {

@@ -1,16 +1,17 @@
 //! Does the journal still say what the edges signed? Every stream is walked from its first batch, or from the
-//! first that was not dropped: the signatures, the header fields, the chain, the ordinals, the head; and every
-//! personal value that is left against its commitment. A value that is missing is fine: it was erased.
+//! first that was not dropped: the signatures, the header fields, the chain, the ordinals, the head; where ordinals
+//! are missing, the gap that the edge has signed; and every personal value that is left against its commitment. A value that is missing is fine: it was erased.
 
 use crate::error::{AppError, chain};
 use control_plane_store::Store;
+use control_plane_store::gaps::GapRow;
 use control_plane_store::journal::JournalRow;
 use control_plane_store::projection::SidecarRow;
 use control_plane_store::retention::Anchor;
 use control_plane_store::verify::{BatchValues, SignedStream};
 use proto_model::{Address, EdgeId, StreamNo, UnixMicros};
 use proto_wire::edge_v1::{Event, SidecarEntry};
-use proto_wire::envelope::{Header, SealedBatch};
+use proto_wire::envelope::{GapDeclaration, Header, SealedBatch};
 use proto_wire::keys::PublicKey;
 use proto_wire::personal::verify_entry;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const STREAMS: u32 = 100;
 /// A batch may have megabytes.
 const BATCHES: u32 = 8;
+const GAPS: u32 = 100;
 /// Problems told in full; the verdict counts them all.
 const TOLD: usize = 100;
 /// Personal values that are counted in one place where none should be.
@@ -53,6 +55,10 @@ pub struct Verification {
     pub dropped: u64,
     pub dropped_before: Option<UnixMicros>,
     pub cut: Vec<CutStream>,
+    /// Signed declarations that stand where batches were lost.
+    pub gaps: u64,
+    /// Ordinals that these cover.
+    pub lost: u64,
     pub found: u64,
     /// The first hundred.
     pub problems: Vec<Problem>,
@@ -114,7 +120,9 @@ fn strays(report: &mut Verification, found: Vec<Address>) {
 }
 
 /// Where a stream stands after the batches walked so far.
+#[derive(Clone, Copy)]
 struct Walk {
+    /// Of the last batch or gap.
     first_ordinal: u64,
     last_ordinal: u64,
     head_hash: [u8; 32],
@@ -128,6 +136,36 @@ impl Walk {
     }
 }
 
+/// What a stream is made of.
+enum Piece {
+    Batch(Box<JournalRow>),
+    Gap(GapRow),
+}
+
+impl Piece {
+    fn first_ordinal(&self) -> u64 {
+        match self {
+            Self::Batch(row) => row.first_ordinal,
+            Self::Gap(gap) => gap.first_ordinal,
+        }
+    }
+}
+
+/// As far as both lists are known: a batch stands behind all that it continues, but nobody knows what came between a
+/// gap and another, or behind the last gap of a list that may go on.
+fn in_order(rows: Vec<JournalRow>, gaps: Vec<GapRow>) -> Vec<Piece> {
+    let more = gaps.len() >= usize::try_from(GAPS).unwrap_or(usize::MAX);
+    let known = gaps.last().filter(|_| more).map_or(u64::MAX, |gap| gap.first_ordinal);
+    let rows: Vec<_> = rows.into_iter().filter(|row| row.first_ordinal < known).collect();
+    let Some(last) = rows.last().map(|row| row.first_ordinal) else {
+        return gaps.into_iter().take(1).map(Piece::Gap).collect();
+    };
+    let gaps = gaps.into_iter().filter(|gap| gap.first_ordinal <= last).map(Piece::Gap);
+    let mut pieces: Vec<_> = rows.into_iter().map(|row| Piece::Batch(Box::new(row))).chain(gaps).collect();
+    pieces.sort_by_key(Piece::first_ordinal);
+    pieces
+}
+
 async fn walk(
     store: &Store,
     stream: &SignedStream,
@@ -139,23 +177,31 @@ async fn walk(
     let mut ended = false;
     loop {
         let rows = store.batches_beginning_after(stream.stream, walk.first_ordinal, BATCHES).await?;
+        // Read after the batches: the gaps that these continue are there by now.
+        let gaps = store.gaps_beginning_after(stream.stream, walk.first_ordinal, GAPS).await?;
+        let pieces = in_order(rows, gaps);
         // Days may be dropped while we walk: then what follows does not continue, and begins later.
-        if rows.first().is_none_or(|row| row.first_ordinal > walk.last_ordinal + 1) {
+        if pieces.first().is_none_or(|piece| piece.first_ordinal() > walk.last_ordinal + 1) {
             let now = store.anchor(stream.stream).await?;
             if now.last_ordinal > walk.last_ordinal {
                 (anchor, walk) = (now, Walk::from(now));
                 continue;
             }
         }
-        if !rows.is_empty() {
+        if !pieces.is_empty() {
             ended = false;
-            for row in rows {
-                if row.first_ordinal > walk.last_ordinal + 1 {
-                    let gap = (walk.last_ordinal, row.first_ordinal);
-                    strays(report, store.values_between(stream.stream, gap, STRAYS).await?);
+            for piece in pieces {
+                if piece.first_ordinal() > walk.last_ordinal + 1 {
+                    let hole = (walk.last_ordinal, piece.first_ordinal());
+                    strays(report, store.values_between(stream.stream, hole, STRAYS).await?);
                 }
-                walked.fetch_add(1, Ordering::Relaxed);
-                walk = batch(store, stream, row, walk, report).await?;
+                walk = match piece {
+                    Piece::Gap(gap) => declared(store, stream, &gap, walk, report).await?,
+                    Piece::Batch(row) => {
+                        walked.fetch_add(1, Ordering::Relaxed);
+                        batch(store, stream, *row, walk, report).await?
+                    }
+                };
             }
             continue;
         }
@@ -178,6 +224,56 @@ async fn walk(
         }
         return Ok(());
     }
+}
+
+async fn declared(
+    store: &Store,
+    stream: &SignedStream,
+    gap: &GapRow,
+    before: Walk,
+    report: &mut Verification,
+) -> Result<Walk, AppError> {
+    let at = Some(Address { stream: stream.stream, ordinal: gap.first_ordinal });
+    for what in gap_misfits(stream, gap, &before) {
+        report.problem(Some(stream.edge), at, what);
+    }
+    // Nothing was projected of what has never come.
+    let inside = (gap.first_ordinal.saturating_sub(1), gap.last_ordinal.saturating_add(1));
+    strays(report, store.values_between(stream.stream, inside, STRAYS).await?);
+    report.gaps += 1;
+    report.lost = report.lost.saturating_add(gap.ordinals());
+    let GapRow { first_ordinal, last_ordinal, resume_hash: head_hash, .. } = *gap;
+    Ok(Walk { first_ordinal, last_ordinal, head_hash })
+}
+
+/// What of a gap's row, or of its place in the stream, is not as the signed declaration says.
+fn gap_misfits(stream: &SignedStream, row: &GapRow, before: &Walk) -> Vec<String> {
+    let key = PublicKey(stream.batch_public_key);
+    let gap = match GapDeclaration::verify(&key, &row.declaration, &row.signature) {
+        Ok(gap) => gap,
+        Err(error) => return vec![chain(&error)],
+    };
+    let facts = [
+        (gap.edge == stream.edge, "the gap is of another edge"),
+        (gap.epoch == stream.epoch, "the gap is of another epoch"),
+        (gap.stream == stream.stream, "the gap is of another stream"),
+        (gap.lane == stream.lane, "the gap is of another lane"),
+        (
+            (gap.first_ordinal, gap.last_ordinal) == (row.first_ordinal, row.last_ordinal),
+            "the row names other ordinals than the signed gap",
+        ),
+        (
+            (gap.prev_hash, gap.resume_hash) == (row.prev_hash, row.resume_hash),
+            "the row's hashes are not those of the signed gap",
+        ),
+        (gap.reason.as_str() == row.reason, "the row gives another reason than the signed gap"),
+        (
+            gap.first_ordinal == before.last_ordinal.saturating_add(1),
+            "the gap is not where batches are missing",
+        ),
+        (gap.prev_hash == before.head_hash, "the gap does not continue the chain"),
+    ];
+    facts.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned()).collect()
 }
 
 async fn batch(

@@ -1,4 +1,4 @@
-//! One Publish stream: Open, then batches up and acks down. What is true of a batch is decided in
+//! One Publish stream: Open, then batches and gaps up and acks down. What is true of them is decided in
 //! [`crate::app::ingest`]; here it becomes messages.
 
 use crate::app::App;
@@ -32,10 +32,26 @@ pub struct Session {
 /// The stream ends: the peer is gone, or nothing more will be taken from it.
 struct Ended;
 
-/// Where the reader puts the batches of each lane.
+/// Where the reader puts what comes for each lane.
 struct Lanes {
-    money: Sender<edge_v1::Batch>,
-    traffic: Sender<edge_v1::Batch>,
+    money: Sender<Piece>,
+    traffic: Sender<Piece>,
+}
+
+/// What streams are made of.
+enum Piece {
+    Batch(edge_v1::Batch),
+    Gap(edge_v1::Gap),
+}
+
+impl Piece {
+    /// Both name it at the same place.
+    fn claimed_lane(&self) -> Option<Lane> {
+        Header::claimed_lane(match self {
+            Self::Batch(batch) => &batch.header,
+            Self::Gap(gap) => &gap.declaration,
+        })
+    }
 }
 
 impl Session {
@@ -46,13 +62,13 @@ impl Session {
     /// Until either side ends. Each lane has its own worker, so that conversions do not wait for clicks.
     pub async fn run(self, mut inbound: Streaming<PublishRequest>, stop: Stop) {
         let Ok(open) = self.opened(&mut inbound, stop.clone()).await else { return };
-        let (money, money_batches) = mpsc::channel(WINDOW);
-        let (traffic, traffic_batches) = mpsc::channel(WINDOW);
+        let (money, of_money) = mpsc::channel(WINDOW);
+        let (traffic, of_traffic) = mpsc::channel(WINDOW);
         let work = async {
             tokio::try_join!(
                 self.read(&mut inbound, Lanes { money, traffic }, stop.clone()),
-                self.take(Lane::Money, money_batches, &open, &stop),
-                self.take(Lane::Traffic, traffic_batches, &open, &stop),
+                self.take(Lane::Money, of_money, &open, &stop),
+                self.take(Lane::Traffic, of_traffic, &open, &stop),
             )
         };
         tokio::select! {
@@ -78,7 +94,7 @@ impl Session {
         }
     }
 
-    /// Hands the batches to their lanes. That the peer has no more to send is no reason to forget what it has sent.
+    /// Hands what comes to its lane, in order. That the peer has no more to send is no reason to forget what it has sent.
     async fn read(
         &self,
         inbound: &mut Streaming<PublishRequest>,
@@ -90,37 +106,40 @@ impl Session {
                 Ok(message) => message,
                 Err(Ended) => return Ok(()),
             };
-            let batch = match message {
-                Some(Up::Batch(batch)) => batch,
+            let piece = match message {
+                Some(Up::Batch(batch)) => Piece::Batch(batch),
+                Some(Up::Gap(gap)) => Piece::Gap(gap),
                 Some(Up::Open(_)) => {
                     return Err(self.fail(Status::failed_precondition("this stream is open")).await);
                 }
-                Some(Up::Gap(_)) => return Err(self.fail(Status::unimplemented("gaps")).await),
                 None => return Err(self.fail(Status::invalid_argument("an empty message")).await),
             };
             // What names no lane is refused at once, by the worker that waits for nothing.
-            let lane = match Header::claimed_lane(&batch.header) {
+            let lane = match piece.claimed_lane() {
                 Some(Lane::Traffic) => &lanes.traffic,
                 Some(Lane::Money) | None => &lanes.money,
             };
-            lane.send(batch).await.map_err(|_| Ended)?;
+            lane.send(piece).await.map_err(|_| Ended)?;
         }
     }
 
     async fn take(
         &self,
         lane: Lane,
-        mut batches: Receiver<edge_v1::Batch>,
+        mut pieces: Receiver<Piece>,
         open: &ingest::OpenSession,
         stop: &Stop,
     ) -> Result<(), Ended> {
-        while let Some(batch) = batches.recv().await {
-            let place = match lane {
-                Lane::Traffic => self.room(stop.clone()).await?,
-                Lane::Money if stop.requested() => return Err(Ended),
-                Lane::Money => None,
+        while let Some(piece) = pieces.recv().await {
+            let place = match (lane, &piece) {
+                (Lane::Traffic, Piece::Batch(_)) => self.room(stop.clone()).await?,
+                _ if stop.requested() => return Err(Ended),
+                _ => None,
             };
-            let verdict = ingest::take_batch(&self.app, &self.edge, open, batch).await;
+            let verdict = match piece {
+                Piece::Batch(batch) => ingest::take_batch(&self.app, &self.edge, open, batch).await,
+                Piece::Gap(gap) => ingest::take_gap(&self.app, &self.edge, open, &gap).await,
+            };
             // A peer that reads no answers must not keep others from it.
             drop(place);
             self.answer(verdict).await?;

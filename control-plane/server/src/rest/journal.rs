@@ -29,6 +29,10 @@ pub struct VerificationView {
     pub dropped_before: Option<Time>,
     /// The streams that do not begin at ordinal 1 any more.
     pub cut_streams: Vec<CutStreamView>,
+    /// Declarations of edges that batches are lost; they are signed, and fit.
+    pub declared_gaps: u64,
+    /// The ordinals in them.
+    pub lost_ordinals: u64,
     /// How many problems there are; `problems` tells the first hundred.
     pub problems_found: u64,
     pub problems: Vec<ProblemView>,
@@ -74,6 +78,8 @@ impl From<verify::Verification> for VerificationView {
             dropped_batches: report.dropped,
             dropped_before: report.dropped_before.map(Time),
             cut_streams: report.cut.into_iter().map(CutStreamView::from).collect(),
+            declared_gaps: report.gaps,
+            lost_ordinals: report.lost,
             problems_found: report.found,
             problems: report.problems.into_iter().map(ProblemView::from).collect(),
         }
@@ -94,7 +100,7 @@ impl From<verify::Problem> for ProblemView {
 /// Verify the journal
 ///
 /// Checks every signature with its edge's batch key, header fields, chain, ordinals and head of every stream,
-/// and every personal value that is left against its commitment. It goes on by itself when the client does not wait:
+/// signed gaps where batches were lost, and every personal value that is left against its commitment. It goes on by itself when the client does not wait:
 /// `GET /v1/deployment` shows how far it is and what came of it.
 #[utoipa::path(post, path = "/v1/journal/verify", tag = "operator",
     responses((status = 200, description = "What was found", body = VerificationView),

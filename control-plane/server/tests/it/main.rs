@@ -9,6 +9,7 @@ mod commit_points;
 mod database_away;
 mod edge;
 mod enrolment;
+mod gaps;
 mod hits;
 mod money;
 mod plane;

@@ -115,7 +115,13 @@ async fn a_freeze_is_lifted_when_every_edge_is_whole_or_done_without() {
             Case::Behind => world.comes_back(7).await,
             Case::Quarantined => {
                 world.comes_back(0).await;
-                world.plane.app().store.quarantine(stream, "two batches for one ordinal").await.unwrap();
+                world
+                    .plane
+                    .app()
+                    .store
+                    .quarantine(stream, "two batches for one ordinal", clock::now())
+                    .await
+                    .unwrap();
             }
             Case::Whole => world.comes_back(0).await,
         }

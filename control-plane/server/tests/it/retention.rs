@@ -9,7 +9,7 @@ use proto_model::Address;
 use proto_model::event::Authority;
 
 impl World {
-    async fn projected(&self) {
+    pub async fn projected(&self) {
         let store = &self.plane.app().store;
         let given = store.journal_count().await.unwrap().given;
         eventually("all of it projected", async || {

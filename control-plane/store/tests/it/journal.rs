@@ -106,11 +106,11 @@ async fn an_operator_can_quarantine_and_the_first_reason_stays() {
     let store = store().await;
     let (edge, ..) = two_batches(&store).await;
     let stream = edge.epoch.traffic_stream;
-    store.quarantine(stream, "bad signature").await.unwrap();
-    store.quarantine(stream, "another").await.unwrap();
+    store.quarantine(stream, "bad signature", NOW).await.unwrap();
+    store.quarantine(stream, "another", NOW).await.unwrap();
     let outcome = append(&store, &edge.batch(6, 6, [2; 32], 3)).await;
     assert_eq!(outcome, AppendOutcome::Fork { why: "bad signature".into() });
-    assert!(matches!(store.quarantine(StreamNo(77), "x").await, Err(StoreError::NotFound)));
+    assert!(matches!(store.quarantine(StreamNo(77), "x", NOW).await, Err(StoreError::NotFound)));
 }
 
 #[tokio::test]

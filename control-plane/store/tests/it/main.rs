@@ -3,16 +3,19 @@
 // Tests say what must hold by panicking when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerts;
 mod arbitrary;
 mod catalog;
 mod click_leases;
 mod clock;
 mod concurrency;
+mod edge_reports;
 mod erase;
 mod explain;
 mod faults;
 mod fleet;
 mod full;
+mod gaps;
 mod intake;
 mod journal;
 mod leases;

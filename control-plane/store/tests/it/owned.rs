@@ -81,6 +81,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     let edge = edge(store, mark).await;
     lease_clicks(store, world, edge.id).await;
     store.append_batch(&edge.batch(1, 3, [0; 32], mark)).await.unwrap();
+    store.put_edge_report(edge.id, "0.1.0", &edge.report(0)).await.unwrap();
     let at = |ordinal| Address { stream: edge.epoch.traffic_stream, ordinal };
     let customers = [("ann", mark), ("gone", mark + 100)];
     let keys = customers.map(|(id, n)| CustomerKey {
@@ -122,6 +123,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
     assert!(store.commit_projection(&lease, seq, &projection, NOW).await.unwrap());
     // One that is not taken up yet, so that its personal values still wait.
     store.append_batch(&edge.batch(4, 4, [mark; 32], mark + 50)).await.unwrap();
+    store.append_gap(&edge.gap(5, 6, mark + 50, mark)).await.unwrap();
     assert_eq!(store.erase_customer(world.tenant, &Who::Customer("gone".into())).await.unwrap().values, 1);
     [at(1), at(3)]
 }

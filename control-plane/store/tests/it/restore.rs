@@ -141,6 +141,29 @@ async fn an_edge_goes_on_in_its_epoch_from_where_the_backup_stands() {
 }
 
 #[tokio::test]
+async fn a_gap_that_was_forgotten_is_declared_anew() {
+    let live = Place::new().await;
+    let store = live.open().await;
+    let mut edge = edge(&store, 1).await;
+    append(&store, &edge, 1, 3, 0, 1).await;
+    let backup = copy(&live, store).await;
+    let store = live.open().await;
+    assert_eq!(store.append_gap(&edge.gap(4, 6, 1, 2)).await.unwrap(), AppendOutcome::Declared);
+    append(&store, &edge, 7, 8, 2, 3).await;
+    store.close().await;
+
+    let store = backup.open().await;
+    store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
+    let opened = store.open_session(edge.id, 1, &claims(&edge, 8), NOW).await.unwrap();
+    edge.session = opened.session;
+    assert_eq!(opened.heads[1].last_ordinal, 3);
+    assert_eq!(append(&store, &edge, 7, 8, 2, 3).await, AppendOutcome::Gap { expected: 4 });
+    assert_eq!(store.append_gap(&edge.gap(4, 6, 1, 2)).await.unwrap(), AppendOutcome::Declared);
+    assert!(matches!(append(&store, &edge, 7, 8, 2, 3).await, AppendOutcome::Appended { .. }));
+    assert!(store.returned().await.unwrap()[0].lanes[1].is_whole());
+}
+
+#[tokio::test]
 async fn an_epoch_that_was_forgotten_is_the_edges_still() {
     let live = Place::new().await;
     let store = live.open().await;

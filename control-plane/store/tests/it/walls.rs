@@ -7,8 +7,10 @@ use crate::world::World;
 use std::collections::BTreeMap;
 
 /// Tables of the deployment alone, in which rows of many tenants are sealed together.
-const DEPLOYMENT: [&str; 9] = [
+const DEPLOYMENT: [&str; 12] = [
+    "alerts",
     "edge_epochs",
+    "edge_reports",
     "edges",
     "join_tokens",
     "journal",
@@ -16,6 +18,7 @@ const DEPLOYMENT: [&str; 9] = [
     "journal_checkpoints",
     "journal_head",
     "journal_sidecars",
+    "stream_gaps",
     "streams",
 ];
 /// Open to every scope, but to nobody without one: money moves and catalogs change in a tenant's.

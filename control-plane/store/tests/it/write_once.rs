@@ -16,6 +16,7 @@ async fn filled() -> (Place, Store, Raw) {
     store.publish_rule_set(world.tenant, "{}", None, NOW).await.unwrap();
     let edge = edge(&store, 1).await;
     store.append_batch(&edge.batch(1, 1, [0; 32], 1)).await.unwrap();
+    store.append_gap(&edge.gap(2, 3, 1, 2)).await.unwrap();
     let lease = lease(&store).await;
     append(&store, world.shard(), &world.sale("A-1", 10_000)).await;
     append(&store, world.shard(), &world.order_event("A-1", OrderEventKind::Delivered)).await;
@@ -27,8 +28,9 @@ async fn filled() -> (Place, Store, Raw) {
 }
 
 /// Tables that are written once, each with a column and its key.
-const UNCHANGING: [(&str, &str, &str); 8] = [
+const UNCHANGING: [(&str, &str, &str); 9] = [
     ("journal", "payload", "seq, received_at"),
+    ("stream_gaps", "resume_hash", "stream, first_ordinal"),
     ("intake", "input", "tenant_id, advertiser_id, ordinal"),
     ("rule_sets", "body_json", "tenant_id, version"),
     ("terms", "body", "tenant_id, advertiser_id, offer_id, version"),
