@@ -1,7 +1,7 @@
 //! From a configuration to a running control plane, and back to silence.
 
 use crate::app::retention::{Keep, UnfitDays};
-use crate::app::{App, Parts, clock, health, money, project, restore, retention, snapshot};
+use crate::app::{App, Parts, alerts, clock, health, money, project, restore, retention, snapshot};
 use crate::ca::{Authority, CA_CERTIFICATE, CaError};
 use crate::config::Config;
 use crate::error::AppError;
@@ -146,6 +146,7 @@ pub async fn start(config: Config) -> Result<ControlPlane, StartError> {
         supervise::spawn(project::PART, app.clone(), stop.clone(), project::run),
         supervise::spawn(money::PART, app.clone(), stop.clone(), money::run),
         supervise::spawn(jobs::PART, app.clone(), stop.clone(), jobs::run),
+        supervise::spawn(alerts::PART, app.clone(), stop.clone(), alerts::run),
         supervise::spawn(restore::PART, app.clone(), stop.clone(), restore::run),
     ];
     let grpc = grpc::serve(server, app.clone(), edges, stop.clone());

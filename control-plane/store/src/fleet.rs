@@ -2,11 +2,11 @@
 
 use crate::dialect::Scope;
 use crate::place::Head;
-use crate::restore;
 use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
 use crate::sql::{Connection, Row, locking, query};
 use crate::{Page, Store, StoreError};
+use crate::{clones, restore};
 use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
 
 /// A one-time right to enrol an edge; only the hash of the token is kept.
@@ -79,6 +79,8 @@ pub struct LaneClaim {
     pub held: u64,
     /// The last ordinal that we have signed for.
     pub signed_for: u64,
+    /// Of what it holds. An edge from before it could say so says nothing.
+    pub held_hash: Option<[u8; 32]>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -398,7 +400,8 @@ impl Store {
                 .bind(i64::from(epoch))
                 .fetch_all(&mut tx)
                 .await?;
-            let heads = rows.iter().map(read_head).collect::<Result<_, _>>()?;
+            let mut heads = rows.iter().map(read_head).collect::<Result<Vec<_>, _>>()?;
+            clones::stop_diverged(&mut tx, edge, lanes, &mut heads, now).await?;
             tx.commit().await?;
             Ok(OpenedSession { session, heads, adopted })
         })

@@ -59,6 +59,14 @@ pub struct Lost {
     pub ordinals: u64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneLost {
+    pub edge: EdgeId,
+    pub lane: Lane,
+    pub stream: StreamNo,
+    pub lost: Lost,
+}
+
 fn read_gap(row: &Row) -> Result<GapRow, StoreError> {
     Ok(GapRow {
         stream: row.stream("stream")?,
@@ -173,14 +181,19 @@ impl Store {
     }
 
     /// What each stream has lost that has lost anything.
-    pub async fn lost(&self) -> Result<Vec<(StreamNo, Lost)>, StoreError> {
-        let sql = "SELECT stream, count(*) AS gaps, \
-            CAST(sum(last_ordinal - first_ordinal + 1) AS BIGINT) AS ordinals \
-            FROM stream_gaps GROUP BY stream ORDER BY stream";
+    pub async fn lost(&self) -> Result<Vec<LaneLost>, StoreError> {
+        let sql = "SELECT s.edge_id, s.lane, s.stream, count(*) AS gaps, \
+            CAST(sum(g.last_ordinal - g.first_ordinal + 1) AS BIGINT) AS ordinals \
+            FROM stream_gaps g JOIN streams s ON s.stream = g.stream \
+            GROUP BY s.edge_id, s.lane, s.stream ORDER BY s.stream";
         let rows = query(sql).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
         let lost = |row: &Row| {
-            let lost = Lost { gaps: row.number("gaps")?, ordinals: row.number("ordinals")? };
-            Ok((row.stream("stream")?, lost))
+            Ok(LaneLost {
+                edge: row.id("edge_id")?,
+                lane: crate::fleet::read_lane(row)?,
+                stream: row.stream("stream")?,
+                lost: Lost { gaps: row.number("gaps")?, ordinals: row.number("ordinals")? },
+            })
         };
         rows.iter().map(lost).collect()
     }

@@ -14,6 +14,7 @@ mod claims;
 mod click_batches;
 pub mod click_leases;
 mod clock;
+mod clones;
 mod codec;
 pub mod commissions;
 pub mod conversion_reports;

@@ -1,5 +1,6 @@
 //! What the projector writes for one batch: roll-ups, intake, personal values, and its checkpoint.
 
+use crate::alerts::{self, Raised};
 use crate::days::DayTable;
 use crate::dialect;
 use crate::dialect::Scope;
@@ -86,6 +87,7 @@ pub struct Projection {
     pub intake: Vec<(ShardKey, Input)>,
     pub sidecar: Vec<SidecarRow>,
     pub signals: Vec<FraudSignal>,
+    pub alerts: Vec<Raised>,
 }
 
 /// Roll-ups of hits that are older, or later than the clock of this machine, do not get a part of their day:
@@ -264,6 +266,9 @@ impl Store {
         let erased = insert_values(&mut tx, &projection.sidecar, &projection.intake).await?;
         for signal in &projection.signals {
             insert_signal(&mut tx, signal).await?;
+        }
+        for raised in &projection.alerts {
+            alerts::raise(&mut tx, raised).await?;
         }
         query("DELETE FROM journal_sidecars WHERE seq = $1").bind(big(seq)).execute(&mut tx).await?;
         let sql = "UPDATE journal_checkpoints SET seq = $1, \

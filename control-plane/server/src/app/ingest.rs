@@ -1,9 +1,11 @@
 //! What comes on a stream, a sealed batch or the declaration of a gap: checked against the edge that sent it, then
 //! committed.
 
+use super::outcomes::Outcome;
 use super::{App, clock, restore};
 use crate::error::AppError;
 use control_plane_store::StoreError;
+use control_plane_store::alerts::{AlertKind, edge_subject, lane_subject};
 use control_plane_store::fleet::{Edge, LaneClaim, LaneHead};
 use control_plane_store::gaps::{GapRow, NewGap};
 use control_plane_store::journal::{AppendOutcome, BatchHeader, NewBatch};
@@ -53,6 +55,11 @@ pub async fn open_session(
     if opened.adopted {
         tracing::warn!(edge = %edge.id, epoch = open.epoch, "an edge goes on with an epoch that the restore had forgotten");
     }
+    for head in &opened.heads {
+        if let Some(why) = &head.quarantined {
+            tracing::warn!(edge = %edge.id, lane = head.lane.as_str(), "the lane is in quarantine: {why}");
+        }
+    }
     restore::compare(app, edge.id, &claims, &opened.heads).await?;
     let streams = opened.heads.iter().map(|head| (head.lane, head.stream)).collect();
     Ok((OpenSession { session: opened.session, epoch: open.epoch, streams }, opened.heads))
@@ -61,7 +68,8 @@ pub async fn open_session(
 fn claim_from_wire(claim: &edge_v1::LaneClaim) -> Option<LaneClaim> {
     let lane = lane_from_wire(claim.lane).ok()?;
     let (held, signed_for) = (claim.held_ordinal, claim.acked_ordinal);
-    Some(LaneClaim { lane, stream: StreamNo(claim.stream), held, signed_for })
+    let held_hash = claim.held_hash.as_slice().try_into().ok();
+    Some(LaneClaim { lane, stream: StreamNo(claim.stream), held, signed_for, held_hash })
 }
 
 pub async fn take_batch(
@@ -75,7 +83,7 @@ pub async fn take_batch(
     }
     match check(edge, open, message) {
         Ok((sealed, header)) => append(app, edge, open, sealed, &header).await,
-        Err((lane, why)) => Ok(Verdict::Invalid { lane, why }),
+        Err(refused) => Ok(invalid(app, edge, refused)),
     }
 }
 
@@ -91,7 +99,7 @@ pub async fn take_gap(
     }
     let (gap, signature) = match check_gap(edge, open, message) {
         Ok(checked) => checked,
-        Err((lane, why)) => return Ok(Verdict::Invalid { lane, why }),
+        Err(refused) => return Ok(invalid(app, edge, refused)),
     };
     let row = GapRow {
         stream: gap.stream,
@@ -123,6 +131,7 @@ async fn turned_away(
     session: u64,
 ) -> Result<Option<Verdict>, AppError> {
     if session != open.session {
+        app.outcomes.count(Outcome::Fenced);
         return Ok(Some(Verdict::Fenced { lane: None }));
     }
     // A stream lives for days; a revocation must not wait for its end.
@@ -135,6 +144,14 @@ async fn turned_away(
 
 /// Why a piece is refused, and the lane it claims.
 type Refused = (Option<Lane>, String);
+
+/// Counted, and nothing written: whoever sends such things can send many.
+fn invalid(app: &App, edge: &Edge, (lane, why): Refused) -> Verdict {
+    app.outcomes.count(Outcome::Invalid);
+    let subject = lane.map_or_else(|| edge_subject(edge.id), |lane| lane_subject(edge.id, lane));
+    app.alerts.raise(AlertKind::BatchRefused, subject, why.clone());
+    Verdict::Invalid { lane, why }
+}
 
 /// Everything that can be known without the database. The raw bytes are verified before anything in them is decoded;
 /// the header's fields are compared with what the session may write.
@@ -217,6 +234,14 @@ fn verdict(
         let statement = AckStatement { edge: edge.id, epoch: open.epoch, lane, last_ordinal, head_hash };
         Verdict::Committed(statement.sign(app.authority.control()))
     };
+    app.outcomes.count(match &outcome {
+        AppendOutcome::Appended { .. } => Outcome::Appended,
+        AppendOutcome::Declared => Outcome::GapDeclared,
+        AppendOutcome::AlreadyCovered { .. } => Outcome::Known,
+        AppendOutcome::Gap { .. } => Outcome::Early,
+        AppendOutcome::Fork { .. } => Outcome::Fork,
+        AppendOutcome::Fenced => Outcome::Fenced,
+    });
     match outcome {
         AppendOutcome::Appended { .. } | AppendOutcome::Declared => ack(reached),
         AppendOutcome::AlreadyCovered { last_ordinal, head_hash } => ack((last_ordinal, head_hash)),

@@ -1,12 +1,15 @@
 //! The use cases. gRPC, REST and the jobs call them; they decide by the domain and act on the store.
 
 pub mod ahead;
+pub mod alerts;
 pub mod catalog;
 pub mod click_caps;
 pub mod clock;
 pub mod close_once;
+pub mod contention;
 pub mod conversions;
 pub mod domains;
+pub mod edge_health;
 pub mod erase;
 pub mod fleet;
 pub mod health;
@@ -19,6 +22,7 @@ pub mod links;
 pub mod money;
 pub mod nodes;
 pub mod orders;
+pub mod outcomes;
 pub mod postbacks;
 pub mod project;
 pub mod recent;
@@ -48,6 +52,9 @@ pub struct App {
     pub grpc_url: String,
     pub snapshots: snapshot::Snapshots,
     pub health: health::Health,
+    pub alerts: alerts::Alerts,
+    pub contention: contention::Contention,
+    pub outcomes: outcomes::Outcomes,
     /// Ends long replies (event streams) when the process shall end.
     pub stop: Stop,
     pub reconciling: job::Job<restore::Reconciliation>,
@@ -83,6 +90,9 @@ impl App {
             grpc_url,
             snapshots: snapshot::Snapshots::default(),
             health: health::Health::default(),
+            alerts: alerts::Alerts::default(),
+            contention: contention::Contention::default(),
+            outcomes: outcomes::Outcomes::default(),
             stop,
             reconciling: job::Job::default(),
             verifying: job::Job::default(),

@@ -11,6 +11,7 @@ use super::{App, clock, erase};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
 use claims::RecentBatches;
+use control_plane_store::alerts::{AlertKind, Raised, lane_subject};
 use control_plane_store::journal::JournalRow;
 use control_plane_store::leases::Lease;
 use control_plane_store::projection::{CustomerKey, Customers, Projection};
@@ -150,13 +151,15 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
             if let Some(why) = batch.first_unreadable() {
                 memory.set_aside(row, batch.unreadable, &why);
             }
+            let mut projection = effects_of(app, row, &batch, memory).await?;
             if batch.lost > 0 {
                 memory.lost(row, batch.lost);
+                projection.alerts.push(hits_lost(row, batch.lost));
             }
             if batch.maybe_lost > 0 {
                 memory.maybe_lost(row, batch.maybe_lost);
             }
-            effects_of(app, row, &batch, memory).await?
+            projection
         }
         Err(error) => {
             memory.set_aside(row, 1, &chain(&error));
@@ -165,6 +168,14 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
     };
     app.store.commit_projection(lease, row.seq, &projection, clock::now()).await?;
     Ok(())
+}
+
+/// In the transaction of the batch, so that it is raised once.
+fn hits_lost(row: &JournalRow, count: u64) -> Raised {
+    let detail =
+        format!("the edge declares {count} hits as lost that it had answered (journal seq {})", row.seq);
+    let subject = lane_subject(row.edge, row.lane);
+    Raised { kind: AlertKind::HitsLost, subject, detail, count: 1, at: row.received_at }
 }
 
 async fn effects_of(

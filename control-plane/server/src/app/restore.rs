@@ -8,6 +8,7 @@ use crate::error::AppError;
 use crate::supervise::Stop;
 use control_plane_domain::intake::ShardKey;
 use control_plane_store::StoreError;
+use control_plane_store::alerts::{AlertKind, edge_subject};
 use control_plane_store::deployment::Freeze;
 use control_plane_store::fleet::{LaneClaim, LaneHead};
 use control_plane_store::restore::Returned;
@@ -45,7 +46,8 @@ async fn show(app: &App) -> Result<(), AppError> {
 }
 
 /// An edge knows of something that this database does not.
-pub fn notice(app: &App, edge: EdgeId, what: &str) {
+pub fn notice(app: &App, kind: AlertKind, edge: EdgeId, what: &str) {
+    app.alerts.raise(kind, edge_subject(edge), what.to_owned());
     tracing::error!(
         %edge,
         "{what}: was the database put back to an earlier state? Stop every control plane, run `tributary ctl \
@@ -57,7 +59,12 @@ pub fn notice(app: &App, edge: EdgeId, what: &str) {
 /// What the edge is told when it may not open a session.
 pub(super) fn refused(app: &App, edge: EdgeId, epoch: u32, error: StoreError) -> AppError {
     let StoreError::Conflict(code) = error else { return error.into() };
-    notice(app, edge, &format!("an edge comes with epoch {epoch}, which was never given out here ({code})"));
+    notice(
+        app,
+        AlertKind::RestoreRewind,
+        edge,
+        &format!("an edge comes with epoch {epoch}, which was never given out here ({code})"),
+    );
     let message = format!(
         "epoch {epoch} is not known here; keep the spool, and see docs/backup.md on restored control planes"
     );
@@ -77,10 +84,11 @@ pub(super) async fn compare(
     });
     let Some((claim, last_ordinal)) = behind else { return Ok(()) };
     let (lane, signed_for) = (claim.lane.as_str(), claim.signed_for);
+    let what = format!("{lane} was acknowledged up to {signed_for} and stands at {last_ordinal}");
     if app.store.freeze().await?.is_none() {
-        let what = format!("{lane} was acknowledged up to {signed_for} and stands at {last_ordinal}");
-        notice(app, edge, &what);
+        notice(app, AlertKind::RestoreRewind, edge, &what);
     } else {
+        app.alerts.raise(AlertKind::RestoreRewind, edge_subject(edge), what);
         tracing::info!(%edge, lane, signed_for, last_ordinal, "the edge sends again what the restore lost");
     }
     Ok(())

@@ -6,12 +6,13 @@ mod lease;
 mod publish;
 mod watch;
 
-use crate::app::{App, clock, fleet, restore};
+use crate::app::{App, clock, edge_health, fleet, restore};
 use crate::ca::{self, CaError};
 use crate::error::{AppError, chain};
 use crate::listen::{self, Bounded};
 use crate::supervise::Stop;
 use control_plane_store::StoreError;
+use control_plane_store::alerts::AlertKind;
 use control_plane_store::fleet::Edge;
 use proto_model::EdgeId;
 use proto_wire::edge_v1::edge_service_server::{EdgeService, EdgeServiceServer};
@@ -98,7 +99,12 @@ impl Edges {
             }
             Ok(_) => Err(Status::permission_denied("this edge was revoked")),
             Err(StoreError::NotFound) => {
-                restore::notice(&self.app, id, "an edge with a certificate of ours is not known here");
+                restore::notice(
+                    &self.app,
+                    AlertKind::EdgeUnknown,
+                    id,
+                    "an edge with a certificate of ours is not known here",
+                );
                 Err(Status::permission_denied("this edge is not known here"))
             }
             Err(error) => Err(status(error.into())),
@@ -175,8 +181,9 @@ impl EdgeService for Edges {
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        self.caller(&request).await?;
-        Ok(Response::new(ReportResponse { now_micros: clock::now().0 }))
+        let edge = self.caller(&request).await?;
+        let now = edge_health::take_report(&self.app, &edge, request.get_ref()).await.map_err(status)?;
+        Ok(Response::new(ReportResponse { now_micros: now.0 }))
     }
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {

@@ -2,7 +2,9 @@
 //! [`crate::app::ingest`]; here it becomes messages.
 
 use crate::app::App;
+use crate::app::contention;
 use crate::app::ingest::{self, Verdict};
+use crate::app::outcomes::Outcome;
 use crate::app::room;
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
@@ -176,6 +178,7 @@ impl Session {
                 Ok(session)
             }
             Err(AppError::Store(StoreError::Fenced)) => {
+                contention::fenced(&self.app, self.edge.id);
                 let detail = "this epoch is not the edge's newest: another spool writes now";
                 self.refuse(Kind::Fenced, None, 0, detail).await?;
                 Err(Ended)
@@ -197,6 +200,7 @@ impl Session {
             Ok(Verdict::Fenced { lane }) => {
                 // What was still queued of a connection that broke is no news.
                 if !self.replies.is_closed() {
+                    contention::fenced(&self.app, self.edge.id);
                     tracing::warn!(edge = %self.edge.id, "an older session of this edge still sends (two nodes with one identity?)");
                 }
                 self.refuse(Kind::Fenced, lane, 0, "a newer session of this edge exists").await?;
@@ -212,6 +216,7 @@ impl Session {
             }
             Ok(Verdict::Revoked) => Err(self.fail(Status::permission_denied("this edge was revoked")).await),
             Err(error) => {
+                self.app.outcomes.count(Outcome::Failed);
                 tracing::error!(edge = %self.edge.id, "a batch could not be stored: {}", chain(&error));
                 self.refuse(Kind::Unavailable, None, 0, "the journal cannot be written now").await?;
                 Err(Ended)

@@ -2,6 +2,7 @@
 
 use crate::app::{App, fleet, restore};
 use crate::supervise::Stop;
+use control_plane_store::alerts::AlertKind;
 use control_plane_store::fleet::Edge;
 use proto_wire::edge_v1::{FetchChunksResponse, WatchResponse};
 use proto_wire::manifest::MAX_FETCH;
@@ -57,7 +58,7 @@ async fn tell_if_forgotten(app: &App, edge: &Edge, have: u64) {
             let what = format!(
                 "an edge has snapshot {have}, and the catalog stands at {catalog}: it ignores what changes until then"
             );
-            restore::notice(app, edge.id, &what);
+            restore::notice(app, AlertKind::RestoreRewind, edge.id, &what);
         }
         Ok(_) => {}
         Err(error) => {

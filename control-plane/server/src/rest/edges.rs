@@ -1,15 +1,17 @@
 //! The fleet.
 
 use super::body::{Body, Params};
+use super::edge_health::{self, ReportView, StreamView};
 use super::ids::{EdgeRef, Id, PathId, Time};
 use super::page::List;
 use super::{Api, PageQuery, Reply};
-use crate::app::fleet;
+use crate::app::{clock, fleet};
 use axum::Json;
 use axum::extract::State;
 use control_plane_store::fleet::{Edge, LaneHead};
+use control_plane_store::gaps::LaneLost;
 use http::StatusCode;
-use proto_model::EdgeId;
+use proto_model::{EdgeId, UnixMicros};
 use utoipa::ToSchema;
 
 #[derive(serde::Serialize, ToSchema)]
@@ -21,45 +23,46 @@ pub struct EdgeView {
     /// `active` or `revoked`.
     #[schema(example = "active")]
     pub status: &'static str,
+    /// `online` when it has reported within a minute, `silent` when it has not, `unknown` when it never has.
+    #[schema(example = "online")]
+    pub connection: &'static str,
     pub created_at: Time,
     pub last_seen_at: Option<Time>,
+    /// Null = it has never reported.
+    pub report: Option<ReportView>,
     pub streams: Vec<StreamView>,
 }
 
-/// How far one stream of the edge has come.
-#[derive(serde::Serialize, ToSchema)]
-#[schema(as = Stream)]
-pub struct StreamView {
-    pub stream: u32,
-    /// `money` or `traffic`.
-    pub lane: &'static str,
-    pub last_ordinal: u64,
-    /// `open` or `quarantined`: nothing more is taken from it until an operator has looked.
-    pub status: &'static str,
-    pub reason: Option<String>,
+/// What is said of the fleet beside the edges themselves.
+struct Fleet {
+    lost: Vec<LaneLost>,
+    now: UnixMicros,
 }
 
-impl From<LaneHead> for StreamView {
-    fn from(head: LaneHead) -> Self {
-        Self {
-            stream: head.stream.0,
-            lane: head.lane.as_str(),
-            last_ordinal: head.last_ordinal,
-            status: if head.quarantined.is_some() { "quarantined" } else { "open" },
-            reason: head.quarantined,
-        }
+impl Fleet {
+    async fn look(api: &Api) -> Reply<Self> {
+        Ok(Self { lost: api.store().lost().await?, now: clock::now() })
     }
-}
 
-fn view(edge: Edge, streams: Vec<LaneHead>) -> EdgeView {
-    EdgeView {
-        id: Id(edge.id),
-        name: edge.name,
-        version: edge.version,
-        status: if edge.revoked { "revoked" } else { "active" },
-        created_at: Time(edge.created_at),
-        last_seen_at: edge.last_seen_at.map(Time),
-        streams: streams.into_iter().map(StreamView::from).collect(),
+    async fn view(&self, api: &Api, edge: Edge) -> Reply<EdgeView> {
+        let streams = api.store().edge_streams(edge.id).await?;
+        let report = api.store().edge_report(edge.id).await?;
+        let stream = |head: LaneHead| {
+            let lost = self.lost.iter().find(|lost| lost.stream == head.stream);
+            StreamView::of(head, lost.map(|lost| lost.lost).unwrap_or_default(), report.as_ref(), self.now)
+        };
+        let streams = streams.into_iter().map(stream).collect();
+        Ok(EdgeView {
+            id: Id(edge.id),
+            name: edge.name,
+            version: edge.version,
+            status: if edge.revoked { "revoked" } else { "active" },
+            connection: edge_health::connection(report.as_ref(), self.now),
+            created_at: Time(edge.created_at),
+            last_seen_at: edge.last_seen_at.map(Time),
+            report: report.map(ReportView::from),
+            streams,
+        })
     }
 }
 
@@ -72,12 +75,19 @@ pub async fn list_edges(
 ) -> Reply<Json<List<EdgeView>>> {
     let slice = api.slice("edges".to_owned(), query.limit, query.cursor.as_deref())?;
     let page = api.store().list_edges(slice.after, slice.limit).await?;
+    let fleet = Fleet::look(&api).await?;
     let mut views = Vec::with_capacity(page.items.len());
     for edge in page.items {
-        let streams = api.store().edge_streams(edge.id).await?;
-        views.push(view(edge, streams));
+        views.push(fleet.view(&api, edge).await?);
     }
     Ok(Json(slice.list(views, page.next)))
+}
+
+/// Get an edge
+#[utoipa::path(get, path = "/v1/edges/{edge_id}", tag = "operator", params(("edge_id" = EdgeRef, Path)),
+    responses((status = 200, description = "How it is doing", body = EdgeView)))]
+pub async fn get_edge(State(api): State<Api>, PathId(id): PathId<EdgeId>) -> Reply<Json<EdgeView>> {
+    current(&api, id).await
 }
 
 #[derive(serde::Deserialize, ToSchema)]
@@ -132,6 +142,5 @@ pub async fn release_edge(State(api): State<Api>, PathId(id): PathId<EdgeId>) ->
 
 async fn current(api: &Api, id: EdgeId) -> Reply<Json<EdgeView>> {
     let edge = api.store().get_edge(id).await.map_err(crate::AppError::of("edge"))?;
-    let streams = api.store().edge_streams(id).await?;
-    Ok(Json(view(edge, streams)))
+    Ok(Json(Fleet::look(api).await?.view(api, edge).await?))
 }

@@ -2,6 +2,7 @@
 //! error looks like in [`problem`]; what the API promises in `openapi.json`, which a test keeps true.
 
 mod advertisers;
+mod alerts;
 mod api_keys;
 mod auth;
 mod body;
@@ -12,6 +13,7 @@ mod conversions;
 mod customers;
 mod deployment;
 mod domains;
+mod edge_health;
 mod edges;
 mod envelope;
 mod explain;
@@ -22,6 +24,7 @@ pub mod ids;
 mod journal;
 mod ledger;
 mod links;
+mod metrics;
 mod offers;
 mod openapi;
 mod order_events;

@@ -3,9 +3,9 @@
 use super::policy::{Policy, policy_of};
 use super::problem::ProblemBody;
 use super::{
-    Api, advertisers, api_keys, clicks, commissions, conversions, customers, deployment, domains, edges,
-    health, hits, journal, ledger, links, offers, order_events, partners, postbacks, programs, reports,
-    rule_report, rule_sets, settlements, signals, statements, tenants, touches,
+    Api, advertisers, alerts, api_keys, clicks, commissions, conversions, customers, deployment, domains,
+    edges, health, hits, journal, ledger, links, metrics, offers, order_events, partners, postbacks,
+    programs, reports, rule_report, rule_sets, settlements, signals, statements, tenants, touches,
 };
 use axum::response::IntoResponse;
 use http::{Method, header};
@@ -33,6 +33,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(openapi_document))
 }
 
@@ -41,9 +42,12 @@ fn operator_routes() -> OpenApiRouter<Api> {
         .routes(routes!(tenants::list_tenants, tenants::create_tenant))
         .routes(routes!(tenants::get_tenant, tenants::patch_tenant))
         .routes(routes!(edges::list_edges))
+        .routes(routes!(edges::get_edge))
         .routes(routes!(edges::create_join_bundle))
         .routes(routes!(edges::revoke_edge))
         .routes(routes!(edges::release_edge))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(journal::verify_journal))
         .routes(routes!(deployment::get_deployment))
         .routes(routes!(deployment::reconcile))

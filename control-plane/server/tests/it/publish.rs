@@ -15,7 +15,7 @@ use proto_wire::envelope::{AckStatement, Header, SealedBatch};
 use proto_wire::keys::{self, SigningKey, sha256};
 use tonic::Code;
 
-fn clicks(edge: &Edge, lane: &mut LaneWriter, catalog: &Catalog, count: usize) -> SealedBatch {
+pub fn clicks(edge: &Edge, lane: &mut LaneWriter, catalog: &Catalog, count: usize) -> SealedBatch {
     let events: Vec<_> = (0..count).map(|_| click(catalog, VerdictKind::Allow)).collect();
     lane.seal(&edge.keys.batch_key, &events)
 }
@@ -24,7 +24,7 @@ fn proven(edge: &Edge, ack: &Ack) -> AckStatement {
     AckStatement::verify(&edge.control_key, edge.id, edge.epoch.epoch, ack).unwrap()
 }
 
-async fn heads(edge: &Edge) -> Vec<LaneHead> {
+pub async fn heads(edge: &Edge) -> Vec<LaneHead> {
     let mut publisher = Publisher::connect(edge).await.unwrap();
     match publisher.ask(Up::Open(Open { epoch: edge.epoch.epoch, lanes: vec![] })).await.unwrap() {
         Down::OpenAck(ack) => ack.heads,
@@ -77,7 +77,7 @@ async fn batches_are_committed_acked_and_acked_again() {
 }
 
 /// A batch that only declares `count` ordinals as skipped.
-fn declaration(edge: &Edge, lane: &mut LaneWriter, count: u64, reason: SkipReason) -> SealedBatch {
+pub fn declaration(edge: &Edge, lane: &mut LaneWriter, count: u64, reason: SkipReason) -> SealedBatch {
     let skipped = skipped_to_wire(lane.next, lane.next + count - 1, reason);
     lane.next += count;
     lane.seal_wire(&edge.keys.batch_key, vec![skipped])
@@ -224,7 +224,7 @@ async fn a_revoked_edge_is_cut_off_in_mid_stream() {
 }
 
 /// The batch with another payload and whatever else is changed in its header, signed again.
-fn resealed(
+pub fn resealed(
     edge: &Edge,
     mut batch: SealedBatch,
     change: impl FnOnce(&mut Header),

@@ -31,7 +31,8 @@ impl World {
 
     /// Opens a session in which the edge says what it has.
     async fn comes_back(&self, held: u64) {
-        let claim = |lane, stream| LaneClaim { lane, stream: StreamNo(stream), held, signed_for: 0 };
+        let claim =
+            |lane, stream| LaneClaim { lane, stream: StreamNo(stream), held, signed_for: 0, held_hash: None };
         let epoch = &self.edge.epoch;
         let claims = [claim(Lane::Money, epoch.money_stream), claim(Lane::Traffic, epoch.traffic_stream)];
         let store = &self.plane.app().store;

@@ -3,7 +3,7 @@
 use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, edge, store};
 use control_plane_store::alerts::{AlertFilter, AlertKind, lane_subject};
-use control_plane_store::gaps::{GapRow, Lost, NewGap};
+use control_plane_store::gaps::{GapRow, LaneLost, Lost, NewGap};
 use control_plane_store::journal::AppendOutcome;
 use control_plane_store::{Store, StoreError};
 use proto_model::Lane;
@@ -52,7 +52,9 @@ async fn a_gap_stands_where_the_batches_would_have_stood() {
     let stream = edge.epoch.traffic_stream;
     assert_eq!(store.gaps_beginning_after(stream, 0, 9).await.unwrap(), std::slice::from_ref(&gap.row));
     assert_eq!(store.stream_head(stream).await.unwrap(), (6, [9; 32]));
-    assert_eq!(store.lost().await.unwrap(), [(stream, Lost { gaps: 1, ordinals: 3 })]);
+    let lost = Lost { gaps: 1, ordinals: 3 };
+    let of_lane = LaneLost { edge: edge.id, lane: Lane::Traffic, stream, lost };
+    assert_eq!(store.lost().await.unwrap(), [of_lane]);
     assert_eq!(alerts(&store, AlertKind::GapDeclared).await, [(lane_subject(edge.id, Lane::Traffic), 1)]);
     // What follows continues the hash that the gap names.
     let after = edge.batch(7, 8, [9; 32], 2);
@@ -88,7 +90,7 @@ async fn a_gap_that_contradicts_the_stream_is_a_fork() {
         }
         let counted = alerts(&store, AlertKind::StreamQuarantined).await;
         assert_eq!(counted, [(lane_subject(edge.id, Lane::Traffic), 1)], "{what}: it stays what it is");
-        assert_eq!(store.lost().await.unwrap()[0].1.ordinals, 3, "{what}: nothing was taken");
+        assert_eq!(store.lost().await.unwrap()[0].lost.ordinals, 3, "{what}: nothing was taken");
     }
 }
 

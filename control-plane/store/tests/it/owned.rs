@@ -117,6 +117,7 @@ async fn project(store: &Store, world: &World, n: u64) -> [Address; 2] {
         intake: Vec::new(),
         sidecar: sidecar.into(),
         signals: vec![signal],
+        alerts: Vec::new(),
     };
     let seq = store.projected_through().await.unwrap() + 1;
     let lease = lease(store).await;

@@ -73,6 +73,7 @@ fn projection(world: &World) -> Projection {
         intake: vec![(world.shard(), world.sale("A-1", 10_000)), (world.shard(), world.sale("A-2", 5_000))],
         sidecar: vec![value(world, 1, PersonalClass::Network, None)],
         signals: vec![signal(world), signal(world)],
+        alerts: Vec::new(),
     }
 }
 

@@ -106,7 +106,7 @@ async fn nothing_given_out_since_the_backup_is_given_out_again() {
 }
 
 fn claims(edge: &Edge, held: u64) -> [LaneClaim; 2] {
-    let claim = |lane, stream| LaneClaim { lane, stream, held, signed_for: held };
+    let claim = |lane, stream| LaneClaim { lane, stream, held, signed_for: held, held_hash: None };
     [claim(Lane::Money, edge.epoch.money_stream), claim(Lane::Traffic, edge.epoch.traffic_stream)]
 }
 

@@ -252,7 +252,10 @@ impl Network {
 
     /// Fills `{parameters}` of a path.
     pub fn path(&self, template: &str) -> String {
-        let mut path = template.replace("{version}", "1").replace("{edge_id}", "edg_04hmasw9");
+        let mut path = template
+            .replace("{version}", "1")
+            .replace("{edge_id}", "edg_04hmasw9")
+            .replace("{alert_id}", "alr_1");
         for (name, value) in self.ids.as_object().unwrap() {
             path = path.replace(&format!("{{{name}}}"), value.as_str().unwrap());
         }
