@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Schema 12.
-COMMIT=eb3e28711d608904c0af3b2034b7223fa3a728f8
+# Schema 13.
+COMMIT=7871f5430800ac511230c38292803b337c3726cb
 
 if ! git cat-file -e "$COMMIT^{commit}" 2> /dev/null; then
   [ -z "${CI:-}" ] || { echo "the version before this one is not in this copy: fetch commit $COMMIT" >&2; exit 1; }

@@ -1,5 +1,7 @@
 //! `tributary ctl`: what an operator does beside a running system.
 
+mod alerts;
+mod api;
 mod backup;
 mod by_tools;
 pub(crate) mod files;
@@ -22,6 +24,8 @@ pub enum Ctl {
     Backup(BackupOptions),
     /// Put a backup in place, and make sure that nothing given out since then is given out again.
     Restore(RestoreOptions),
+    /// Show what must be looked at in the fleet, and say that you have.
+    Alerts(alerts::Options),
     /// Show hits as they come in, each with the reason for its fate, until Ctrl-C.
     Tail(tail::Options),
 }
@@ -109,6 +113,7 @@ pub async fn run(command: Ctl) -> Result<(), BoxError> {
     match command {
         Ctl::Backup(options) => backup::run(options).await,
         Ctl::Restore(options) => restore::run(options).await,
+        Ctl::Alerts(options) => alerts::run(options).await,
         Ctl::Tail(options) => tail::run(options).await,
     }
 }

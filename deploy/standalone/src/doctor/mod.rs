@@ -42,7 +42,7 @@ pub struct Options {
 }
 
 /// In the order in which they are told.
-const CHECKS: [&str; 30] = [
+const CHECKS: [&str; 31] = [
     "disk.kind",
     "disk.space",
     "disk.sync",
@@ -69,6 +69,7 @@ const CHECKS: [&str; 30] = [
     "projector",
     "money",
     "streams",
+    "alerts",
     "edges",
     "payouts",
     "ledger",

@@ -40,6 +40,7 @@ pub async fn check(store: &Store, report: &mut Report) {
         }
     }
     streams(store, report).await;
+    alerts(store, report).await;
     edges(store, report).await;
     payouts(store, report).await;
 }
@@ -79,6 +80,21 @@ async fn streams(store: &Store, report: &mut Report) {
             let fix = "find out why (docs/fleet.md, A quarantined stream), then POST /v1/edges/{edge_id}/release \
                 or revoke the edge";
             report.warning(CHECK, found, fix);
+        }
+    }
+}
+
+async fn alerts(store: &Store, report: &mut Report) {
+    const CHECK: &str = "alerts";
+    match store.open_alerts().await {
+        Err(error) => report.failed(CHECK, &error),
+        Ok(open) if open.is_empty() => report.ok(CHECK, "none is open"),
+        Ok(open) => {
+            let count: u64 = open.iter().map(|(_, alerts)| alerts).sum();
+            let told: Vec<String> = open.iter().map(|(kind, alerts)| format!("{alerts} {kind}")).collect();
+            let fix = "look at each (tributary ctl alerts; docs/fleet.md, Alerts), then POST \
+                /v1/alerts/{alert_id}/acknowledge";
+            report.warning(CHECK, format!("{count} open: {}", told.join(", ")), fix);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// SQL that does the damage; the check that must tell, its verdict, and a word of what it says.
-const DAMAGE: [(&str, &str, &str, &str); 13] = [
+const DAMAGE: [(&str, &str, &str, &str); 14] = [
     ("UPDATE _sqlx_migrations SET success = false WHERE version = 8", "schema", "wrong", "half-way"),
     (
         "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 2) \
@@ -92,6 +92,13 @@ const DAMAGE: [(&str, &str, &str, &str); 13] = [
         "streams",
         "warning",
         "two histories",
+    ),
+    (
+        "INSERT INTO alerts (seq, kind, subject, detail, count, first_at, last_at) \
+         VALUES (1, 'clock_skew', 'fra-1', 'an hour', 3, 1, 2)",
+        "alerts",
+        "warning",
+        "1 open: 1 clock_skew",
     ),
     (
         "INSERT INTO edges (id, seq, name, batch_public_key, certificate_serial, version, created_at) \
