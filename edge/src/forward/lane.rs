@@ -224,7 +224,7 @@ impl LaneSender {
 
     /// The control plane has all that was sealed: nothing is left to try.
     pub fn is_confirmed(&self) -> bool {
-        self.flow.as_ref().is_some_and(|flow| flow.next() > self.sealed())
+        self.flow.as_ref().is_some_and(|flow| flow.in_flight() == 0 && flow.next() > self.sealed())
     }
 
     /// Reads what is durable, up to one full batch.

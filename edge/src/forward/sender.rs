@@ -261,7 +261,7 @@ impl Sender {
     }
 
     /// A lane on trial has shown that it can be sent.
-    fn acquit(&mut self, lane: Lane) {
+    pub(super) fn acquit(&mut self, lane: Lane) {
         if self.lanes[lane].acquit() {
             tracing::info!(lane = lane.as_str(), "this lane is sent again");
             self.spool.take_again(lane);

@@ -157,6 +157,10 @@ impl Session {
         lane: Lane,
         draining: bool,
     ) -> Result<Option<Duration>, SessionError> {
+        // What was refused is not ours to send: without this the lane would wait for hits, and take none, for ever.
+        if sender.lanes[lane].is_confirmed() {
+            sender.acquit(lane);
+        }
         while sender.lanes[lane].sends() {
             match self.step(sender, lane, draining)? {
                 Decision::Seal => {}

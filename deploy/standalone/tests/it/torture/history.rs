@@ -45,6 +45,7 @@ impl History {
         .await;
         let journal = self.in_the_journal(api).await;
         self.in_the_books(api, &journal).await;
+        let paid = self.in_the_payouts(api).await;
         let verified = operator.post("/v1/journal/verify", json!({})).await;
         assert_eq!(verified["ok"], true, "{verified}");
         Verdict {
@@ -53,6 +54,7 @@ impl History {
             journaled: journal.len(),
             counted: clicks_in_reports(api).await,
             orders: self.orders.len(),
+            paid,
             repeated: self.repeated,
         }
     }
@@ -92,6 +94,28 @@ impl History {
     }
 }
 
+impl History {
+    /// Closes the period, and finds each order on one line of a statement, and their sum in the payouts.
+    async fn in_the_payouts(&self, api: &Api) -> usize {
+        // What was approved a moment ago may still be on its way to the settlement.
+        let lines = eventually("every order on a statement", || async {
+            api.post("/v1/settlements", json!({})).await;
+            let statements = api.all("/v1/statements").await;
+            let lines = statements.iter().flat_map(|one| one["lines"].as_array().expect("lines").clone());
+            let lines: Vec<Value> = lines.collect();
+            (lines.len() >= self.orders.len()).then_some(lines)
+        })
+        .await;
+        let minor = |item: &Value| item["amount"]["amount"].as_i64().expect("integer minor units");
+        assert!(lines.iter().all(|line| minor(line) == COMMISSION), "{lines:?}");
+        let paid = by_order(lines);
+        assert!(paid.keys().eq(&self.orders), "each order is paid once, and none that was not sent");
+        let sum: i64 = api.all("/v1/payouts").await.iter().map(minor).sum();
+        assert_eq!(sum, COMMISSION * i64::try_from(paid.len()).expect("few"));
+        paid.len()
+    }
+}
+
 fn address(value: &Value) -> (u64, u64) {
     let number = |field: &str| value[field].as_u64().unwrap_or_else(|| panic!("{field} of {value}"));
     (number("stream"), number("ordinal"))
@@ -113,6 +137,7 @@ pub struct Verdict {
     journaled: usize,
     counted: i64,
     orders: usize,
+    paid: usize,
     repeated: usize,
 }
 
@@ -123,18 +148,20 @@ impl Verdict {
         self.journaled += other.journaled;
         self.counted += other.counted;
         self.orders += other.orders;
+        self.paid += other.paid;
         self.repeated += other.repeated;
     }
 }
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sent, answered, journaled, counted, orders, repeated } = self;
+        let Self { sent, answered, journaled, counted, orders, paid, repeated } = self;
         writeln!(f, "clicks   sent {sent}, answered {answered}, journaled {journaled}, counted {counted}")?;
         writeln!(
             f,
-            "orders   answered {orders}, converted {orders}, credited {orders}; sent again {repeated} times"
+            "orders   answered {orders}, converted {orders}, credited {orders}, paid {paid}; sent again {repeated} times"
         )?;
-        write!(f, "equal: whatever was answered is there, once, and the books balance")
+        writeln!(f, "sent, answered, journaled, counted, paid: equal")?;
+        write!(f, "whatever was answered is there, once, and the books balance")
     }
 }

@@ -41,7 +41,7 @@ pub async fn shopper(number: usize, edge_url: String, tenant: Tenant, stop: Arc<
 }
 
 /// Until it is answered; how often it was sent in vain.
-async fn sell(client: &HttpClient, edge_url: &str, tenant: &Tenant, order: &str, click: &str) -> usize {
+pub async fn sell(client: &HttpClient, edge_url: &str, tenant: &Tenant, order: &str, click: &str) -> usize {
     let Tenant { advertiser, token, .. } = tenant;
     let url = format!(
         "{edge_url}/postback/{advertiser}?order_id={order}&click_id={click}&amount=9.00&currency=USD&token={token}"
@@ -50,9 +50,11 @@ async fn sell(client: &HttpClient, edge_url: &str, tenant: &Tenant, order: &str,
     loop {
         match client.get(&url, None).await.map(|reply| reply.status.as_u16()) {
             Ok(202 | 409) => return in_vain,
-            Ok(503) | Err(_) => in_vain += 1,
+            // Told to come back later; all shops together must not come too often either.
+            Ok(503) => tokio::time::sleep(THINKS).await,
+            Err(_) => tokio::time::sleep(PAUSE).await,
             Ok(other) => panic!("{order}: {other}"),
         }
-        tokio::time::sleep(PAUSE).await;
+        in_vain += 1;
     }
 }

@@ -2,14 +2,18 @@
 //! the books. The short form runs with all tests; `make soak` runs the long one.
 
 mod eio;
+mod forger;
+mod gateway;
 mod history;
 mod load;
+mod messages;
 mod network;
 
 use crate::failover::{Tenant, tenant};
 use crate::harness::{Api, Process, temp_dir};
 use crate::outage::{control_plane, enroll, wait_for_link};
 use control_plane_testing::Proxy;
+use gateway::Gateway;
 use history::{History, Verdict};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -30,6 +34,11 @@ const KILLED: &str = "127.0.7.1:0";
 const FAILING: &str = "127.0.7.2:0";
 const FAR: &str = "127.0.7.3:0";
 const FARTHER: &str = "127.0.7.4:0";
+const READ: &str = "127.0.7.5:0";
+const ALTERED: &str = "127.0.7.6:0";
+const BESIDE: &str = "127.0.7.7:0";
+const BAD: &str = "127.0.7.8:0";
+const UNREAD: &str = "127.0.7.9:0";
 
 const SHOPPERS: usize = 16;
 /// At most this long between two kills.
@@ -56,6 +65,23 @@ async fn edge_at(dir: &Path, listen: &str) -> Process {
     Process::start_logged(&args, &log).await
 }
 
+/// Lets an edge in, which then finds the control plane behind the gateway.
+async fn join(operator: &Api, edge_dir: &Path, gateway: Option<&Gateway>) {
+    let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "edge" })).await;
+    assert!(enroll(edge_dir, bundle["bundle"].as_str().expect("a bundle")));
+    if let Some(gateway) = gateway {
+        gateway.stand_before(edge_dir);
+    }
+}
+
+/// Of whatever is left to chance; the same one makes the same choices again.
+fn seed() -> u64 {
+    let given = std::env::var("TRIBUTARY_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(|| u64::from_be_bytes(proto_wire::keys::random()));
+    eprintln!("TRIBUTARY_TEST_SEED={seed}");
+    seed
+}
+
 fn authority(url: &str) -> String {
     url.rsplit('/').next().expect("an authority").to_owned()
 }
@@ -63,7 +89,14 @@ fn authority(url: &str) -> String {
 impl Field {
     async fn start_at(dir: &Path, listen: &str) -> Self {
         let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
-        Self::with(dir, plane, listen).await
+        Self::with(dir, plane, listen, None).await
+    }
+
+    /// Whatever the edge and the control plane say to each other goes through the gateway.
+    async fn start_behind_a_gateway(dir: &Path, listen: &str) -> (Self, Gateway) {
+        let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
+        let gateway = Gateway::start(&dir.join("cp"), plane.text("grpc_url"), seed()).await;
+        (Self::with(dir, plane, listen, Some(&gateway)).await, gateway)
     }
 
     /// The edge reaches the control plane through a network that can fail.
@@ -75,18 +108,17 @@ impl Field {
         let public = format!("https://127.0.0.1:{}", proxy.port());
         let more = ["--new-operator-key", "--grpc-public-url", &public];
         let plane = control_plane(&dir.join("cp"), "127.0.0.1:0", &behind.to_string(), &more).await;
-        (Self::with(dir, plane, listen).await, proxy)
+        (Self::with(dir, plane, listen, None).await, proxy)
     }
 
-    async fn with(dir: &Path, plane: Process, listen: &str) -> Self {
+    async fn with(dir: &Path, plane: Process, listen: &str, gateway: Option<&Gateway>) -> Self {
         let (api_url, operator_key) =
             (plane.text("api_url").to_owned(), plane.text("operator_key").to_owned());
         let plane_at = [authority(&api_url), authority(plane.text("grpc_url"))];
         let operator = Api::new(&api_url, &operator_key);
         let tenant = tenant(&operator, &api_url).await;
         let api = Api::new(&api_url, &tenant.key);
-        let bundle = operator.post("/v1/edges/join-bundles", json!({ "name": "edge" })).await;
-        assert!(enroll(&dir.join("edge"), bundle["bundle"].as_str().expect("a bundle")));
+        join(&operator, &dir.join("edge"), gateway).await;
         let edge = edge_at(&dir.join("edge"), listen).await;
         wait_for_link(&HttpClient::default(), &edge, &tenant.link).await;
         Self {
@@ -117,6 +149,13 @@ impl Field {
 
     async fn start_edge(&mut self) {
         self.edge = Some(edge_at(&self.dir.join("edge"), &self.edge_at).await);
+    }
+
+    /// Its disk is replaced, after it has sent what was on the old one: it goes on in a new epoch.
+    async fn renew_spool(&mut self) {
+        self.edge.take().expect("running").stop().await;
+        std::fs::remove_dir_all(self.dir.join("edge/spool")).expect("the disk is replaced");
+        self.start_edge().await;
     }
 
     async fn kill_plane(&mut self) {
