@@ -42,10 +42,10 @@ openapi: .ci-needs-cargo ## Write the REST description anew: control-plane/serve
 	mv "$$file.new" "$$file"
 	echo "Wrote $$file" >&2
 
-bench: .ci-needs-cargo ## Measure the edge beside nginx, the store beside bare inserts (docs/benchmarks.md); ONLY=edge|store, ROUNDS
+bench: .ci-needs-cargo ## Measure the edge beside nginx, spool and store beside bare writes (docs/benchmarks.md); ONLY=edge|spool|store, ROUNDS
 	@loadtest/bench.sh
 
-soak: .ci-needs-cargo ## Half an hour of kill -9 under load, then a verdict: sent, answered, journaled, counted, credited (MINUTES=30)
+soak: .ci-needs-cargo ## Half an hour of kill -9 and mischief under load, then a verdict: sent, answered, journaled, counted, paid (MINUTES=30)
 	@.ci/needs.sh
 	TRIBUTARY_SOAK_MINUTES=$${MINUTES:-30} TRIBUTARY_LOG=error $(CARGO) test --locked -p tributary --test it -- --nocapture torture::
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the shipped edge beside nginx, and the control plane's store beside bare inserts, on this machine and
-# prints the figures: docs/benchmarks.md says how and why. Of the edge's part servers have core 0, the generator
-# has core 1. Environment:
-#   ONLY=store or ONLY=edge (one part alone), or some of the edge's: ONLY="redirect h2". They are: forward start
-#     idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood
+# Measures the shipped edge beside nginx, its spool beside a raw log and sled, and the control plane's store beside
+# bare inserts, on this machine and prints the figures: docs/benchmarks.md says how and why. Of the edge's part
+# servers have core 0, the generator has core 1. Environment:
+#   ONLY=spool, ONLY=store or ONLY=edge (one part alone), or some of the edge's: ONLY="redirect h2". They are: lag
+#     forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood
 #   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS, IDLE (connections of the section of that name)
 #   STORE_ARGS (more for `loadtest store`, e.g. "--batches 4 --reports 20")
 #   OUT (directory for the figures as JSON; what an earlier run left in it goes)
@@ -16,17 +16,17 @@ cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-8} seconds=${DURATION:-3} connections=${CONNECTIONS:-256}
 bin=${BIN:-${CARGO_TARGET_DIR:-target}/dist}
 out=${OUT:-${CARGO_TARGET_DIR:-target}/bench}
-of_the_edge="forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood"
+of_the_edge="lag forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood"
 say() { printf '\n== %s (%d min in)\n' "$*" $((SECONDS / 60)); }
 die() { echo "bench: $*" >&2; exit 1; }
 has() { [[ " $1 " == *" $2 "* ]]; }
-only=${ONLY:-store $of_the_edge}
+only=${ONLY:-spool store $of_the_edge}
 # shellcheck disable=SC2086
 only=$(printf ' %s ' $only)
 only=${only/ edge / $of_the_edge }
-for name in $only; do has "store $of_the_edge" "$name" || die "ONLY is edge, store or one of: $of_the_edge"; done
+for name in $only; do has "spool store $of_the_edge" "$name" || die "ONLY is edge, spool, store or one of: $of_the_edge"; done
 wanted() { has "$only" "$1"; }
-edge_wanted() { [ -n "$(tr -d ' ' <<< "${only/ store /}")" ]; }
+edge_wanted() { for name in $only; do has "spool store" "$name" || return 0; done; return 1; }
 
 # Packages this needs and a plain Debian may lack. RUNLEVEL=1 keeps apt from starting an nginx of its own.
 install_missing() {
@@ -90,6 +90,12 @@ commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown); $(rustc --ver
 say "This machine"
 echo "$machine"
 echo "files on $(stat -f -c %T "$dir"), $(df --output=source "$dir" | tail -n 1); load $(cut -d ' ' -f 1-3 /proc/loadavg)"
+
+# ---- the log that replies wait for
+if wanted spool; then
+  say "Spool beside a raw log and sled"
+  "$bin/loadtest" spool --dir "$dir" --rounds "$rounds" --json "$out/spool.json" 2> >(tee "$out/spool.log" >&2)
+fi
 
 # ---- the store: SQLite, then a PostgreSQL that means its commits
 measure_store() {

@@ -4,6 +4,12 @@
 say "Edge"
 echo "$("$nginx" -v 2>&1); $("$bin/tributary" --version)"
 
+# From a click's answer to the report, with edge and control plane each on its core.
+if wanted lag; then
+  say "Lag: 200 clicks a second, from the answer until the reports count them"
+  TRIBUTARY_API_KEY=$key "$bin/loadtest" lag --url "$edge_url/c/$link" --api "$api" --json "$out/lag.json"
+fi
+
 # What sending to the control plane costs the edge: the same clicks with it and without it. It shares the
 # generator's core, so only the edge's CPU time is compared.
 ticks() { sed 's/.*) //' "/proc/$edge/stat" | awk '{ print $12 + $13 }'; }

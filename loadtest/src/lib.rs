@@ -4,7 +4,8 @@
 //! once, which finds the peak and says nothing about latency. `compare` does both to several servers in turn.
 //! Requests travel on HTTP/1.1, HTTP/2 or HTTP/3, in TLS or not.
 //!
-//! `store` measures the control plane from within: ingest, projection, money and reports on a database.
+//! `store` measures the control plane from within: ingest, projection, money and reports on a database; `spool` the log
+//! that the edge's replies wait for; `lag` how long it takes a click from its answer to the reports.
 
 mod answer;
 mod bare;
@@ -12,10 +13,12 @@ mod certificate;
 pub mod compare;
 mod geo;
 mod idle;
+pub mod lag;
 mod report;
 mod requests;
 mod run;
 mod schedule;
+pub mod spool;
 mod start;
 pub mod store;
 mod summary;

@@ -2,9 +2,10 @@ mod options;
 
 use clap::Parser;
 use loadtest::compare::{Comparison, Measured};
-use loadtest::{Load, Outcome, Plan, Schedule, Starts, Summary, store};
+use loadtest::{Load, Outcome, Plan, Schedule, Starts, Summary, lag, spool, store};
 use options::{
-    Arguments, Command, CompareOptions, Format, IdleOptions, RunOptions, StartOptions, StoreOptions,
+    Arguments, Command, CompareOptions, Format, IdleOptions, LagOptions, RunOptions, SpoolOptions,
+    StartOptions, StoreOptions,
 };
 use std::error::Error;
 use std::path::Path;
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
         Command::Run(options) => run(options),
         Command::Compare(options) => compare(options),
         Command::Store(options) => store(options),
+        Command::Spool(options) => spool(options),
+        Command::Lag(options) => lag(options),
         Command::Idle(options) => idle(options),
         Command::Start(options) => start(options),
         Command::Bare { listen, location } => {
@@ -100,6 +103,22 @@ fn store(options: StoreOptions) -> Result<bool> {
     let measured = store::run(&database, &other, plan)?;
     print!("{}", measured.table());
     json.as_deref().map_or(Ok(()), |file| write(file, &measured.json()))?;
+    Ok(true)
+}
+
+fn spool(options: SpoolOptions) -> Result<bool> {
+    let SpoolOptions { dir, rounds, millis, json } = options;
+    let measured = spool::run(&spool::Plan { dir, rounds, millis, tell: |line| eprintln!("{line}") })?;
+    print!("{}", measured.table());
+    json.as_deref().map_or(Ok(()), |file| write(file, &measured.json()))?;
+    Ok(true)
+}
+
+fn lag(options: LagOptions) -> Result<bool> {
+    let LagOptions { url, api, key, rate, seconds, connections, json } = options;
+    let lag = lag::Plan { click: url, api, key, rate, seconds, connections }.measure()?;
+    print!("{}", lag.table());
+    json.as_deref().map_or(Ok(()), |file| write(file, &lag.json()))?;
     Ok(true)
 }
 

@@ -23,6 +23,10 @@ pub enum Command {
     Compare(CompareOptions),
     /// Measure the control plane on a database: ingest, projection, money engine, reports.
     Store(StoreOptions),
+    /// Measure the edge's spool beside a raw log and sled.
+    Spool(SpoolOptions),
+    /// Measure how long it takes from a click's answer until the reports count it.
+    Lag(LagOptions),
     /// Measure what an idle connection costs several servers in memory.
     Idle(IdleOptions),
     /// Start a server again and again and measure the time to its first answer.
@@ -123,6 +127,43 @@ pub struct StoreOptions {
     #[arg(long, default_value_t = 200)]
     pub reports: u32,
     /// Write all figures of all rounds to this file
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct SpoolOptions {
+    /// Directory on the disk that is measured, with room for some gigabytes
+    #[arg(long)]
+    pub dir: PathBuf,
+    #[arg(long, default_value_t = 8)]
+    pub rounds: u32,
+    /// Length of each run
+    #[arg(long, default_value_t = 1_000)]
+    pub millis: u64,
+    /// Write all figures of all rounds to this file
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct LagOptions {
+    /// A link on the edge, http://
+    #[arg(long)]
+    pub url: http::Uri,
+    /// The control plane's REST interface, e.g. http://127.0.0.1:7300
+    #[arg(long)]
+    pub api: http::Uri,
+    /// A key of the link's tenant, on whose links nobody else clicks meanwhile
+    #[arg(long, env = "TRIBUTARY_API_KEY", hide_env_values = true)]
+    pub key: String,
+    /// Clicks a second
+    #[arg(long, default_value_t = 200)]
+    pub rate: u32,
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u32,
+    #[arg(long, default_value_t = 8)]
+    pub connections: u32,
     #[arg(long)]
     pub json: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ pub(crate) mod memory;
 mod peer;
 mod report;
 pub mod stats;
-mod sync;
+pub(crate) mod sync;
 
 pub use peer::{Peer, PeerError};
 pub use report::{json, table};

@@ -134,7 +134,7 @@ fn verified(
     work.into_iter().zip(senders).map(of).collect()
 }
 
-async fn take(
+pub(super) async fn take(
     world: &World,
     senders: &[Sender],
     messages: Vec<Vec<Batch>>,

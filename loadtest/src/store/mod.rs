@@ -4,8 +4,9 @@
 //! Two databases with the same schema: one for the server's own use cases, one for the bare inserts.
 
 mod bare;
-mod events;
+pub(crate) mod events;
 mod ingest;
+mod known;
 mod meter;
 mod money;
 mod project;
@@ -122,6 +123,7 @@ async fn everything(url: &DatabaseUrl, other: &DatabaseUrl, plan: Plan) -> Resul
         ingest::Ingest { world: &world, measured, bare: connections, meter, plan, folded, hits, seq };
     let alone = ingest.run(1, 1).await?;
     let together = ingest.run(4, 10).await?;
+    let known = ingest.known(20).await?;
     let ingest::Ingest { measured, bare, folded, .. } = ingest;
 
     let Some(bare) = bare.into_iter().next() else {
@@ -133,7 +135,7 @@ async fn everything(url: &DatabaseUrl, other: &DatabaseUrl, plan: Plan) -> Resul
     (plan.tell)("reports: filling the roll-ups");
     let reports = reports.run().await?;
     world.stop().await;
-    Ok(Measured { sections: vec![alone, together, projected, paid], reports })
+    Ok(Measured { sections: vec![alone, together, known, projected, paid], reports })
 }
 
 /// The store makes days when their first rows come.

@@ -59,8 +59,9 @@ impl Section {
     pub fn table(&self) -> String {
         let mut text = format!("\n{}\n", self.title);
         let heads = [format!("{}/s", self.unit), "a core".to_owned(), "CPU-us, ours".to_owned()];
+        let last = format!("rate to {}", self.peers.last().copied().unwrap_or_default());
         let _ = write!(text, "{:<16}", "");
-        for head in heads.iter().map(String::as_str).chain(["CPU-us, database's", "rate to bare"]) {
+        for head in heads.iter().map(String::as_str).chain(["CPU-us, database's", &last]) {
             let _ = write!(text, "{head:>28}");
         }
         for (peer, name) in self.peers.iter().enumerate() {
