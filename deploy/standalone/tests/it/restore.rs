@@ -5,9 +5,10 @@ use crate::main_job::{assert_balanced, deliver, wait_for_status};
 use crate::outage::clicks_in_reports;
 use http::Method;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
-use tributary::http_client::request;
+use tributary::http_client::{HttpClient, request};
 
 fn ctl(args: &[&str], dir: &Path, database: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
@@ -296,4 +297,81 @@ fn the_printed_commands_copy_a_server() {
         run_printed(&made, word, password_of(&database.url));
     }
     assert!(to.join("base/PG_VERSION").exists() && to.join("tributary.dump").exists());
+}
+
+/// As many tasks, each with an address of its own: what one address may ask for is limited.
+const SHOPPERS: usize = 50;
+const CLICKS_EACH: usize = 196;
+const ORDERS_EACH: usize = 4;
+
+/// Clicks one after the other; the last of them become orders.
+async fn shop(client: HttpClient, [edge, link, advertiser, token]: [String; 4], number: usize) {
+    let address = format!("203.0.{number}.9");
+    for at in 0..CLICKS_EACH {
+        let click = click(&client, &edge, &link, &[("x-forwarded-for", &address)]).await;
+        let id = click.id();
+        if at + ORDERS_EACH >= CLICKS_EACH {
+            let url = format!(
+                "{edge}/postback/{advertiser}?order_id=o-{number}-{at}&click_id={id}&amount=10.00&currency=USD&token={token}"
+            );
+            assert_eq!(client.get(&url, None).await.expect("the edge answers").status, 202);
+        }
+    }
+}
+
+/// Clicks in the reports, and what each order earned.
+async fn totals(api: &Api) -> (i64, BTreeMap<String, i64>) {
+    let minor = |item: &Value| {
+        let order = item["order_id"].as_str().expect("an order").to_owned();
+        (order, item["amount"]["amount"].as_i64().expect("integer minor units"))
+    };
+    let commissions = api.all("/v1/commissions").await;
+    let earned: BTreeMap<_, _> = commissions.iter().map(minor).collect();
+    assert_eq!(earned.len(), commissions.len(), "one commission an order");
+    (clicks_in_reports(api).await, earned)
+}
+
+async fn totals_are(api: &Api, clicks: usize, orders: usize) -> (i64, BTreeMap<String, i64>) {
+    let whole = (i64::try_from(clicks).expect("few"), orders);
+    eventually("all clicks and orders", || async {
+        let found = totals(api).await;
+        ((found.0, found.1.len()) == whole).then_some(found)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_events_since_the_backup_come_again() {
+    let ((_guard, dir), (_backups, backups)) = (temp_dir(), temp_dir());
+    let (backup, dump) = (backups.join("t0"), backups.join("t0/tributary.dump"));
+    let server = Server { url: database_of(&dir), dump: &dump };
+    let up = Up::start(&dir).await;
+    order(&up, "before").await;
+    totals_are(&up.api(), 1, 1).await;
+    let to = backup.to_str().expect("a UTF-8 path");
+    server.back_up(&said(ctl(&["backup", "--to", to], &dir, server.url.as_deref())));
+
+    let places = ["edge_url", "demo_link", "demo_advertiser", "postback_token"];
+    let mut shoppers = tokio::task::JoinSet::new();
+    for number in 0..SHOPPERS {
+        shoppers.spawn(shop(up.client.clone(), places.map(|place| up.text(place).to_owned()), number));
+    }
+    shoppers.join_all().await;
+    let (clicks, orders) = (1 + SHOPPERS * CLICKS_EACH, 1 + SHOPPERS * ORDERS_EACH);
+    let before = totals_are(&up.api(), clicks, orders).await;
+    up.process.kill().await;
+    server.put_back();
+    said(ctl(&["restore", "--replace", "--from", to], &dir, server.url.as_deref()));
+
+    let up = Up::start(&dir).await;
+    let api = up.api();
+    assert_eq!(totals_are(&api, clicks, orders).await, before);
+    let operator = Api::new(up.text("api_url"), up.text("operator_key"));
+    let found = operator.post("/v1/deployment/reconcile", json!({})).await;
+    assert!(found["reconciled"] == true && found["edges"][0]["status"] == "whole", "{found}");
+    assert_eq!(totals(&api).await, before, "and nothing came twice");
+    assert_balanced(&api).await;
+    let replay = api.post("/v1/ledger/replay", json!({})).await;
+    assert_eq!(replay["equal"], true, "{replay}");
+    up.process.stop().await;
 }
