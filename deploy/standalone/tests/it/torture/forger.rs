@@ -261,6 +261,9 @@ async fn over_and_done_with(forger: &mut Forger, mut session: Session, money: En
     session.goes_on(forger, &mut money, "a new epoch").await;
 }
 
+/// Batches of clicks wait as long as the projector is behind, the forger's too.
+const FEW: usize = 3;
+
 /// Beside it, an honest edge is under load: whatever the forger does, that one goes on, and its books are exact.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_edge_would_send_is_refused_and_changes_nothing() {
@@ -270,7 +273,7 @@ async fn what_no_edge_would_send_is_refused_and_changes_nothing() {
     join(&field.operator, &dir.join("forger"), None).await;
     let mut forger = Forger::join(&dir.join("forger")).await;
     let history = field
-        .under_load(async |field| {
+        .under_load_of(FEW, async |field| {
             let others = eventually("a batch of the other", async || gateway.batches().pop()).await;
             let before = answered(&gateway, honest);
             refused_one_by_one(&mut forger, &field.operator, &others).await;

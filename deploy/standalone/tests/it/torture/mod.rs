@@ -167,10 +167,14 @@ impl Field {
 
     /// Shoppers come and go while `meanwhile` does its worst; gives what they were answered.
     async fn under_load(&mut self, meanwhile: impl AsyncFnOnce(&mut Self)) -> History {
+        self.under_load_of(SHOPPERS, meanwhile).await
+    }
+
+    async fn under_load_of(&mut self, shoppers: usize, meanwhile: impl AsyncFnOnce(&mut Self)) -> History {
         let stop = Arc::new(AtomicBool::new(false));
         let url = format!("http://{}", self.edge_at);
         let shopper = |number| load::shopper(number, url.clone(), self.tenant.clone(), stop.clone());
-        let shoppers: Vec<_> = (0..SHOPPERS).map(|number| tokio::spawn(shopper(number))).collect();
+        let shoppers: Vec<_> = (0..shoppers).map(|number| tokio::spawn(shopper(number))).collect();
         meanwhile(self).await;
         stop.store(true, Ordering::Relaxed);
         let mut history = History::default();
