@@ -28,6 +28,8 @@ pub mod state;
 mod causes;
 mod geo_file;
 mod node;
+#[cfg(test)]
+mod simulation;
 
 pub use causes::with_causes;
 pub use config::Config;

@@ -17,7 +17,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use retain::{Head, SealedFiles};
-pub use sender::{Phase, Sender, SenderParts};
+pub use sender::{Jitter, Phase, Sender, SenderParts};
 pub use status::{ForwardStatus, LaneProgress, Progress};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

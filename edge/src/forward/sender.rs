@@ -41,7 +41,11 @@ pub struct SenderParts {
     pub config: SpoolConfig,
     pub forward: ForwardConfig,
     pub phase: watch::Receiver<Phase>,
+    pub jitter: Jitter,
 }
+
+/// Spreads what a fleet would otherwise do in one moment.
+pub type Jitter = Box<dyn FnMut() -> [u8; 1] + Send>;
 
 pub struct Sender {
     pub(super) link: Arc<ControlLink>,
@@ -54,11 +58,12 @@ pub struct Sender {
     keep: Retention,
     collected: Option<Instant>,
     acknowledgements: u64,
+    jitter: Jitter,
 }
 
 impl Sender {
     pub fn new(parts: SenderParts) -> Self {
-        let SenderParts { link, spool, log, files, state, status, config, forward, phase } = parts;
+        let SenderParts { link, spool, log, files, state, status, config, forward, phase, jitter } = parts;
         let cursors = state.ack_cursors(log.streams().epoch);
         let patience = Duration::from_secs(forward.declare_gap_after_secs);
         let lane = |lane: Lane, files: SealedFiles| {
@@ -73,7 +78,8 @@ impl Sender {
             PerLane { money: lane(Lane::Money, files.money), traffic: lane(Lane::Traffic, files.traffic) };
         let keep = Retention { secs: config.retain_secs, bytes: config.retain_bytes };
         let (collected, acknowledgements) = (None, 0);
-        let this = Self { link, spool, log, lanes, phase, state, status, keep, collected, acknowledgements };
+        let this =
+            Self { link, spool, log, lanes, phase, state, status, keep, collected, acknowledgements, jitter };
         this.report();
         this
     }
@@ -100,6 +106,7 @@ impl Sender {
         self.relieve();
         loop {
             let end = tokio::select! {
+                biased;
                 end = self.session(&mut backoff) => end,
                 // The sending half is gone only when the node is.
                 _ = stop.wait_for(|phase| *phase == Phase::Stopped) => return,
@@ -121,7 +128,8 @@ impl Sender {
             if *self.phase.borrow() != Phase::Running {
                 return;
             }
-            self.pause(backoff.next(proto_wire::keys::random())).await;
+            let delay = backoff.next((self.jitter)());
+            self.pause(delay).await;
         }
     }
 
@@ -131,6 +139,7 @@ impl Sender {
         let mut delay = std::pin::pin!(tokio::time::sleep(delay));
         loop {
             tokio::select! {
+                biased;
                 () = &mut delay => return,
                 _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
                 Ok(()) = tight.changed() => self.relieve(),
@@ -186,7 +195,8 @@ impl Sender {
     /// The lane stands still, and takes no more hits: nobody may be told that something was taken which will
     /// never arrive.
     pub(super) fn halt(&mut self, lane: Lane, halt: &Halt) {
-        let news = self.lanes[lane].halt(halt, Instant::now(), proto_wire::keys::random());
+        let random = (self.jitter)();
+        let news = self.lanes[lane].halt(halt, Instant::now(), random);
         let Some(halted) = self.lanes[lane].halted().filter(|_| news) else { return };
         let (Halted { reason, shut, .. }, patience) = (halted, halted.patience(Instant::now()));
         tracing::error!(

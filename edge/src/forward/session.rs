@@ -116,6 +116,8 @@ impl Session {
             let patience = patience(largest.unwrap_or_default());
             let silence = patience.saturating_sub(self.heard.elapsed());
             tokio::select! {
+                // Whatever ends the wait, all is looked at; in order, so that a run can be repeated.
+                biased;
                 message = self.inbound.message() => {
                     let message = message?.and_then(|message| message.message).ok_or(SessionError::Closed)?;
                     self.heard = Instant::now();

@@ -4,7 +4,13 @@ use super::{CONTROL_PLANE_NAME, Identity, TlsIdentity};
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+#[cfg(test)]
+use proto_model::EdgeId;
+#[cfg(test)]
+use proto_wire::keys::{PublicKey, SigningKey};
 use std::time::Duration;
+#[cfg(test)]
+use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error};
 
 /// How long the TCP connection may take, and then again the TLS handshake. Each is limited by itself: a peer that
@@ -15,11 +21,42 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ControlLink {
     identity: Identity,
     tls: ArcSwap<TlsIdentity>,
+    /// Another network than the machine's, which speaks no TLS.
+    #[cfg(test)]
+    dial: Option<Dial>,
 }
+
+#[cfg(test)]
+pub(crate) type Dial = fn(Endpoint) -> Pin<Box<dyn Future<Output = Result<Channel, Error>> + Send>>;
 
 impl ControlLink {
     pub fn new(identity: Identity, tls: TlsIdentity) -> Self {
-        Self { identity, tls: ArcSwap::from_pointee(tls) }
+        Self {
+            identity,
+            tls: ArcSwap::from_pointee(tls),
+            #[cfg(test)]
+            dial: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_a_simulation(
+        edge: EdgeId,
+        control_key: PublicKey,
+        batch_key: SigningKey,
+        dial: Dial,
+    ) -> Self {
+        let (certificate_der, key_pkcs8) = (Vec::new(), Vec::new());
+        let tls = TlsIdentity { issued_at_secs: 0, certificate_der, key_pkcs8 };
+        let identity = Identity {
+            edge,
+            control_url: "control-plane:1".into(),
+            control_key,
+            ca_der: Vec::new(),
+            batch_key: Arc::new(batch_key),
+            dir: PathBuf::new(),
+        };
+        Self { dial: Some(dial), ..Self::new(identity, tls) }
     }
 
     pub fn identity(&self) -> &Identity {
@@ -36,6 +73,11 @@ impl ControlLink {
     }
 
     pub async fn connect(&self) -> Result<Channel, Error> {
+        #[cfg(test)]
+        if let Some(dial) = self.dial {
+            let endpoint = Endpoint::from_shared(format!("http://{}", self.identity.control_url))?;
+            return dial(patient(endpoint)).await;
+        }
         let tls = self.tls.load_full();
         let certificate = pem("CERTIFICATE", &tls.certificate_der);
         let key = pem("PRIVATE KEY", &tls.key_pkcs8);
@@ -61,15 +103,18 @@ fn server_tls(ca_der: &[u8]) -> ClientTlsConfig {
 /// it out and send everything in clear, to anybody.
 fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
-    let endpoint = Endpoint::from_shared(format!("https://{place}"))?
+    Ok(patient(Endpoint::from_shared(format!("https://{place}"))?))
+}
+
+fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         // Finds a peer that went away without a word.
         .http2_keep_alive_interval(Duration::from_secs(10))
         // A ping waits behind what the kernel holds already, which takes its time over a slow link.
         .keep_alive_timeout(Duration::from_secs(30))
         .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    Ok(endpoint)
+        .tcp_nodelay(true)
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -6,7 +6,7 @@ use super::control::Running;
 use super::storage::{Opened, Storage};
 use crate::budget::{Budgets, Keeper, Moment, Recorded, recount};
 use crate::disk::is_damage;
-use crate::forward::{Backoff, ForwardConfig, ForwardStatus, Phase, Sender, SenderParts};
+use crate::forward::{Backoff, ForwardConfig, ForwardStatus, Jitter, Phase, Sender, SenderParts};
 use crate::identity::ControlLink;
 use crate::spool::{OpenError, Reading, Spool, SpoolConfig};
 use crate::state::State;
@@ -52,8 +52,19 @@ impl Spooling {
         let keeper =
             Keeper::new(budgets, link_of_keeper, state_of_keeper, spool.handle(), leases, Moment::now());
         let (log, handle) = (spool.log(), spool.handle());
-        let parts = SenderParts { link, spool: handle, log, files, state, status, config, forward, phase };
-        let sender = Sender::new(parts);
+        let jitter: Jitter = Box::new(proto_wire::keys::random);
+        let sender = Sender::new(SenderParts {
+            link,
+            spool: handle,
+            log,
+            files,
+            state,
+            status,
+            config,
+            forward,
+            phase,
+            jitter,
+        });
         slot.put(spool);
         Running { sender, keeper }
     }

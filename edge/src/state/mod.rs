@@ -126,6 +126,21 @@ struct Inner {
     visitor_key: RwLock<VisitorKey>,
 }
 
+impl Inner {
+    fn without(marker: PathBuf, seen_max: usize, visitors_max: usize) -> Self {
+        Self {
+            trees: None,
+            broken: AtomicBool::new(true),
+            marker,
+            seen: Seen::new(seen_max),
+            seen_log: Log::new(Saved::nowhere()),
+            visitors: Visitors::new(visitors_max),
+            visitor_log: Log::new(Saved::nowhere()),
+            visitor_key: RwLock::new(VisitorKey::NONE),
+        }
+    }
+}
+
 /// Cheap to clone. Once the database has failed, reads find nothing and writes do nothing.
 #[derive(Clone)]
 pub struct State(Arc<Inner>);
@@ -180,17 +195,14 @@ impl State {
         Self::open(data_dir).unwrap_or_else(|error| {
             let error = with_causes(&error);
             tracing::error!(error, "going on without the state database until a restart");
-            Self::begin(Inner {
-                trees: None,
-                broken: AtomicBool::new(true),
-                marker: data_dir.join(BROKEN),
-                seen: Seen::new(SEEN_MAX),
-                seen_log: Log::new(Saved::nowhere()),
-                visitors: Visitors::new(VISITORS_MAX),
-                visitor_log: Log::new(Saved::nowhere()),
-                visitor_key: RwLock::new(VisitorKey::NONE),
-            })
+            Self::begin(Inner::without(data_dir.join(BROKEN), SEEN_MAX, VISITORS_MAX))
         })
+    }
+
+    /// One that knows nothing and writes nowhere; there is no thread of its own.
+    #[cfg(test)]
+    pub(crate) fn of_a_simulation() -> Self {
+        Self(Arc::new(Inner::without(PathBuf::new(), 64, 64)))
     }
 
     fn begin(inner: Inner) -> Self {
