@@ -17,6 +17,7 @@ use prost::Message;
 use proto_model::{Address, Lane, StreamNo};
 use proto_wire::edge_v1::Event;
 use proto_wire::keys::{PublicKey, SigningKey};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     /// Hits that came, answered or not.
     pub hits: u32,
     pub answered: Vec<Answered>,
+    /// Places that were given out, by lane: a click's id is made of its place, whether or not it was answered.
+    given: PerLane<BTreeSet<u64>>,
 }
 
 pub(super) struct Node {
@@ -67,7 +70,7 @@ impl Node {
         keys: (&SigningKey, PublicKey),
     ) -> Arc<Self> {
         let disk = SimulatedDisk::default();
-        let inner = Inner { disk, starts: 0, hits: 0, answered: Vec::new() };
+        let inner = Inner { disk, starts: 0, hits: 0, answered: Vec::new(), given: PerLane::default() };
         let (batch_key, control_key) = (keys.0.pkcs8().to_vec(), keys.1);
         // The last edge takes its chances.
         let durability = if edge == EDGES - 1 { Durability::Bounded } else { Durability::Strict };
@@ -171,6 +174,8 @@ impl Node {
             event.encode(out).ok().map(|()| event.encoded_len())
         };
         let (address, durable) = spool.append(lane, place).ok()?;
+        let is_new = self.lock().given[lane].insert(address.ordinal);
+        assert!(is_new, "edge {}, {lane:?}: {} was given out before", self.edge, address.ordinal);
         Some((Answered { lane, ordinal: address.ordinal, tag }, durable))
     }
 
