@@ -78,6 +78,8 @@ impl LaneSender {
 
     /// What the next intact batch behind `first` continues; where there is none, the end of our chain.
     fn end_of_loss(&mut self, first: u64) -> Result<Head, LaneError> {
+        // Nobody has looked since the start, if all that was met so far was damaged.
+        self.files.look_again()?;
         for next in self.files.firsts_behind(first) {
             match self.load(next) {
                 Ok((_, header)) => return Ok(Head { last: next - 1, hash: header.prev_hash }),

@@ -261,3 +261,19 @@ fn what_is_under_way_is_answered_before_anything_behind_it_counts_as_lost() {
     assert!(node.lane.next_to_send(now).is_err());
     assert_eq!(node.lane.confirmed, head(&sent[2]), "where the declaration will begin");
 }
+
+#[test]
+fn a_file_that_comes_back_behind_a_damaged_one_is_not_declared_with_it() {
+    let key = SigningKey::generate().unwrap();
+    let (disk, sent, node) = five_batches(&key);
+    node.spool.close();
+    disk.corrupt(&file(9), 200);
+    disk.remove(&file(13)).unwrap();
+    let (mut node, start) = (Node::open(&disk), Instant::now());
+    let (taken, end) = node.catch_up(Head::GENESIS, start);
+    assert!(end.is_err() && taken.batches == [1, 5]);
+    crate::disk::write_durably(&disk, Path::new(SEALED), &name(13), &sent[3].to_file_bytes()).unwrap();
+    let (taken, end) = node.catch_up(taken.head.unwrap(), start + PATIENCE);
+    let gaps: Vec<_> = taken.gaps.iter().map(|gap| (gap.first_ordinal, gap.last_ordinal)).collect();
+    assert!(end.is_ok() && gaps == [(9, 12)] && taken.batches == [13, 17], "{gaps:?}");
+}
