@@ -2,6 +2,7 @@
 //! under way.
 
 mod loss;
+mod open;
 
 use super::flow::{Acked, Flow, Gap, Sent};
 use super::halt::{Halt, Halted};
@@ -58,8 +59,8 @@ pub(super) struct LaneSender {
     /// Sealed, but not yet known to be durable: sealing again could make other bytes of it.
     unstored: Option<Unstored>,
     pub flow: Option<Flow>,
-    /// Signed for, so it may be forgotten.
-    acked: u64,
+    /// Signed for, so it may be forgotten. Where a control plane was put back, where it stands now.
+    acked: Head,
     /// What the control plane has, as it says when a session opens; it may have signed for less.
     pub confirmed: Head,
     /// Why the lane stands still, or did before it was put on trial.
@@ -88,7 +89,7 @@ impl LaneSender {
             last_seal: None,
             unstored: None,
             flow: None,
-            acked: acked.last,
+            acked,
             confirmed: acked,
             halted: None,
             patience,
@@ -116,59 +117,8 @@ impl LaneSender {
             lane: lane_to_wire(self.lane).into(),
             stream: self.streams.stream(self.lane).0,
             held_ordinal: self.sealed(),
-            acked_ordinal: self.acked,
+            acked_ordinal: self.acked.last,
             held_hash: self.files.head().hash.to_vec(),
-        }
-    }
-
-    /// Settles where the two ends stand, at the start of a session.
-    pub fn open(&mut self, stream: u32, theirs: Head, next_unspooled: u64) -> Result<(), LaneError> {
-        if stream != self.streams.stream(self.lane).0 {
-            return Err(Halt::OtherStream(stream).into());
-        }
-        let ours = self.files.head();
-        if theirs.last > ours.last {
-            // Only a damaged end of our chain explains that; then theirs is the true one.
-            if !self.files.uncertain() || next_unspooled <= theirs.last {
-                return Err(Halt::Behind { theirs: theirs.last, ours: ours.last }.into());
-            }
-            tracing::warn!(
-                lane = self.lane.as_str(),
-                ordinal = theirs.last,
-                "taking the chain over from the control plane"
-            );
-            self.files.adopt(theirs);
-            self.reader.skip_to(theirs.last.saturating_add(1));
-            self.drop_pending_before(theirs.last.saturating_add(1));
-        } else if theirs.last == ours.last {
-            if theirs.hash != ours.hash {
-                return Err(Halt::Diverged.into());
-            }
-        } else {
-            self.check_boundary(theirs)?;
-        }
-        if theirs.last < self.acked {
-            tracing::warn!(
-                lane = self.lane.as_str(),
-                theirs = theirs.last,
-                acknowledged = self.acked,
-                "the control plane was put back to an earlier state; sending again what it has acknowledged"
-            );
-        }
-        self.acked = self.acked.min(theirs.last);
-        self.confirmed = theirs;
-        self.flow = Some(Flow::new(theirs.last.saturating_add(1)));
-        Ok(())
-    }
-
-    /// The control plane stands inside our chain: it must be at the end of one of our batches.
-    fn check_boundary(&mut self, theirs: Head) -> Result<(), LaneError> {
-        match self.load(theirs.last + 1) {
-            Ok((_, header)) if header.prev_hash == theirs.hash => Ok(()),
-            Ok(_) => Err(Halt::Diverged.into()),
-            // What is lost is met when it should be sent.
-            Err(LaneError::Halt(halt)) if halt.gap().is_some() => Ok(()),
-            Err(error) => Err(error),
         }
     }
 
@@ -351,7 +301,7 @@ impl LaneSender {
         let Some(flow) = &mut self.flow else { return Acked::Known };
         let acked = flow.ack(head);
         if acked == Acked::Through(head) {
-            self.acked = head.last;
+            self.acked = head;
             self.confirmed = head;
         }
         acked
@@ -365,13 +315,13 @@ impl LaneSender {
             // next session.
             let Ok((_, header)) = self.load(expected) else { return Gap::Confused };
             self.confirmed = Head { last: expected - 1, hash: header.prev_hash };
-            self.acked = self.acked.min(expected - 1);
+            self.forget_acked_behind(self.confirmed);
         }
         gap
     }
 
     pub fn collect(&mut self, now_secs: i64, keep: Retention) -> io::Result<()> {
-        self.files.collect(self.acked, now_secs, keep)
+        self.files.collect(self.acked.last, now_secs, keep)
     }
 
     /// Everything that was spooled is acknowledged, as far as this session can tell.

@@ -142,6 +142,11 @@ impl SealedFiles {
         self.files.range(..=ordinal).next_back().is_some_and(|(_, entry)| ordinal <= entry.last)
     }
 
+    /// Where the batch begins that ends at `last`.
+    pub fn first_of(&self, last: u64) -> Option<u64> {
+        self.files.range(..=last).next_back().filter(|(_, entry)| entry.last == last).map(|(first, _)| *first)
+    }
+
     /// Where the batches behind `ordinal` begin.
     pub fn firsts_behind(&self, ordinal: u64) -> Vec<u64> {
         self.files.range(ordinal.saturating_add(1)..).map(|(first, _)| *first).collect()

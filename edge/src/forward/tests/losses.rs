@@ -277,3 +277,28 @@ fn a_file_that_comes_back_behind_a_damaged_one_is_not_declared_with_it() {
     let gaps: Vec<_> = taken.gaps.iter().map(|gap| (gap.first_ordinal, gap.last_ordinal)).collect();
     assert!(end.is_ok() && gaps == [(9, 12)] && taken.batches == [13, 17], "{gaps:?}");
 }
+
+#[test]
+fn a_loss_does_not_hide_that_the_control_plane_has_another_history() {
+    let key = SigningKey::generate().unwrap();
+    // What is known here of ordinal 4: nothing, its batch, or what the control plane has signed.
+    for (intact, signed) in [(false, false), (true, false), (false, true)] {
+        let (disk, sent, node) = five_batches(&key);
+        node.spool.close();
+        let mut node = Node::open(&disk);
+        if signed {
+            node.session(Head::GENESIS).unwrap();
+            assert!(node.next_to_send().unwrap().is_some());
+        }
+        disk.corrupt(&file(5), 200);
+        if !intact {
+            disk.corrupt(&file(1), 200);
+        }
+        let diverged =
+            node.session(Head { last: 4, hash: [9; 32] }).is_err_and(|error| error.contains("other events"));
+        assert_eq!(diverged, intact || signed, "intact: {intact}, signed: {signed}");
+        if diverged {
+            assert_eq!(node.session(head(&sent[0])), Ok(()), "the loss is met when it should be sent");
+        }
+    }
+}
