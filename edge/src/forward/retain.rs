@@ -66,7 +66,8 @@ pub struct SealedFiles {
     /// By first ordinal; each continues the one before, but for holes.
     files: BTreeMap<u64, Entry>,
     head: Head,
-    uncertain: bool,
+    /// The last ordinal of the batches that were set aside since a new one was sealed.
+    set_aside: Option<u64>,
 }
 
 impl SealedFiles {
@@ -77,8 +78,9 @@ impl SealedFiles {
         for (first, last) in names.iter().filter_map(|name| parse_name(name)) {
             files.insert(first, Entry::find(&disk, dir, first, last)?);
         }
-        let uncertain = names.iter().any(|name| name.ends_with(DAMAGED));
-        let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, uncertain };
+        let damaged = names.iter().filter_map(|name| parse_name(name.strip_suffix(DAMAGED)?));
+        let set_aside = damaged.map(|(_, last)| last).max();
+        let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, set_aside };
         this.find_head()?;
         Ok(this)
     }
@@ -100,7 +102,7 @@ impl SealedFiles {
                     self.disk.rename(&self.dir.join(&name), &self.dir.join(format!("{name}{DAMAGED}")))?;
                     self.disk.sync_dir(&self.dir)?;
                     self.files.remove(&first);
-                    self.uncertain = true;
+                    self.set_aside = self.set_aside.max(Some(last));
                 }
             }
         }
@@ -155,11 +157,11 @@ impl SealedFiles {
     /// The control plane is told to go on behind the newest batch, which is gone. The next start must not take a
     /// control plane that is further than the files for a proof that they are an old copy.
     pub fn give_up_end(&mut self) -> io::Result<()> {
-        let missing = self.hole_at(self.head.last).filter(|_| !self.uncertain);
+        let missing = self.hole_at(self.head.last).filter(|hole| self.set_aside < Some(*hole.end()));
         if let Some(hole) = missing {
             let name = format!("{}{DAMAGED}", file_name(*hole.start(), *hole.end()));
             write_durably(self.disk.as_ref(), &self.dir, &name, b"")?;
-            self.uncertain = true;
+            self.set_aside = Some(*hole.end());
         }
         Ok(())
     }
@@ -168,9 +170,9 @@ impl SealedFiles {
         self.head
     }
 
-    /// The newest batch was damaged, so the control plane may be further than this chain.
-    pub fn uncertain(&self) -> bool {
-        self.uncertain
+    /// The newest batches were damaged, so the control plane may be further than this chain: up to where they reached.
+    pub fn may_have_reached(&self, last: u64) -> bool {
+        self.set_aside.is_some_and(|end| last <= end)
     }
 
     /// Goes on from where the control plane says the chain stands.
@@ -194,7 +196,7 @@ impl SealedFiles {
         let since_micros = since_micros.unwrap_or(micros(now_secs));
         self.files.insert(first, Entry { last, bytes, sealed_at_secs: now_secs, since_micros });
         self.head = Head { last, hash: header.head_hash() };
-        if self.uncertain { self.settle() } else { Ok(()) }
+        if self.set_aside.is_some() { self.settle() } else { Ok(()) }
     }
 
     /// There is a new head, so what the damaged batch was does not matter any more. It stays on disk under
@@ -205,7 +207,7 @@ impl SealedFiles {
                 self.disk.rename(&self.dir.join(&name), &self.dir.join(format!("{batch}{REPLACED}")))?;
             }
         }
-        self.uncertain = false;
+        self.set_aside = None;
         self.disk.sync_dir(&self.dir)
     }
 

@@ -14,7 +14,7 @@ impl LaneSender {
         let ours = self.files.head();
         if theirs.last > ours.last {
             // Only a damaged end of our chain explains that; then theirs is the true one.
-            if !self.files.uncertain() || next_unspooled <= theirs.last {
+            if !self.files.may_have_reached(theirs.last) || next_unspooled <= theirs.last {
                 return Err(Halt::Behind { theirs: theirs.last, ours: ours.last }.into());
             }
             tracing::warn!(

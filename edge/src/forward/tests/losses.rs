@@ -302,3 +302,31 @@ fn a_loss_does_not_hide_that_the_control_plane_has_another_history() {
         }
     }
 }
+
+#[test]
+fn a_damaged_end_explains_no_more_than_it_held() {
+    let key = SigningKey::generate().unwrap();
+    // The newest file is found damaged at the start; or it was gone, and its end was given up.
+    for gone in [false, true] {
+        let (disk, sent, mut node) = five_batches(&key);
+        if gone {
+            disk.remove(&file(17)).unwrap();
+            let start = Instant::now();
+            let (taken, _) = node.catch_up(Head::GENESIS, start);
+            let (taken, _) = node.catch_up(taken.head.unwrap(), start + PATIENCE);
+            assert_eq!(taken.head, Some(head(&sent[4])));
+        } else {
+            disk.corrupt(&file(17), 200);
+        }
+        node.append(4);
+        node.spool.close();
+        // A second start finds only the name under which the damaged batch was set aside.
+        for start in 1..=2 {
+            let mut node = Node::open(&disk);
+            let end = node.session(Head { last: 21, hash: [9; 32] });
+            assert!(end.is_err_and(|error| error.contains("only at 16")), "gone: {gone}, start {start}");
+            assert_eq!(node.session(head(&sent[4])), Ok(()));
+            node.spool.close();
+        }
+    }
+}
