@@ -29,6 +29,8 @@ pub(super) enum Halt {
     Damaged(#[source] RetainError),
     #[error("the sealed batches of the ordinals {from} to {through} are missing on disk")]
     Missing { from: u64, through: u64 },
+    #[error("the sealed batches cannot be sent by this version")]
+    TooNew(#[source] RetainError),
     #[error("the events cannot be sealed")]
     Seal(#[source] EnvelopeError),
 }
@@ -67,13 +69,15 @@ impl Halt {
             | Self::Behind { .. }
             | Self::OtherStream(_)
             | Self::Refused(_)
+            | Self::TooNew(_)
             | Self::Seal(_) => None,
         }
     }
 
-    /// Whether what was answered is gone for good, or must be taken for it. What was only refused is still here.
+    /// Whether what was answered is gone for good, or must be taken for it. What was only refused, or waits for an
+    /// upgrade, is still here.
     pub fn loses(&self) -> bool {
-        !matches!(self, Self::Refused(_))
+        !matches!(self, Self::Refused(_) | Self::TooNew(_))
     }
 
     fn shut(&self) -> Shut {
@@ -84,6 +88,7 @@ impl Halt {
             Self::OtherStream(_) => Shut::OtherStream,
             Self::Refused(_) => Shut::Refused,
             Self::Damaged(_) | Self::Missing { .. } => Shut::Damaged,
+            Self::TooNew(_) => Shut::TooNew,
             Self::Seal(_) => Shut::Unsealed,
         }
     }

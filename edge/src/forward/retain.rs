@@ -25,11 +25,23 @@ pub enum RetainError {
     #[error("a sealed batch cannot be read or written (check the disk and its free space)")]
     Io(#[from] io::Error),
     #[error("a sealed batch is damaged on disk")]
-    Damaged(#[from] EnvelopeError),
+    Damaged(#[source] EnvelopeError),
+    /// After software was put back to an earlier version. Nothing is wrong with the batch.
+    #[error("a sealed batch was written by newer software (upgrade this edge again)")]
+    TooNew(#[source] EnvelopeError),
     #[error("no sealed batch begins at ordinal {0}")]
     Absent(u64),
     #[error("the file of the sealed batch that begins at ordinal {0} holds another one")]
     Foreign(u64),
+}
+
+impl From<EnvelopeError> for RetainError {
+    fn from(error: EnvelopeError) -> Self {
+        match error {
+            EnvelopeError::HeaderVersion(_) => Self::TooNew(error),
+            error => Self::Damaged(error),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +108,7 @@ impl SealedFiles {
                     return Ok(());
                 }
                 Err(RetainError::Io(error)) => return Err(error),
+                Err(error @ RetainError::TooNew(_)) => return Err(io::Error::other(error)),
                 _ => {
                     let name = file_name(first, last);
                     tracing::error!(name, "a sealed batch is damaged and set aside");

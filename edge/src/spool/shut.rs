@@ -23,6 +23,8 @@ pub enum Shut {
     Refused,
     #[error("a sealed batch is damaged or missing on this disk")]
     Damaged,
+    #[error("a sealed batch was written by newer software: upgrade this edge again")]
+    TooNew,
     #[error("the events cannot be sealed")]
     Unsealed,
 }
@@ -39,6 +41,7 @@ impl Shut {
             Self::OtherStream => "other_stream",
             Self::Refused => "refused",
             Self::Damaged => "damaged",
+            Self::TooNew => "too_new",
             Self::Unsealed => "unsealed",
         }
     }

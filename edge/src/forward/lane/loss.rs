@@ -23,6 +23,7 @@ impl LaneSender {
             Ok(_) => Err(Halt::Damaged(RetainError::Foreign(first)).into()),
             Err(RetainError::Io(error)) => Err(LaneError::Disk(error)),
             Err(RetainError::Absent(_)) => Err(self.absent(first).into()),
+            Err(error @ RetainError::TooNew(_)) => Err(Halt::TooNew(error).into()),
             Err(error) => Err(Halt::Damaged(error).into()),
         }
     }

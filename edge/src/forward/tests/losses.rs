@@ -330,3 +330,32 @@ fn a_damaged_end_explains_no_more_than_it_held() {
         }
     }
 }
+
+#[test]
+fn a_batch_of_newer_software_is_neither_lost_nor_set_aside() {
+    let key = SigningKey::generate().unwrap();
+    let (disk, sent, mut node) = five_batches(&key);
+    let newer = |at: usize| {
+        let mut batch = sent[at].clone();
+        batch.header_bytes[0] = 200;
+        let first = header(&sent[at]).first_ordinal;
+        crate::disk::write_durably(&disk, Path::new(SEALED), &name(first), &batch.to_file_bytes()).unwrap();
+    };
+    newer(2);
+    disk.corrupt(&file(5), 200);
+    let start = Instant::now();
+    let (taken, end) = node.catch_up(Head::GENESIS, start);
+    assert!(end.is_err() && taken.batches == [1]);
+    // Neither as the end of a loss, nor by itself.
+    for theirs in [head(&sent[0]), head(&sent[1])] {
+        let (taken, end) = node.catch_up(theirs, start + PATIENCE * 2);
+        assert!(taken.gaps.is_empty() && taken.batches.is_empty());
+        let Err(LaneError::Halt(halt)) = end else { panic!("it halts") };
+        assert!(halt.gap().is_none() && !halt.loses() && crate::with_causes(&halt).contains("version 200"));
+    }
+    newer(4);
+    node.spool.close();
+    let opened = SealedFiles::open(Arc::new(disk.clone()), Path::new(SEALED));
+    assert!(opened.is_err_and(|error| crate::with_causes(&error).contains("version 200")));
+    assert!(disk.list(Path::new(SEALED)).unwrap().contains(&name(17)), "it stays where it is");
+}
