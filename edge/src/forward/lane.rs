@@ -63,6 +63,8 @@ pub(super) struct LaneSender {
     acked: Head,
     /// What the control plane has, as it says when a session opens; it may have signed for less.
     pub confirmed: Head,
+    /// Not compared yet, in this session, with where the control plane stands.
+    unsettled: Option<open::Unsettled>,
     /// Why the lane stands still, or did before it was put on trial.
     halted: Option<Halted>,
     /// How long a loss waits to be declared.
@@ -91,6 +93,7 @@ impl LaneSender {
             flow: None,
             acked,
             confirmed: acked,
+            unsettled: None,
             halted: None,
             patience,
             declared: None,
@@ -147,6 +150,7 @@ impl LaneSender {
     /// A new session is the time to compare again what was found in an earlier one.
     pub fn begin_session(&mut self) {
         self.flow = None;
+        self.unsettled = None;
         self.halted.iter_mut().for_each(Halted::begin_session);
     }
 

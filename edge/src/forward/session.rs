@@ -159,6 +159,9 @@ impl Session {
         lane: Lane,
         draining: bool,
     ) -> Result<Option<Duration>, SessionError> {
+        if let Some(wait) = settle_lane(sender, lane) {
+            return Ok(Some(wait));
+        }
         // What was refused is not ours to send: without this the lane would wait for hits, and take none, for ever.
         if sender.lanes[lane].is_confirmed() {
             sender.acquit(lane);
@@ -231,7 +234,6 @@ fn send(out: &mpsc::Sender<PublishRequest>, message: publish_request::Message) -
 
 /// Compares where both ends stand, lane by lane.
 fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
-    let next = sender.spool.status().next;
     for lane in Lane::ALL.iter().copied() {
         sender.lanes[lane].begin_session();
         if !sender.lanes[lane].sends() {
@@ -246,14 +248,19 @@ fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
                 Head { last, hash: hash.map_err(|_| SessionError::Protocol("a head hash has 32 bytes"))? }
             }
         };
-        if let Err(error) = sender.lanes[lane].open(head.stream, theirs, next[lane]) {
-            // A disk that cannot be read now may be readable in the next session.
-            if sender.trouble(lane, error).is_some() {
-                return Err(SessionError::Unavailable("this node cannot read its sealed batches".into()));
-            }
-        }
+        sender.lanes[lane].meet(head.stream, theirs, Instant::now());
+        settle_lane(sender, lane);
     }
     Ok(())
+}
+
+/// Says after how long to do so again, where the disk cannot be read just now.
+fn settle_lane(sender: &mut Sender, lane: Lane) -> Option<Duration> {
+    let next = sender.spool.status().next[lane];
+    match sender.lanes[lane].settle(next, Instant::now()) {
+        Ok(wait) => wait,
+        Err(error) => sender.trouble(lane, error),
+    }
 }
 
 fn receive(

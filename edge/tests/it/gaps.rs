@@ -165,3 +165,30 @@ async fn a_control_plane_that_is_older_than_declarations_takes_the_other_lane() 
     goes_on(&mut world, &node).await;
     node.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_lane_whose_disk_cannot_be_read_leaves_the_session_to_the_other() {
+    let mut world = World::new().await;
+    let node = five_batches(&mut world, 900).await;
+    // Reading a directory fails, and it is not missing.
+    let unreadable = files(&world)[2].clone();
+    let bytes = fs::read(&unreadable).unwrap();
+    fs::remove_file(&unreadable).unwrap();
+    fs::create_dir(&unreadable).unwrap();
+    let sessions = world.control.lock().sessions;
+    put_back(&world, 3);
+    let traffic = |inner: &crate::control_plane::Inner| {
+        inner.journals.get(&Lane::Traffic).is_some_and(|journal| journal.head().0 == 5)
+    };
+    for _ in 0..5 {
+        world.spool(&node, Lane::Traffic).await;
+    }
+    world.control.until("the other lane goes on", traffic).await;
+    fs::remove_dir(&unreadable).unwrap();
+    fs::write(&unreadable, bytes).unwrap();
+    world.all_arrived().await;
+    let inner = world.control.lock();
+    assert!(inner.declared.is_empty() && inner.sessions == sessions + 1, "in the same session");
+    drop(inner);
+    node.shutdown().await;
+}

@@ -4,8 +4,40 @@ use super::{LaneError, LaneSender};
 use crate::forward::flow::Flow;
 use crate::forward::halt::Halt;
 use crate::forward::retain::Head;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the control plane said of the lane when the session opened.
+pub(super) struct Unsettled {
+    stream: u32,
+    theirs: Head,
+    due: Instant,
+}
 
 impl LaneSender {
+    /// To be settled with in this session.
+    pub fn meet(&mut self, stream: u32, theirs: Head, now: Instant) {
+        self.unsettled = Some(Unsettled { stream, theirs, due: now });
+    }
+
+    /// Settles, if that is still to be done. A disk that cannot be read keeps this lane alone from being sent: it is
+    /// tried again in this session. Returns how long until then.
+    pub fn settle(&mut self, next_unspooled: u64, now: Instant) -> Result<Option<Duration>, LaneError> {
+        let Some(Unsettled { stream, theirs, due }) = self.unsettled.take() else { return Ok(None) };
+        let wait = due.saturating_duration_since(now);
+        if !wait.is_zero() {
+            self.unsettled = Some(Unsettled { stream, theirs, due });
+            return Ok(Some(wait));
+        }
+        let opened = self.open(stream, theirs, next_unspooled);
+        if matches!(opened, Err(LaneError::Disk(_))) {
+            self.unsettled = Some(Unsettled { stream, theirs, due: now + LOOK_AGAIN });
+        }
+        opened.map(|()| None)
+    }
+
     /// Settles where the two ends stand, at the start of a session.
     pub fn open(&mut self, stream: u32, theirs: Head, next_unspooled: u64) -> Result<(), LaneError> {
         if stream != self.streams.stream(self.lane).0 {
