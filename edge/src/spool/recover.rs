@@ -73,6 +73,8 @@ pub(super) struct Found {
 struct Stake {
     /// Clicks.
     window: u32,
+    /// They come before this one: what comes first of what was not durable is known.
+    before: Option<u64>,
     /// Ordinals to give up beyond them.
     guard: u64,
 }
@@ -81,13 +83,33 @@ impl Stake {
     /// The last segment tells: all before it was durable when it began. If it cannot be read, any other may be right.
     fn of(headers: &Headers, configured: u32) -> Self {
         match headers.values().next_back() {
-            None => Self { window: 0, guard: SKIP },
-            Some(Some(header)) => Self { window: header.window, guard: SKIP },
+            None => Self { window: 0, before: None, guard: SKIP },
+            Some(Some(header)) => Self { window: header.window, before: None, guard: SKIP },
             Some(None) => {
                 let told = headers.values().flatten().map(|header| header.window).max();
-                Self { window: configured.max(told.unwrap_or_default()), guard: Window::HITS_MAX.into() }
+                let window = configured.max(told.unwrap_or_default());
+                Self { window, before: None, guard: Window::HITS_MAX.into() }
             }
         }
+    }
+
+    /// Clicks that may be gone behind `next`.
+    fn behind(self, next: u64) -> Range<u64> {
+        let end = self.before.unwrap_or_else(|| next.saturating_add(self.window.into()));
+        next..end.max(next)
+    }
+
+    /// Declares what a power cut took out of the middle. Returns how many clicks may be gone.
+    fn declare_torn(self, out: &mut Vec<u8>, lane: Lane, torn: Range<u64>) -> u64 {
+        let Range { start, end } = torn;
+        let through = match lane {
+            // Nobody was answered.
+            Lane::Money => start,
+            Lane::Traffic => self.before.unwrap_or(end).clamp(start, end),
+        };
+        let next = declare(out, lane, start..through, SkipReason::Bounded);
+        declare(out, lane, next..end, SkipReason::Unclean);
+        next - start
     }
 }
 
@@ -95,6 +117,8 @@ struct Last {
     sequence: u64,
     bytes: Vec<u8>,
     first: PerLane<u64>,
+    /// As it was before this segment.
+    tally: Tally,
 }
 
 /// How a file of the log is read.
@@ -148,16 +172,21 @@ pub(super) fn find(
         let path = dir.join(segment_name(sequence));
         let len = usize::try_from(disk.len(&path)?).unwrap_or(usize::MAX);
         let (bytes, unreadable) = reading.read(disk, &path, len)?;
+        let is_last = headers.last_key_value().is_some_and(|(at, _)| *at == sequence);
+        let is_bounded = header.is_some_and(|header| header.window > 0);
+        tally = tally.with_holes(is_last && is_bounded && !unreadable);
+        let before = tally;
         let damaged = scan(sequence, &bytes, |piece| tally.see(&piece));
         if unreadable {
             tally.all_damage_is_loss();
         }
         whole &= header.is_some() && damaged == 0;
         let first = header.map_or(sealed_next, |header| header.first);
-        last = Some(Last { sequence, bytes, first });
+        last = Some(Last { sequence, bytes, first, tally: before });
     }
     let (next, lost) = tally.end();
-    let stake = Stake::of(&headers, configured);
+    let mut stake = Stake::of(&headers, configured);
+    stake.before = tally.hole().map(|hole| hole.traffic.saturating_add(stake.window.into()));
     let mut found = Found { segments: BTreeMap::new(), next, lost, stake, clean: unused, fresh, last };
     if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
         found.clean = whole && marker.next == found.next;
@@ -244,20 +273,23 @@ pub(super) fn begin(found: &Found, open: OpenAs, window: u32) -> Begun {
         let bytes = header.to_bytes().to_vec();
         return Begun { header, bytes, next: found.next, maybe_lost: 0 };
     }
-    let mut records = Vec::new();
+    let (mut records, mut maybe_lost) = (Vec::new(), 0);
     if let Some(last) = &found.last {
         header.replaces = last.sequence;
         let floor = PerLane::build(|lane| last.first[lane].max(sealed[lane].saturating_add(1)));
         header.first = PerLane::build(|lane| floor[lane].min(found.next[lane]));
+        let mut tally = last.tally;
         scan(last.sequence, &last.bytes, |piece| {
-            if let Piece::Record(frame) = piece
+            if let Piece::Record(frame) = &piece
                 && frame.last > sealed[frame.lane]
             {
-                copy_record(&mut records, &frame);
+                let torn = tally.torn_before(frame);
+                maybe_lost += found.stake.declare_torn(&mut records, frame.lane, torn);
+                copy_record(&mut records, frame);
             }
+            tally.see(&piece);
         });
     }
-    let mut maybe_lost = 0;
     let next = PerLane::build(|lane| {
         let (from, lost) = (found.next[lane], found.lost[lane]);
         if from < lost {
@@ -267,9 +299,8 @@ pub(super) fn begin(found: &Found, open: OpenAs, window: u32) -> Begun {
         let next = match lane {
             Lane::Money => next,
             Lane::Traffic => {
-                let stake = next..next.saturating_add(found.stake.window.into());
-                let behind = declare(&mut records, lane, stake, SkipReason::Bounded);
-                maybe_lost = behind - next;
+                let behind = declare(&mut records, lane, found.stake.behind(next), SkipReason::Bounded);
+                maybe_lost += behind - next;
                 behind
             }
         };

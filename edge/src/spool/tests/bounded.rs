@@ -173,6 +173,59 @@ fn without_a_header_the_most_that_may_be_at_stake_is_given_up() {
     assert_eq!(before, 8, "as this run would answer");
 }
 
+/// Several blocks that are not durable: any of them may be there without those before it.
+#[test]
+fn holes_that_a_power_cut_leaves_are_no_damage() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    append(&spool.handle(), Lane::Money, 1).unwrap();
+    disk.hold_syncs();
+    let mut waiting = vec![queue(&spool, Lane::Money, 2)];
+    disk.wait_for_held_sync();
+    for tag in 1..=40 {
+        waiting.push(queue(&spool, Lane::Traffic, tag));
+        waiting.extend((tag % 4 == 0).then(|| queue(&spool, Lane::Money, 10 + tag)));
+        wait_until(|| spool.handle().status().unsynced_hits == u64::from(tag));
+    }
+    let ops = disk.ops();
+    disk.release_syncs();
+    let mut holes = 0;
+    for seed in 0..200 {
+        let image = disk.crashed(ops, Crash::Torn { seed });
+        let (node, _steps) = open_alone(&image);
+        let (money, traffic) = (read_back(&node, Lane::Money), read_back(&node, Lane::Traffic));
+        assert_eq!((money.lost, traffic.lost), (vec![], vec![]), "seed {seed}");
+        assert_eq!((money.maybe_lost, money.found[&1]), (vec![], Some(1)), "seed {seed}");
+        // So many had been answered, and no more can be gone.
+        let gone: Vec<u64> = (1..=8).filter(|at| traffic.found[at].is_none()).collect();
+        assert!(gone.iter().all(|at| traffic.maybe_lost.contains(at)), "seed {seed}: {gone:?}");
+        assert!(traffic.maybe_lost.len() <= 8, "seed {seed}: {:?}", traffic.maybe_lost);
+        assert_eq!(node.handle().status().maybe_lost, traffic.maybe_lost.len() as u64);
+        let last = traffic.found.iter().rev().find(|(_, tag)| tag.is_some()).map_or(0, |(at, _)| *at);
+        holes += usize::from((1..last).any(|at| traffic.found[&at].is_none()));
+    }
+    assert!(holes > 20, "{holes}");
+}
+
+/// A byte that flips leaves no sector empty: what stood there may have been durable, and answered.
+#[test]
+fn a_damaged_conversion_is_lost_in_this_mode_too() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    append(&spool.handle(), Lane::Money, 1).unwrap();
+    let from = usize::try_from(spool.log().end().borrow().offset).unwrap();
+    append(&spool.handle(), Lane::Money, 2).unwrap();
+    let to = usize::try_from(spool.log().end().borrow().offset).unwrap();
+    append(&spool.handle(), Lane::Traffic, 1).unwrap();
+    drop(spool);
+    for at in from..to {
+        let image = disk.fork();
+        image.corrupt(&Path::new(DIR).join(log::segment_name(1)), at);
+        let money = read_back(&open_alone(&image).0, Lane::Money);
+        assert_eq!((money.found[&1], money.lost), (Some(1), vec![2]), "byte {at}");
+    }
+}
+
 /// Each failure is survived, as long as they are far enough apart.
 #[test]
 fn failures_that_are_far_apart_are_survived_again_and_again() {

@@ -11,6 +11,7 @@ use proto_wire::envelope::{Header, HeaderFields, SealedBatch, last_covered};
 use proto_wire::keys::SigningKey;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 
 /// Deep enough to be lost together with what it lies in.
@@ -131,8 +132,8 @@ fn record_of(ordinal: u64, tag: u32) -> (Event, Vec<SidecarEntry>) {
 struct Book {
     next: u64,
     tags: BTreeMap<u64, u32>,
-    /// Declared as lost, for certain or perhaps.
-    lost: Vec<std::ops::RangeInclusive<u64>>,
+    lost: Vec<RangeInclusive<u64>>,
+    maybe_lost: Vec<RangeInclusive<u64>>,
 }
 
 impl Book {
@@ -140,11 +141,11 @@ impl Book {
         assert_eq!(event.ordinal, self.next, "dense");
         let through = last_covered(event);
         match &event.body {
-            Some(event::Body::Skipped(skipped)) => {
-                if SkipReason::from_code(skipped.reason).unwrap() != SkipReason::Unclean {
-                    self.lost.push(event.ordinal..=through);
-                }
-            }
+            Some(event::Body::Skipped(skipped)) => match SkipReason::from_code(skipped.reason).unwrap() {
+                SkipReason::Unclean => {}
+                SkipReason::Lost => self.lost.push(event.ordinal..=through),
+                SkipReason::Bounded => self.maybe_lost.push(event.ordinal..=through),
+            },
             _ => {
                 let (expected, entries) = record_of(event.ordinal, event.tenant);
                 assert_eq!((event, sidecar), (&expected, &entries[..]), "to the byte");
@@ -155,7 +156,7 @@ impl Book {
     }
 
     fn declares(&self, ordinal: u64) -> bool {
-        self.lost.iter().any(|range| range.contains(&ordinal))
+        self.maybe_lost.iter().any(|range| range.contains(&ordinal))
     }
 }
 
@@ -250,6 +251,10 @@ impl Run {
                 missing.iter().all(|ordinal| books[lane].declares(*ordinal)),
                 "not declared: {missing:?}"
             );
+            if self.durability == Durability::Bounded {
+                assert_eq!(books[lane].lost, [], "{lane:?}: a power cut is no damage");
+            }
+            assert!(lane == Lane::Traffic || books[lane].maybe_lost.is_empty());
             for (ordinal, tag) in &books[lane].tags {
                 assert_eq!(self.given.get(&(lane, *ordinal)), Some(tag), "phantom {ordinal}");
             }
