@@ -129,6 +129,8 @@ struct Inner {
     unreadable: Vec<(PathBuf, Range<u64>, usize)>,
     /// Calls of `sync_data` wait here.
     held: bool,
+    /// So many go on all the same.
+    released: usize,
     waiting: usize,
 }
 
@@ -158,6 +160,14 @@ impl SimulatedDisk {
     pub fn release_syncs(&self) {
         self.0.lock().unwrap().held = false;
         self.1.notify_all();
+    }
+
+    /// Lets the one that is held back go on, and none that comes then.
+    pub fn release_one_sync(&self) {
+        let mut inner = self.0.lock().unwrap();
+        inner.released += 1;
+        self.1.notify_all();
+        drop(self.1.wait_while(inner, |inner| inner.released > 0).unwrap());
     }
 
     /// Returns when a call of `sync_data` is held back.
@@ -371,8 +381,10 @@ impl DiskFile for SimulatedFile {
         let asked = inner.ops.len();
         inner.waiting += 1;
         changed.notify_all();
-        inner = changed.wait_while(inner, |inner| inner.held).unwrap();
+        inner = changed.wait_while(inner, |inner| inner.held && inner.released == 0).unwrap();
         inner.waiting -= 1;
+        inner.released = inner.released.saturating_sub(1);
+        changed.notify_all();
         if inner.fails_now() {
             inner.record(Op::SyncFailed { inode: self.inode, asked });
             return Err(io::Error::other("injected"));

@@ -62,6 +62,50 @@ fn clicks_are_answered_while_an_fdatasync_is_under_way_and_conversions_wait_for_
     assert_eq!(append(&spool.handle(), Lane::Traffic, 1), Ok(10), "an orderly end");
 }
 
+/// A spool that is dropped by a test that fails waits for them.
+struct ReleaseSyncs<'a>(&'a SimulatedDisk);
+
+impl Drop for ReleaseSyncs<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+    }
+}
+
+/// What is written while an `fdatasync` is under way is none of those that it makes durable.
+#[test]
+fn only_what_was_written_before_an_fdatasync_is_durable_after_it() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    let _release = ReleaseSyncs(&disk);
+    disk.hold_syncs();
+    let first = queue(&spool, Lane::Money, 1);
+    disk.wait_for_held_sync();
+    let mut second = queue(&spool, Lane::Money, 2);
+    for tag in 1..=3 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    disk.release_one_sync();
+    wait(first).unwrap();
+    assert!(is_pending(&mut second));
+    assert_eq!(spool.handle().status().unsynced_hits, 3);
+    assert_eq!(spool.log().end().borrow().next, PerLane { money: 2, traffic: 1 });
+    let dropped = open(&disk.crashed(disk.ops(), Crash::Dropped));
+    for (spool, there) in [(&spool, "is read"), (&dropped, "is on disk")] {
+        let kept = PerLane::build(|lane| read(spool, lane).values().flatten().copied().collect::<Vec<_>>());
+        assert_eq!(kept, PerLane { money: vec![1], traffic: vec![] }, "{there}");
+    }
+    disk.wait_for_held_sync();
+    disk.fail_some_syncs_after(0, 1);
+    disk.release_syncs();
+    wait(second).unwrap();
+    wait_until(|| spool.handle().status().moved == 1 && !spool.handle().status().moving);
+    let dropped = open(&disk.crashed(disk.ops(), Crash::Dropped));
+    for (spool, there) in [(&spool, "is read"), (&dropped, "is on disk")] {
+        let kept = PerLane::build(|lane| read(spool, lane).values().flatten().copied().collect::<Vec<_>>());
+        assert_eq!(kept, PerLane { money: vec![1, 2], traffic: vec![1, 2, 3] }, "{there}");
+    }
+}
+
 #[test]
 fn a_click_becomes_durable_although_nobody_waits_for_it() {
     let disk = SimulatedDisk::default();
