@@ -102,7 +102,7 @@ impl Writer {
         let mut taken = self.take(queue);
         if taken.records.is_empty() && taken.state != QueueState::Open {
             finish(&taken.groups, Err(SpoolError::Closed));
-            return Some(taken.state);
+            return Some(self.settle_or_move(taken.state));
         }
         let outcome = match self.commit(&mut taken) {
             Err(Failure::NotWritten(error)) => {
@@ -132,7 +132,17 @@ impl Writer {
         None
     }
 
-    /// The end: what is written becomes durable, if it can.
+    /// The end of a log is no reason to give up what a failed `fdatasync` would not cost at any other time.
+    fn settle_or_move(&mut self, last: QueueState) -> QueueState {
+        let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.settle() else { return last };
+        let nobody = Groups::default();
+        if self.move_on(&nobody, &error).is_err() {
+            return self.poison(&nobody);
+        }
+        last
+    }
+
+    /// The end: what is written is durable, if it can be.
     pub(super) fn finish(mut self, last: QueueState) {
         let settled = self.settle();
         if let Some(unsynced) = &self.unsynced {

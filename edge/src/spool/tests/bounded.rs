@@ -164,6 +164,22 @@ fn a_failed_fdatasync_loses_nothing_that_was_written() {
     assert!(check(&open(&crashed)).contains(&next), "it was not durable yet");
 }
 
+#[test]
+fn an_fdatasync_that_fails_at_the_end_loses_nothing_either() {
+    let disk = SimulatedDisk::default();
+    let spool = open_bounded(&disk, LONG);
+    for tag in 1..=3 {
+        append(&spool.handle(), Lane::Traffic, tag).unwrap();
+    }
+    disk.fail_some_syncs_after(0, 1);
+    spool.close();
+    assert!(disk.first_failed_sync().is_some());
+    let spool = open(&disk.crashed(disk.ops(), Crash::Dropped));
+    let kept = (1..=3).map(|at| (u64::from(at), Some(at))).collect();
+    assert_eq!(read(&spool, Lane::Traffic), kept);
+    assert_eq!(append(&spool.handle(), Lane::Traffic, 4), Ok(4), "an orderly end");
+}
+
 /// A disk that fails again at once: what was answered may be gone, and is declared so by the next start.
 #[test]
 fn what_a_poisoned_spool_has_answered_is_declared() {
