@@ -180,6 +180,20 @@ struct Run {
     given: HashMap<(Lane, u64), u32>,
     answered: Vec<Answered>,
     opened: OpenedBatches,
+    met: Met,
+}
+
+/// What a run has met with.
+#[derive(Debug, Default, PartialEq)]
+struct Met {
+    failed_sync: bool,
+    moved: bool,
+    orderly_end: bool,
+    rotated: bool,
+}
+
+impl Met {
+    const ALL: Self = Self { failed_sync: true, moved: true, orderly_end: true, rotated: true };
 }
 
 /// Hits come in groups, batches are sealed, the disk fails once, the node stops in order and otherwise.
@@ -187,10 +201,11 @@ fn record(seed: u64, durability: Durability, key: &SigningKey) -> Run {
     let disk = SimulatedDisk::default();
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (given, answered, opened) = (HashMap::new(), Vec::new(), OpenedBatches::default());
-    let mut run = Run { disk: disk.clone(), durability, given, answered, opened };
+    let mut run = Run { disk: disk.clone(), durability, given, answered, opened, met: Met::default() };
     let mut tag = 0;
     for round in 0..3 {
         let mut node = Node::open(&disk, durability);
+        let begun = node.spool.log().end().borrow().sequence;
         let mut waiting = Vec::new();
         for step in 0..14 {
             if (round, step) == (1, 7) && random.below(2) == 0 {
@@ -213,10 +228,15 @@ fn record(seed: u64, durability: Durability, key: &SigningKey) -> Run {
             }
             run.note(&mut waiting);
         }
+        let moved = node.spool.handle().status().moved;
+        run.met.moved |= moved > 0;
+        run.met.rotated |= node.spool.log().end().borrow().sequence - begun > moved;
         node.end(random.below(2) == 0);
+        run.met.orderly_end |= Disk::len(&disk, &Path::new(LOG).join("clean")).is_ok();
         disk.fail_some_syncs_after(0, 0);
         run.note(&mut waiting);
     }
+    run.met.failed_sync = disk.first_failed_sync().is_some();
     run
 }
 
@@ -306,8 +326,8 @@ impl Drop for Doing {
     }
 }
 
-/// Returns how many images there were.
-fn check_all(seed: u64, durability: Durability, key: &SigningKey) -> usize {
+/// Returns how many images there were, and what the run has met with.
+fn check_all(seed: u64, durability: Durability, key: &SigningKey) -> (usize, Met) {
     let run = record(seed, durability, key);
     let mut random = Random(seed | 1);
     let mut images = 0;
@@ -331,7 +351,7 @@ fn check_all(seed: u64, durability: Durability, key: &SigningKey) -> usize {
             }
         }
     }
-    images
+    (images, run.met)
 }
 
 /// Of each run; together more than 10,000.
@@ -339,14 +359,14 @@ const IMAGES: usize = 8_000;
 
 #[test]
 fn whatever_a_crash_leaves_of_a_strict_run() {
-    let images = check_all(1, Durability::Strict, &SigningKey::generate().unwrap());
-    assert!(images > IMAGES, "{images}");
+    let (images, met) = check_all(5, Durability::Strict, &SigningKey::generate().unwrap());
+    assert!(images > IMAGES && met == Met::ALL, "{images} {met:?}");
 }
 
 #[test]
 fn whatever_a_crash_leaves_of_a_bounded_run() {
-    let images = check_all(2, Durability::Bounded, &SigningKey::generate().unwrap());
-    assert!(images > IMAGES, "{images}");
+    let (images, met) = check_all(4, Durability::Bounded, &SigningKey::generate().unwrap());
+    assert!(images > IMAGES && met == Met::ALL, "{images} {met:?}");
 }
 
 /// Of runs that follow from other numbers, for nights.
