@@ -3,7 +3,7 @@
 use super::log::{Log, LogEnd, Segment, segment_name};
 use super::queue::{QueueState, SpoolHandle};
 use super::reader::LaneReader;
-use super::recover::{self, Found, Reading};
+use super::recover::{self, CleanMarker, Found, Reading};
 use super::steps::Steps;
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
@@ -175,6 +175,9 @@ fn begin(
         tracing::warn!("the spool was not closed: its last segment is copied, some ordinals are skipped");
     }
     let started = start_segment(disk.as_ref(), &dir, &found, open, window)?;
+    if found.marked {
+        CleanMarker::remove(disk.as_ref(), &dir)?;
+    }
     shared.maybe_lost.fetch_add(started.maybe_lost, Ordering::Relaxed);
     shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
     shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);

@@ -44,13 +44,15 @@ impl CleanMarker {
         write_durably(disk, dir, CLEAN, &header.to_bytes())
     }
 
-    /// Reads the marker and takes it away: it holds for one start.
-    fn take(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Self>> {
-        let path = dir.join(CLEAN);
-        let header = SegmentHeader::parse(&disk.read(&path)?);
-        disk.remove(&path)?;
-        disk.sync_dir(dir)?;
+    fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Self>> {
+        let header = SegmentHeader::parse(&disk.read(&dir.join(CLEAN))?);
         Ok(header.map(|header| Self { streams: header.streams, next: header.first }))
+    }
+
+    /// It holds for one start: it must be gone before the log takes anything, and not before there is one.
+    pub fn remove(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        disk.remove(&dir.join(CLEAN))?;
+        disk.sync_dir(dir)
     }
 }
 
@@ -63,6 +65,8 @@ pub(super) struct Found {
     lost: PerLane<u64>,
     stake: Stake,
     pub clean: bool,
+    /// There is a [`CleanMarker`], right or wrong.
+    pub marked: bool,
     /// No segment was there.
     pub fresh: bool,
     last: Option<Last>,
@@ -150,10 +154,8 @@ pub(super) fn find(
     let OpenAs { streams, sealed, .. } = open;
     disk.create_dir(dir)?;
     let names = list_finished(disk, dir)?;
-    let marker = match names.iter().any(|name| name == CLEAN) {
-        true => CleanMarker::take(disk, dir)?,
-        false => None,
-    };
+    let marked = names.iter().any(|name| name == CLEAN);
+    let marker = if marked { CleanMarker::read(disk, dir)? } else { None };
     let mut headers = read_headers(disk, dir, &names, streams, reading)?;
     remove_replaced(disk, dir, &mut headers)?;
     let sealed_next = PerLane::build(|lane| sealed[lane].saturating_add(1));
@@ -187,7 +189,8 @@ pub(super) fn find(
     let (next, lost) = tally.end();
     let mut stake = Stake::of(&headers, configured);
     stake.before = tally.hole().map(|hole| hole.traffic.saturating_add(stake.window.into()));
-    let mut found = Found { segments: BTreeMap::new(), next, lost, stake, clean: unused, fresh, last };
+    let mut found =
+        Found { segments: BTreeMap::new(), next, lost, stake, clean: unused, marked, fresh, last };
     if let Some(marker) = marker.filter(|marker| marker.streams == streams) {
         found.clean = whole && marker.next == found.next;
         raise(&mut found.next, marker.next);

@@ -64,6 +64,26 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room_again() {
     assert_eq!(append(&spool.handle(), Lane::Traffic, 6), Ok(2));
 }
 
+/// What says that the log was closed is not used up by a start that comes to nothing.
+#[test]
+fn a_start_that_fails_leaves_an_orderly_end_one() {
+    let disk = SimulatedDisk::default();
+    let spool = open(&disk);
+    let last = append(&spool.handle(), Lane::Traffic, 1).unwrap();
+    spool.close();
+    for failing in ["the disk", "reading"] {
+        match failing {
+            "the disk" => disk.fail_some_syncs_after(0, 1),
+            _ => disk.make_unreadable(&Path::new(DIR).join(segment_name(1)), 0..8, 1),
+        }
+        let refused = Spool::open(Arc::new(disk.clone()), Path::new(DIR), config(), open_as()).err();
+        assert!(matches!(refused, Some(OpenError::Io(_))), "{failing}");
+    }
+    assert_eq!(append(&open(&disk).handle(), Lane::Traffic, 2), Ok(last + 1));
+    // It holds for one start.
+    assert!(append(&open(&disk).handle(), Lane::Traffic, 3).unwrap() > last + 2);
+}
+
 #[test]
 fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
     let disk = SimulatedDisk::default();
