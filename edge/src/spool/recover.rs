@@ -217,8 +217,7 @@ fn read_headers(
     for sequence in names.iter().filter_map(|name| parse_segment_name(name)) {
         let path = dir.join(segment_name(sequence));
         let (bytes, _) = reading.read(disk, &path, HEADER_LEN)?;
-        if is_zeros(&bytes) {
-            // Prepared, but never begun: its header is durable before a record is.
+        if is_zeros(&bytes) && is_unused(disk, &path, reading)? {
             disk.remove(&path)?;
             continue;
         }
@@ -229,6 +228,13 @@ fn read_headers(
         headers.insert(sequence, header);
     }
     Ok(headers)
+}
+
+/// Prepared, but never begun: its header is durable before a record is. Zeros in the place of the header alone are damage.
+fn is_unused(disk: &dyn Disk, path: &Path, reading: Reading) -> io::Result<bool> {
+    let len = usize::try_from(disk.len(path)?).unwrap_or(usize::MAX);
+    let (bytes, _) = reading.read(disk, path, len)?;
+    Ok(is_zeros(&bytes))
 }
 
 /// A crash between copying a segment and deleting it leaves both: the copy is complete, since it got its

@@ -84,6 +84,25 @@ fn a_start_that_fails_leaves_an_orderly_end_one() {
     assert!(append(&open(&disk).handle(), Lane::Traffic, 3).unwrap() > last + 2);
 }
 
+/// A sector that reads as zeros costs what stood in it, and not the segment.
+#[test]
+fn a_segment_whose_first_sector_is_gone_is_read_behind_it() {
+    let disk = SimulatedDisk::default();
+    let spool = open_small(&disk);
+    let last = (1..=40).map(|tag| append(&spool.handle(), Lane::Traffic, tag).unwrap()).next_back().unwrap();
+    drop(spool);
+    let path = Path::new(DIR).join(segment_name(1));
+    let mut bytes = Disk::read(&disk, &path).unwrap();
+    bytes[..512].fill(0);
+    disk.create(&path).unwrap().write_all_at(0, &bytes).unwrap();
+    let spool = open(&disk);
+    let (found, lost) = read_with_lost(&spool, Lane::Traffic);
+    let gone: Vec<u64> = (1..=last).filter(|at| found.get(at) == Some(&None)).collect();
+    assert!((1..10).contains(&gone.len()), "{gone:?}");
+    assert_eq!(lost, gone);
+    assert!(append(&spool.handle(), Lane::Traffic, 1).unwrap() > last);
+}
+
 #[test]
 fn each_flipped_byte_is_found_and_hides_one_record_at_most() {
     let disk = SimulatedDisk::default();
