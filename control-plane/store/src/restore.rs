@@ -42,6 +42,18 @@ pub struct Returned {
     pub name: String,
     /// Of its newest epoch, money first.
     pub lanes: Vec<ReturnedLane>,
+    /// What it has declared as lost since payouts were frozen, in any epoch: we may have had it, and acknowledged it.
+    pub lost: Vec<LostSince>,
+}
+
+/// Ordinals that no batch will fill any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LostSince {
+    pub lane: Lane,
+    pub stream: StreamNo,
+    pub first_ordinal: u64,
+    /// Inclusive.
+    pub last_ordinal: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,7 +67,7 @@ pub struct ReturnedLane {
 }
 
 impl ReturnedLane {
-    /// Everything that the edge brought has been taken.
+    /// The stream has come to where the edge stood. That it got there by a gap is [`Returned::lost`].
     pub fn is_whole(&self) -> bool {
         self.quarantined.is_none() && self.held.is_some_and(|held| held <= self.last_ordinal)
     }
@@ -68,7 +80,7 @@ impl Returned {
     }
 
     pub fn is_whole(&self) -> bool {
-        self.lanes.iter().all(ReturnedLane::is_whole)
+        self.lost.is_empty() && self.lanes.iter().all(ReturnedLane::is_whole)
     }
 }
 
@@ -179,12 +191,16 @@ impl Store {
         if query(OTHERS).fetch_one(&mut tx).await?.number::<u64>("others")? > 0 {
             return Err(StoreError::Conflict("others_at_work"));
         }
+        // One that is frozen already stays marked where it was: nobody has looked at what was lost since then.
+        let sql = "UPDATE streams SET held = NULL, frozen_ordinal = CASE \
+            WHEN EXISTS (SELECT 1 FROM deployment WHERE frozen_at IS NOT NULL) THEN frozen_ordinal \
+            ELSE last_ordinal END";
+        query(sql).execute(&mut tx).await?;
         // What it was frozen for before has not gone away.
         let sql = "UPDATE deployment SET restores = restores + 1, frozen_at = coalesce(frozen_at, $1), \
             frozen_reason = coalesce(frozen_reason || '; ', '') || $2 RETURNING restores";
         let row = query(sql).bind(now.0).bind(reason).fetch_one(&mut tx).await?;
         jump(&mut tx, now).await?;
-        query("UPDATE streams SET held = NULL").execute(&mut tx).await?;
         // They were at work when the backup was made.
         query("DELETE FROM nodes").execute(&mut tx).await?;
         let edges = query("SELECT count(*) AS edges FROM edges WHERE revoked = $1").bind(false);
@@ -211,9 +227,41 @@ impl Store {
             let (edge, lane) = (row.id("edge_id")?, read_lane(row)?);
             match edges.last_mut().filter(|last| last.edge == edge) {
                 Some(last) => last.lanes.push(lane),
-                None => edges.push(Returned { edge, name: row.col("name")?, lanes: vec![lane] }),
+                None => {
+                    edges.push(Returned {
+                        edge,
+                        name: row.col("name")?,
+                        lanes: vec![lane],
+                        lost: Vec::new(),
+                    });
+                }
+            }
+        }
+        for (edge, lost) in self.lost_since_frozen().await? {
+            if let Some(returned) = edges.iter_mut().find(|returned| returned.edge == edge) {
+                returned.lost.push(lost);
             }
         }
         Ok(edges)
+    }
+
+    /// Nothing, while nothing is frozen.
+    async fn lost_since_frozen(&self) -> Result<Vec<(EdgeId, LostSince)>, StoreError> {
+        let sql = "SELECT s.edge_id, s.lane, s.stream, g.first_ordinal, g.last_ordinal \
+            FROM stream_gaps g JOIN streams s ON s.stream = g.stream \
+            WHERE g.first_ordinal > s.frozen_ordinal \
+            AND EXISTS (SELECT 1 FROM deployment WHERE frozen_at IS NOT NULL) \
+            ORDER BY s.stream, g.first_ordinal";
+        let rows = query(sql).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
+        let lost = |row: &Row| {
+            let lost = LostSince {
+                lane: crate::fleet::read_lane(row)?,
+                stream: row.stream("stream")?,
+                first_ordinal: row.number("first_ordinal")?,
+                last_ordinal: row.number("last_ordinal")?,
+            };
+            Ok((row.id("edge_id")?, lost))
+        };
+        rows.iter().map(lost).collect()
     }
 }

@@ -114,7 +114,7 @@ pub struct LedgerProblem {
 }
 
 /// Looks at everything, and lifts the freeze when nothing is wrong: chains, signatures and balances always, and
-/// each edge back with all that it holds, unless the operator does without those that are gone.
+/// each edge back with all that we had of it, unless the operator does without those that are gone.
 pub async fn reconcile(app: &App, accept_missing: bool, walked: &Walked) -> Result<Reconciliation, AppError> {
     let journal = verify::verify_counting(&app.store, walked).await?;
     let (ledgers, ledger_problems) = verify_ledgers(app).await?;
@@ -126,8 +126,7 @@ pub async fn reconcile(app: &App, accept_missing: bool, walked: &Walked) -> Resu
         false => None,
     };
     if let Some(freeze) = &lifted {
-        let without: Vec<String> =
-            missing.iter().map(|edge| format!("{} ({})", edge.edge, edge.name)).collect();
+        let without: Vec<String> = missing.iter().map(|edge| done_without(edge)).collect();
         let frozen_secs = clock::now().secs() - freeze.at.secs();
         tracing::warn!(
             reason = freeze.reason,
@@ -139,6 +138,15 @@ pub async fn reconcile(app: &App, accept_missing: bool, walked: &Walked) -> Resu
     show(app).await?;
     let frozen = app.store.freeze().await?;
     Ok(Reconciliation { edges, journal, ledgers, ledger_problems, lifted, frozen })
+}
+
+/// For the log: who it is, and what is gone for good.
+fn done_without(edge: &Returned) -> String {
+    let gone = edge
+        .lost
+        .iter()
+        .map(|lost| format!(", {} {} to {} lost", lost.lane.as_str(), lost.first_ordinal, lost.last_ordinal));
+    format!("{} ({}){}", edge.edge, edge.name, gone.collect::<String>())
 }
 
 async fn verify_ledgers(app: &App) -> Result<(u64, Vec<LedgerProblem>), AppError> {

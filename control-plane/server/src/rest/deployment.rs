@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control_plane_store::deployment::Freeze;
-use control_plane_store::restore::{Returned, ReturnedLane};
+use control_plane_store::restore::{LostSince, Returned, ReturnedLane};
 use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -158,11 +158,27 @@ pub struct ReconciliationView {
 pub struct ReturnedView {
     pub edge_id: EdgeRef,
     pub name: String,
-    /// `whole` (all that it brought is here), `behind` (it still sends, or cannot), `quarantined`, or `missing` (it
-    /// has not opened a session since the restore).
+    /// `whole` (all that it brought is here), `behind` (it still sends, or cannot), `lossy` (it has declared batches
+    /// as lost since payouts were frozen), `quarantined`, or `missing` (it has not opened a session since the
+    /// restore).
     #[schema(example = "whole")]
     pub status: &'static str,
     pub lanes: Vec<ReturnedLaneView>,
+    /// What it has declared as lost since payouts were frozen, in all its epochs; empty = nothing. It may have been
+    /// acknowledged before the restore: only `accept_missing` does without.
+    pub lost: Vec<LostView>,
+}
+
+/// Ordinals that no batch will fill any more.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = LostOrdinals)]
+pub struct LostView {
+    pub stream: u32,
+    /// `money` or `traffic`.
+    pub lane: &'static str,
+    pub first_ordinal: u64,
+    /// Inclusive.
+    pub last_ordinal: u64,
 }
 
 #[derive(serde::Serialize, ToSchema)]
@@ -192,7 +208,8 @@ fn status(edge: &Returned) -> &'static str {
     match () {
         () if edge.lanes.iter().any(|lane| lane.quarantined.is_some()) => "quarantined",
         () if !edge.is_back() => "missing",
-        () if !edge.is_whole() => "behind",
+        () if !edge.lanes.iter().all(ReturnedLane::is_whole) => "behind",
+        () if !edge.lost.is_empty() => "lossy",
         () => "whole",
     }
 }
@@ -209,6 +226,13 @@ impl From<ReturnedLane> for ReturnedLaneView {
     }
 }
 
+impl From<LostSince> for LostView {
+    fn from(lost: LostSince) -> Self {
+        let LostSince { lane, stream, first_ordinal, last_ordinal } = lost;
+        Self { stream: stream.0, lane: lane.as_str(), first_ordinal, last_ordinal }
+    }
+}
+
 impl From<Returned> for ReturnedView {
     fn from(edge: Returned) -> Self {
         Self {
@@ -216,6 +240,7 @@ impl From<Returned> for ReturnedView {
             edge_id: Id(edge.edge),
             name: edge.name,
             lanes: edge.lanes.into_iter().map(ReturnedLaneView::from).collect(),
+            lost: edge.lost.into_iter().map(LostView::from).collect(),
         }
     }
 }

@@ -61,11 +61,16 @@ impl World {
     async fn lossy() -> Self {
         let mut world = Self::new().await;
         world.click().await;
-        let gap = world.traffic.gap(3);
-        let ack = acked(&world.edge, world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
-        assert_eq!((ack.lane, ack.last_ordinal, ack.head_hash), (Lane::Traffic, 4, RESUMED));
-        world.traffic.go_on_after(&gap);
+        world.declare_lost(3).await;
         world
+    }
+
+    /// The next `count` clicks.
+    pub async fn declare_lost(&mut self, count: u64) {
+        let gap = self.traffic.gap(count);
+        let ack = acked(&self.edge, self.publisher.declare(&gap, &self.edge.keys.batch_key).await);
+        assert_eq!((ack.lane, ack.last_ordinal, ack.head_hash), (Lane::Traffic, gap.last_ordinal, RESUMED));
+        self.traffic.go_on_after(&gap);
     }
 }
 

@@ -18,7 +18,7 @@ use proto_wire::edge_v1::{self, Open};
 
 /// As `ctl restore` leaves it, as far as money goes.
 const FREEZE: &str = "UPDATE deployment SET restores = 1, frozen_at = 1, frozen_reason = 'the disk died'; \
-    UPDATE streams SET held = NULL";
+    UPDATE streams SET held = NULL, frozen_ordinal = last_ordinal";
 
 impl World {
     async fn freeze(&self) {
@@ -101,12 +101,13 @@ enum Case {
     NotSeen,
     Behind,
     Quarantined,
+    Lossy,
     Whole,
 }
 
 #[tokio::test]
 async fn a_freeze_is_lifted_when_every_edge_is_whole_or_done_without() {
-    for case in [Case::NotSeen, Case::Behind, Case::Quarantined, Case::Whole] {
+    for case in [Case::NotSeen, Case::Behind, Case::Quarantined, Case::Lossy, Case::Whole] {
         let mut world = World::new().await;
         world.click().await;
         world.freeze().await;
@@ -124,6 +125,10 @@ async fn a_freeze_is_lifted_when_every_edge_is_whole_or_done_without() {
                     .await
                     .unwrap();
             }
+            Case::Lossy => {
+                world.declare_lost(3).await;
+                world.comes_back(4).await;
+            }
             Case::Whole => world.comes_back(0).await,
         }
         let found = world.reconcile(false).await;
@@ -131,12 +136,14 @@ async fn a_freeze_is_lifted_when_every_edge_is_whole_or_done_without() {
         let seen = (edge.is_back(), edge.is_whole(), found.frozen.is_none());
         let expected = match case {
             Case::NotSeen => (false, false, false),
-            Case::Behind | Case::Quarantined => (true, false, false),
+            Case::Behind | Case::Quarantined | Case::Lossy => (true, false, false),
             Case::Whole => (true, true, true),
         };
         assert_eq!(seen, expected, "{case:?}: {found:?}");
         let quarantined = edge.lanes.iter().any(|lane| lane.quarantined.is_some());
         assert_eq!(quarantined, matches!(case, Case::Quarantined), "{found:?}");
+        let lost: Vec<_> = edge.lost.iter().map(|lost| (lost.first_ordinal, lost.last_ordinal)).collect();
+        assert_eq!(lost, vec![(2, 4); usize::from(matches!(case, Case::Lossy))], "{found:?}");
         let found = world.reconcile(true).await;
         assert!(found.frozen.is_none(), "{case:?}: {found:?}");
         assert_eq!(found.lifted.is_none(), matches!(case, Case::Whole), "it was lifted once: {found:?}");

@@ -22,6 +22,9 @@ CREATE TRIGGER stream_gaps_no_change BEFORE UPDATE OR DELETE ON stream_gaps FOR 
 CREATE TRIGGER stream_gaps_no_truncate BEFORE TRUNCATE ON stream_gaps
     EXECUTE FUNCTION refuse('stream_gaps is written once');
 
+-- Where the stream stood when payouts were frozen: what is declared lost behind it may have been here before.
+ALTER TABLE streams ADD COLUMN frozen_ordinal BIGINT NOT NULL DEFAULT 0;
+
 -- == What an operator must look at (src/alerts.rs). ==
 
 CREATE TABLE alerts (

@@ -30,6 +30,9 @@ WHEN EXISTS (
     SELECT RAISE(ABORT, 'stream_gaps is written once');
 END;
 
+-- Where the stream stood when payouts were frozen: what is declared lost behind it may have been here before.
+ALTER TABLE streams ADD COLUMN frozen_ordinal INTEGER NOT NULL DEFAULT 0;
+
 -- == What an operator must look at (src/alerts.rs). ==
 
 CREATE TABLE alerts (

@@ -5,6 +5,7 @@ use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, World, edge};
 use control_plane_store::fleet::LaneClaim;
 use control_plane_store::journal::AppendOutcome;
+use control_plane_store::restore::LostSince;
 use control_plane_store::{DatabaseUrl, Store, StoreError, backup};
 use proto_model::{Lane, StreamNo};
 use std::collections::BTreeSet;
@@ -141,14 +142,15 @@ async fn an_edge_goes_on_in_its_epoch_from_where_the_backup_stands() {
 }
 
 #[tokio::test]
-async fn a_gap_that_was_forgotten_is_declared_anew() {
+async fn a_gap_that_is_declared_since_the_restore_is_named_until_somebody_has_reconciled() {
     let live = Place::new().await;
     let store = live.open().await;
     let mut edge = edge(&store, 1).await;
-    append(&store, &edge, 1, 3, 0, 1).await;
+    append(&store, &edge, 1, 2, 0, 7).await;
+    assert_eq!(store.append_gap(&edge.gap(3, 3, 7, 1)).await.unwrap(), AppendOutcome::Declared);
     let backup = copy(&live, store).await;
     let store = live.open().await;
-    assert_eq!(store.append_gap(&edge.gap(4, 6, 1, 2)).await.unwrap(), AppendOutcome::Declared);
+    append(&store, &edge, 4, 6, 1, 2).await;
     append(&store, &edge, 7, 8, 2, 3).await;
     store.close().await;
 
@@ -160,7 +162,25 @@ async fn a_gap_that_was_forgotten_is_declared_anew() {
     assert_eq!(append(&store, &edge, 7, 8, 2, 3).await, AppendOutcome::Gap { expected: 4 });
     assert_eq!(store.append_gap(&edge.gap(4, 6, 1, 2)).await.unwrap(), AppendOutcome::Declared);
     assert!(matches!(append(&store, &edge, 7, 8, 2, 3).await, AppendOutcome::Appended { .. }));
-    assert!(store.returned().await.unwrap()[0].lanes[1].is_whole());
+    let stream = edge.epoch.traffic_stream;
+    let lost = LostSince { lane: Lane::Traffic, stream, first_ordinal: 4, last_ordinal: 6 };
+    let returned = store.returned().await.unwrap().remove(0);
+    assert!(returned.lanes[1].is_whole(), "it has come to where the edge stood: {returned:?}");
+    assert_eq!(
+        (returned.is_whole(), &returned.lost),
+        (false, &vec![lost.clone()]),
+        "not what was lost before"
+    );
+
+    // Neither a second restore nor a new epoch hides it.
+    store.close().await;
+    let store = backup.open().await;
+    store.after_restore(&KEYS, NOW, "a slip").await.unwrap();
+    let next = store.open_epoch(edge.id, "disk lost", NOW).await.unwrap();
+    store.open_session(edge.id, next.epoch, &[], NOW).await.unwrap();
+    assert_eq!(store.returned().await.unwrap()[0].lost, [lost]);
+    store.lift_freeze().await.unwrap();
+    assert_eq!(store.returned().await.unwrap()[0].lost, []);
 }
 
 #[tokio::test]
