@@ -20,8 +20,8 @@ enum Known {
     Ends([u8; 32]),
     /// None that ends there.
     Goes,
-    /// It was dropped: nobody can tell.
-    Dropped,
+    /// It was dropped, or lies within a declared gap: nobody can tell.
+    Unknown,
 }
 
 /// Who is ahead of us knows more than we do, as after a restore: nothing can be compared.
@@ -33,7 +33,7 @@ fn has_diverged(hash: &[u8; 32], known: Known) -> bool {
     match known {
         Known::Ends(ours) => ours != *hash,
         Known::Goes => true,
-        Known::Dropped => false,
+        Known::Unknown => false,
     }
 }
 
@@ -48,9 +48,18 @@ async fn known(conn: &mut Connection, stream: StreamNo, held: u64, head: &Head) 
     match ends {
         Some(row) => Ok(Known::Ends(row.bytes("head_hash")?)),
         // Looked at after the journal: days are dropped together with the anchor's move.
-        None if held <= anchor(conn, stream).await?.last_ordinal => Ok(Known::Dropped),
+        None if held <= anchor(conn, stream).await?.last_ordinal => Ok(Known::Unknown),
+        // The last intact batch of a healthy edge may lie there: it had sealed those that it has declared lost.
+        None if is_within_gap(conn, stream, held).await? => Ok(Known::Unknown),
         None => Ok(Known::Goes),
     }
+}
+
+async fn is_within_gap(conn: &mut Connection, stream: StreamNo, held: u64) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT 1 AS within FROM stream_gaps WHERE stream = $1 AND first_ordinal <= $2 AND last_ordinal > $2";
+    let within = query(sql).bind(i64::from(stream.0)).bind(big(held));
+    Ok(within.fetch_optional(conn).await?.is_some())
 }
 
 /// Stops the lanes whose claims contradict what is here, and raises an alert for each; those that stand still already
@@ -99,7 +108,7 @@ mod tests {
             (Known::Ends([7; 32]), false),
             (Known::Ends([8; 32]), true),
             (Known::Goes, true),
-            (Known::Dropped, false),
+            (Known::Unknown, false),
         ];
         for (known, diverged) in cases {
             assert_eq!(has_diverged(&[7; 32], known), diverged, "{known:?}");
