@@ -11,6 +11,9 @@ use proto_model::{EdgeId, Lane, UnixMicros};
 /// Longer details are cut: some of what stands in them comes from edges.
 const DETAIL_MAX: usize = 1_000;
 
+/// Counts stop here, which JSON can still tell exactly: some are numbers of hits, as edges say them.
+const COUNT_MAX: u64 = (1 << 53) - 1;
+
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -36,6 +39,10 @@ kinds! {
     GapDeclared = "gap_declared",
     /// An edge declares hits as lost that it had answered and not sealed yet.
     HitsLost = "hits_lost",
+    /// An edge that answers clicks before they are durable was cut off: so many at most are lost.
+    HitsMaybeLost = "hits_maybe_lost",
+    /// Hits that were acknowledged and can never be read: they count nowhere.
+    SetAside = "set_aside",
     /// A stream contradicts what was taken from it before; nothing more is.
     StreamQuarantined = "stream_quarantined",
     /// Batches that were not what their edge may send, or could never be read.
@@ -58,7 +65,7 @@ impl AlertKind {
     }
 }
 
-/// Something that has happened, once or several times.
+/// Something that has happened, once or several times; to so many hits, where hits are lost or set aside.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Raised {
     pub kind: AlertKind,
@@ -118,8 +125,8 @@ fn cut(detail: &str) -> &str {
 
 /// Counts it in the open row, or opens one.
 pub(crate) async fn raise(conn: &mut Connection, raised: &Raised) -> Result<(), StoreError> {
-    let count = crate::row::big(raised.count);
-    let sql = "UPDATE alerts SET count = count + $3, detail = $4, \
+    let (count, most) = (crate::row::big(raised.count.min(COUNT_MAX)), crate::row::big(COUNT_MAX));
+    let sql = "UPDATE alerts SET count = CASE WHEN count + $3 > $6 THEN $6 ELSE count + $3 END, detail = $4, \
         last_at = CASE WHEN last_at > $5 THEN last_at ELSE $5 END \
         WHERE kind = $1 AND subject = $2 AND acknowledged_at IS NULL";
     let counted = query(sql)
@@ -128,6 +135,7 @@ pub(crate) async fn raise(conn: &mut Connection, raised: &Raised) -> Result<(), 
         .bind(count)
         .bind(cut(&raised.detail))
         .bind(raised.at.0)
+        .bind(most)
         .execute(&mut *conn)
         .await?;
     if counted > 0 {
@@ -137,7 +145,8 @@ pub(crate) async fn raise(conn: &mut Connection, raised: &Raised) -> Result<(), 
     // Somebody else may have opened it meanwhile.
     let sql = "INSERT INTO alerts (seq, kind, subject, detail, count, first_at, last_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (kind, subject) WHERE acknowledged_at IS NULL \
-        DO UPDATE SET count = alerts.count + excluded.count, detail = excluded.detail, last_at = excluded.last_at";
+        DO UPDATE SET count = CASE WHEN alerts.count + excluded.count > $7 THEN $7 \
+        ELSE alerts.count + excluded.count END, detail = excluded.detail, last_at = excluded.last_at";
     query(sql)
         .bind(seq)
         .bind(raised.kind.as_str())
@@ -145,6 +154,7 @@ pub(crate) async fn raise(conn: &mut Connection, raised: &Raised) -> Result<(), 
         .bind(cut(&raised.detail))
         .bind(count)
         .bind(raised.at.0)
+        .bind(most)
         .execute(conn)
         .await?;
     Ok(())

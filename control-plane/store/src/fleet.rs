@@ -38,6 +38,8 @@ pub struct Edge {
     /// Lower hex.
     pub certificate_serial: String,
     pub version: String,
+    /// Its newest: what comes of an older one is fenced.
+    pub epoch: u32,
     pub created_at: UnixMicros,
     pub last_seen_at: Option<UnixMicros>,
     pub revoked: bool,
@@ -108,6 +110,7 @@ fn read_edge(row: &Row) -> Result<Edge, StoreError> {
         name: row.col("name")?,
         batch_public_key: row.bytes("batch_public_key")?,
         certificate_serial: row.col("certificate_serial")?,
+        epoch: row.number("epoch")?,
         version: row.col("version")?,
         created_at: row.time("created_at")?,
         last_seen_at: row.col::<Option<i64>>("last_seen_at")?.map(UnixMicros),

@@ -34,14 +34,28 @@ impl Fenced {
     }
 }
 
-/// A session that still sends is told that it is over.
+/// A session of an older epoch wants to write: a spool that was replaced, which happens to an edge now and then.
 pub fn fenced(app: &App, edge: EdgeId) {
     let of_late = app.contention.0.lock().unwrap_or_else(PoisonError::into_inner).note(edge, Instant::now());
     if of_late >= FENCES {
-        let detail =
-            "its sessions fence each other: two nodes run with one identity; stop one of them".to_owned();
-        app.alerts.raise(AlertKind::SessionContention, edge_subject(edge), detail);
+        raise(app, edge);
     }
+}
+
+/// A session that still sends is told that it is over. A process opens a session after it has left the one before: who
+/// sends in one while a newer one of the same epoch is open is another process, and stays fenced from then on. So there
+/// is no second time to wait for.
+pub async fn fenced_while_sending(app: &App, edge: EdgeId, epoch: u32) {
+    match app.store.get_edge(edge).await {
+        Ok(current) if current.epoch == epoch => raise(app, edge),
+        _ => fenced(app, edge),
+    }
+}
+
+fn raise(app: &App, edge: EdgeId) {
+    let detail =
+        "its sessions fence each other: two nodes run with one identity; stop one of them".to_owned();
+    app.alerts.raise(AlertKind::SessionContention, edge_subject(edge), detail);
 }
 
 #[cfg(test)]

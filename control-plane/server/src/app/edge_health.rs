@@ -16,11 +16,17 @@ pub const CLOCK_WARNING: i64 = 2 * SECOND_US;
 pub const CLOCK_ALERT: i64 = 60 * SECOND_US;
 /// An edge reports every few seconds; one that has not for this long is away.
 pub const SILENT: i64 = 60 * SECOND_US;
+/// One that comes sooner after the last tells nothing new, and is not written.
+const PAUSE: i64 = SECOND_US;
 /// More than there are: an edge of a newer version may have others.
 const LANES: usize = 8;
 
 pub async fn take_report(app: &App, edge: &Edge, report: &ReportRequest) -> Result<UnixMicros, AppError> {
     let now = clock::now();
+    // A spool that was replaced speaks of streams that are nobody's any more.
+    if report.epoch < edge.epoch {
+        return Ok(now);
+    }
     let read = read(report, now);
     if read.clock_offset.saturating_abs() > CLOCK_ALERT {
         let seconds = read.clock_offset / SECOND_US;
@@ -29,8 +35,17 @@ pub async fn take_report(app: &App, edge: &Edge, report: &ReportRequest) -> Resu
         );
         app.alerts.raise(AlertKind::ClockSkew, edge_subject(edge.id), detail);
     }
+    let last = app.store.edge_report(edge.id).await?;
+    if last.is_some_and(|last| is_too_soon(last.received_at, now)) {
+        return Ok(now);
+    }
     app.store.put_edge_report(edge.id, &report.version, &read).await.map_err(AppError::of("edge"))?;
     Ok(now)
+}
+
+/// A last one from the future is of a clock that was put back: it does not silence an edge.
+fn is_too_soon(last: UnixMicros, now: UnixMicros) -> bool {
+    (0..PAUSE).contains(&now.0.saturating_sub(last.0))
 }
 
 fn read(report: &ReportRequest, now: UnixMicros) -> EdgeReport {
@@ -87,6 +102,15 @@ mod tests {
         }
         let absurd = ReportRequest { now_micros: i64::MIN, ..ReportRequest::default() };
         assert_eq!(read(&absurd, now).clock_offset, i64::MAX);
+    }
+
+    #[test]
+    fn a_report_right_after_another_is_not_written() {
+        let last = UnixMicros(1_000 * SECOND_US);
+        for (after, soon) in [(0, true), (999_999, true), (SECOND_US, false), (-1, false), (i64::MAX, false)]
+        {
+            assert_eq!(is_too_soon(last, UnixMicros(last.0.saturating_add(after))), soon, "{after}");
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ impl OpenSession {
         self.session
     }
 
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     fn stream(&self, lane: Lane) -> Option<StreamNo> {
         self.streams.iter().find(|(of, _)| *of == lane).map(|(_, stream)| *stream)
     }

@@ -146,24 +146,28 @@ pub async fn project_some(app: &App, lease: &Lease, limit: u32) -> Result<usize,
 
 /// One batch. Only storage can fail: what cannot be read is set aside and passed over.
 async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory) -> Result<(), AppError> {
+    let mut alerts = Vec::new();
     let projection = match open::open(row) {
         Ok(batch) => {
             if let Some(why) = batch.first_unreadable() {
                 memory.set_aside(row, batch.unreadable, &why);
+                alerts.push(set_aside(row, batch.unreadable, &why));
             }
-            let mut projection = effects_of(app, row, &batch, memory).await?;
             if batch.lost > 0 {
                 memory.lost(row, batch.lost);
-                projection.alerts.push(hits_lost(row, batch.lost));
+                alerts.push(hits_lost(row, batch.lost));
             }
             if batch.maybe_lost > 0 {
                 memory.maybe_lost(row, batch.maybe_lost);
+                alerts.push(hits_maybe_lost(row, batch.maybe_lost));
             }
-            projection
+            Projection { alerts, ..effects_of(app, row, &batch, memory).await? }
         }
         Err(error) => {
-            memory.set_aside(row, 1, &chain(&error));
-            Projection::default()
+            let why = chain(&error);
+            memory.set_aside(row, 1, &why);
+            alerts.push(set_aside(row, row.last_ordinal.saturating_sub(row.first_ordinal) + 1, &why));
+            Projection { alerts, ..Projection::default() }
         }
     };
     app.store.commit_projection(lease, row.seq, &projection, clock::now()).await?;
@@ -171,11 +175,25 @@ async fn project(app: &App, lease: &Lease, row: &JournalRow, memory: &mut Memory
 }
 
 /// In the transaction of the batch, so that it is raised once.
+fn raised(row: &JournalRow, kind: AlertKind, count: u64, what: &str) -> Raised {
+    let detail = format!("{what} (journal seq {})", row.seq);
+    Raised { kind, subject: lane_subject(row.edge, row.lane), detail, count, at: row.received_at }
+}
+
 fn hits_lost(row: &JournalRow, count: u64) -> Raised {
-    let detail =
-        format!("the edge declares {count} hits as lost that it had answered (journal seq {})", row.seq);
-    let subject = lane_subject(row.edge, row.lane);
-    Raised { kind: AlertKind::HitsLost, subject, detail, count: 1, at: row.received_at }
+    let what = format!("the edge declares {count} hits as lost that it had answered");
+    raised(row, AlertKind::HitsLost, count, &what)
+}
+
+fn hits_maybe_lost(row: &JournalRow, count: u64) -> Raised {
+    let what =
+        format!("the edge answers clicks before they are durable, and was cut off: at most {count} are lost");
+    raised(row, AlertKind::HitsMaybeLost, count, &what)
+}
+
+fn set_aside(row: &JournalRow, count: u64, why: &str) -> Raised {
+    let what = format!("{count} acknowledged hits cannot be read, and count nowhere: {why}");
+    raised(row, AlertKind::SetAside, count, &what)
 }
 
 async fn effects_of(

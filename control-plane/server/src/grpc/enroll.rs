@@ -138,6 +138,7 @@ mod tests {
             name: "edge".into(),
             batch_public_key: [1; 32],
             certificate_serial: certificate.serial,
+            epoch: 1,
             version: "0.1.0".into(),
             created_at: ISSUED,
             last_seen_at: None,

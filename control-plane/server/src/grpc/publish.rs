@@ -144,7 +144,7 @@ impl Session {
             };
             // A peer that reads no answers must not keep others from it.
             drop(place);
-            self.answer(verdict).await?;
+            self.answer(verdict, open.epoch()).await?;
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Session {
         }
     }
 
-    async fn answer(&self, verdict: Result<Verdict, AppError>) -> Result<(), Ended> {
+    async fn answer(&self, verdict: Result<Verdict, AppError>, epoch: u32) -> Result<(), Ended> {
         match verdict {
             Ok(Verdict::Committed(ack)) => self.reply(Down::Ack(ack)).await,
             Ok(Verdict::Gap { lane, expected }) => {
@@ -200,7 +200,7 @@ impl Session {
             Ok(Verdict::Fenced { lane }) => {
                 // What was still queued of a connection that broke is no news.
                 if !self.replies.is_closed() {
-                    contention::fenced(&self.app, self.edge.id);
+                    contention::fenced_while_sending(&self.app, self.edge.id, epoch).await;
                     tracing::warn!(edge = %self.edge.id, "an older session of this edge still sends (two nodes with one identity?)");
                 }
                 self.refuse(Kind::Fenced, lane, 0, "a newer session of this edge exists").await?;

@@ -19,8 +19,8 @@ const PREFIX: &str = "alr_";
 pub struct AlertView {
     #[schema(example = "alr_7")]
     pub id: String,
-    /// `gap_declared`, `hits_lost`, `stream_quarantined`, `batch_refused`, `session_contention`, `clock_skew`,
-    /// `disk_cloned`, `edge_unknown` or `restore_rewind`; docs/fleet.md says what to do about each.
+    /// `gap_declared`, `hits_lost`, `hits_maybe_lost`, `set_aside`, `stream_quarantined`, `batch_refused`,
+    /// `session_contention`, `clock_skew`, `disk_cloned`, `edge_unknown` or `restore_rewind`; docs/fleet.md says what to do about each.
     #[schema(example = "gap_declared")]
     pub kind: String,
     /// `open` or `acknowledged`.
@@ -31,7 +31,7 @@ pub struct AlertView {
     pub subject: String,
     /// Of the last time.
     pub detail: String,
-    /// How often it has happened.
+    /// How often it has happened; of `hits_lost`, `hits_maybe_lost` and `set_aside` to how many hits.
     pub count: u64,
     pub first_at: Time,
     pub last_at: Time,

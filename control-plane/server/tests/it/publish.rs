@@ -2,8 +2,10 @@
 
 use crate::edge::{Edge, LaneWriter, Publisher, click};
 use crate::plane::{Catalog, Plane, eventually, seed};
+use crate::refusals::alerts;
 use control_plane_server::app::health::Status;
 use control_plane_server::app::{clock, fleet};
+use control_plane_store::alerts::AlertKind;
 use control_plane_store::reports::ReportFilter;
 use proto_model::{Lane, VerdictKind};
 use proto_wire::convert::{SkipReason, skipped_to_wire};
@@ -306,6 +308,8 @@ async fn an_unreadable_batch_is_set_aside_and_blocks_nobody() {
         _ => None,
     });
     assert!(status.await.contains("1 set aside"));
+    let kept = alerts(&plane.app().store, AlertKind::SetAside).await;
+    assert_eq!((kept.len(), kept[0].1), (1, 1), "it outlives this process: {kept:?}");
     // The parts that have nothing to do with it may still be starting.
     eventually("readiness", async || plane.app().health.is_ready().then_some(())).await;
     plane.stop().await;

@@ -69,6 +69,15 @@ async fn a_detail_from_outside_does_not_grow_without_end() {
     assert_eq!(store.get_alert(1).await.unwrap().last_at, UnixMicros(NOW.0));
 }
 
+#[tokio::test]
+async fn a_count_from_outside_does_not_overflow() {
+    let store = store().await;
+    for _ in 0..3 {
+        store.raise_alert(&skew("a", u64::MAX, 0)).await.unwrap();
+    }
+    assert_eq!(store.get_alert(1).await.unwrap().count, (1 << 53) - 1);
+}
+
 #[test]
 fn every_kind_has_a_code_of_its_own() {
     let codes: BTreeSet<&str> = AlertKind::ALL.iter().map(|kind| kind.as_str()).collect();
