@@ -119,8 +119,9 @@ fn read_alert(row: &Row) -> Result<Alert, StoreError> {
     })
 }
 
-fn cut(detail: &str) -> &str {
-    &detail[..detail.floor_char_boundary(DETAIL_MAX)]
+/// A database that takes no NUL must not hold up what the alert is raised with.
+fn cut(detail: &str) -> String {
+    detail[..detail.floor_char_boundary(DETAIL_MAX)].replace(char::is_control, " ")
 }
 
 /// Counts it in the open row, or opens one.

@@ -63,7 +63,7 @@ impl From<&LaneReport> for StoredLane {
             sealed: lane.sealed,
             acked: lane.acked,
             oldest_unacked_at: lane.oldest_unacked_at.map(|at| at.0),
-            halted: cut(&lane.halted).to_owned(),
+            halted: cut(&lane.halted),
         }
     }
 }
@@ -82,8 +82,8 @@ impl StoredLane {
     }
 }
 
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_MAX)]
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_MAX)].replace(char::is_control, " ")
 }
 
 fn write_lanes(lanes: &[LaneReport]) -> String {
