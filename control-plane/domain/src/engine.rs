@@ -59,10 +59,10 @@ pub fn needs(input: &Input) -> Needs {
         Input::Terms(terms) => Needs { offers: [terms.offer].into(), ..Needs::default() },
         Input::Touch(touch) => Needs { customer: Some(touch.customer), ..Needs::default() },
         Input::Conversion(report) => Needs {
-            offers: report.click.iter().map(|credit| credit.click.offer).collect(),
             customer: report.customer,
-            // The offers of the customer's touches are not known beforehand.
-            all_terms: report.customer.is_some(),
+            // Beside the report's own click, the customer's touches compete, or those that an earlier report of this
+            // conversion met: their offers are not known beforehand.
+            all_terms: report.customer.is_some() || report.click.is_some(),
             ..order(&report.key.order_id)
         },
         Input::OrderEvent(event) => order(&event.order_id),
