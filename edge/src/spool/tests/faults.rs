@@ -88,10 +88,11 @@ fn a_start_that_fails_leaves_an_orderly_end_one() {
 #[test]
 fn a_segment_whose_first_sector_is_gone_is_read_behind_it() {
     let disk = SimulatedDisk::default();
-    let spool = open_small(&disk);
-    let last = (1..=40).map(|tag| append(&spool.handle(), Lane::Traffic, tag).unwrap()).next_back().unwrap();
-    drop(spool);
-    let path = Path::new(DIR).join(segment_name(1));
+    let mut node = open_alone(&disk);
+    let last = (1..=20).fold(0, |_, tag| append_alone(&mut node, Lane::Traffic, tag));
+    drop(node);
+    // The first is left as soon as the second is prepared.
+    let path = Path::new(DIR).join(segment_name(2));
     let mut bytes = Disk::read(&disk, &path).unwrap();
     bytes[..512].fill(0);
     disk.create(&path).unwrap().write_all_at(0, &bytes).unwrap();
