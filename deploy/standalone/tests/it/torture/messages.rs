@@ -8,7 +8,6 @@ use crate::harness::{Api, click, eventually, temp_dir};
 use crate::outage::wait_for_link;
 use edge::Identity;
 use proto_model::{EdgeId, Lane};
-use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,7 +80,7 @@ async fn a_session_that_nobody_reads_is_given_up() {
     field.stop().await;
 }
 
-/// The lane stands still, and only the lane, until it was tried again or an operator has looked.
+/// The lane stands still, and only the lane, until it was tried again. Nobody has to look.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_altered_on_the_way_is_refused_and_sent_again() {
     let (_guard, dir) = temp_dir();
@@ -100,9 +99,6 @@ async fn what_is_altered_on_the_way_is_refused_and_sent_again() {
                 eventually("it is altered", || async { gateway.befallen().get(&fate).copied() }).await;
                 sell_one_by_one(field, &gateway, edge, &ids).await;
                 gateway.end();
-                if fate == Fate::Forged {
-                    release(&field.operator, edge).await;
-                }
                 gateway.progress(edge, Lane::Traffic, 1).await;
             })
             .await;
@@ -133,17 +129,6 @@ async fn sell_one_by_one(field: &Field, gateway: &Gateway, edge: EdgeId, clicks:
         eventually("its batch", || async { (gateway.answered(edge, Lane::Money) > before).then_some(()) })
             .await;
     }
-}
-
-/// Once the control plane has said that the stream needs it.
-async fn release(operator: &Api, edge: EdgeId) {
-    eventually("the quarantine", || async {
-        let edges = operator.all("/v1/edges").await;
-        let streams = edges.iter().flat_map(|edge| edge["streams"].as_array().expect("streams"));
-        streams.into_iter().any(|stream| stream["status"] == "quarantined").then_some(())
-    })
-    .await;
-    operator.post(&format!("/v1/edges/{edge}/release"), json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
