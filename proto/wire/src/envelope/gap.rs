@@ -14,6 +14,7 @@
 //! | 35     | 32    | head hash before the gap; zeros at the start of a stream |
 //! | 67     | 32    | head hash after it: what the next batch continues |
 
+use super::at;
 use crate::edge_v1;
 use crate::keys::{self, PublicKey, SIGNATURE_LEN, SignatureError, SigningKey};
 use proto_model::event::ORDINAL_MAX;
@@ -144,10 +145,4 @@ impl GapDeclaration {
     pub fn ordinals(&self) -> u64 {
         self.last_ordinal.saturating_sub(self.first_ordinal).saturating_add(1)
     }
-}
-
-fn at<const N: usize>(bytes: &[u8; GAP_LEN], offset: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&bytes[offset..offset + N]);
-    out
 }

@@ -19,7 +19,7 @@
 //! batch is `sha256("tributary-head-v1\0" || header)`: since `prev_hash` is in it, it stands for the whole
 //! stream up to here.
 
-use super::{EnvelopeError, MAX_COMPRESSED, MAX_EVENTS, MAX_RAW};
+use super::{EnvelopeError, MAX_COMPRESSED, MAX_EVENTS, MAX_RAW, at};
 use crate::keys::sha256_of;
 use proto_model::event::ORDINAL_MAX;
 use proto_model::{EdgeId, Lane, StreamNo};
@@ -137,10 +137,4 @@ impl Header {
 
 fn within(value: u32, max: usize) -> bool {
     value >= 1 && usize::try_from(value).is_ok_and(|value| value <= max)
-}
-
-fn at<const N: usize>(bytes: &[u8; HEADER_LEN], offset: usize) -> [u8; N] {
-    let mut out = [0; N];
-    out.copy_from_slice(&bytes[offset..offset + N]);
-    out
 }

@@ -225,6 +225,13 @@ impl SealedBatch {
     }
 }
 
+/// `N` bytes of a fixed layout; the caller's layout says that they are there.
+fn at<const N: usize, const LEN: usize>(bytes: &[u8; LEN], offset: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[offset..offset + N]);
+    out
+}
+
 /// The last ordinal `event` covers: its own, or the end of the range it declares as skipped.
 pub fn last_covered(event: &Event) -> u64 {
     match &event.body {
