@@ -3,6 +3,8 @@
 //! Every value reads back equal to what was written (tested by property). An unknown field or word is an
 //! error, never ignored: a row half understood would be a wrong amount.
 
+#[cfg(test)]
+mod golden;
 mod input;
 mod order;
 mod parts;
