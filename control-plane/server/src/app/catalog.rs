@@ -253,7 +253,8 @@ async fn check_routing(
     Ok(())
 }
 
-/// New terms of an offer, in force for clicks from `valid_from` on. The version rises by one.
+/// New terms of an offer, in force for clicks from `valid_from` on, which is not past: what a click earns was agreed
+/// before it. The version rises by one.
 pub async fn put_terms(
     app: &App,
     tenant: TenantId,
@@ -261,6 +262,10 @@ pub async fn put_terms(
     draft: &TermsDraft,
 ) -> Result<OfferTerms, AppError> {
     checked_terms(draft)?;
+    if draft.valid_from.is_some_and(|from| from.secs() < clock::now().secs()) {
+        let message = "is past: new terms never change what earlier clicks earn (leave it out for now)".to_owned();
+        return Err(AppError::InvalidAt { pointer: "/valid_from".to_owned(), message });
+    }
     let offer = app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;
     // The store refuses the version when another author was faster.
     let terms = terms_of(draft, offer.id, offer.program, offer.terms_version.saturating_add(1));

@@ -76,7 +76,7 @@ pub struct HoldView {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTerms {
-    /// In force for clicks from then on; now by default.
+    /// In force for clicks from then on; now by default. Only an offer's first terms can begin in the past.
     valid_from: Option<Time>,
     /// Days from click to conversion. Either this or `window_secs`.
     #[schema(example = 30)]
