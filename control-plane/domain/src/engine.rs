@@ -9,6 +9,8 @@ use crate::state::{Effect, Needs, ShardState};
 use crate::step::Step;
 use crate::terms::OfferTerms;
 use crate::touches;
+use proto_model::OfferId;
+use std::collections::BTreeSet;
 
 /// Decides what `item` brings about, and brings `state` to where it stands afterwards. The caller makes
 /// the effects durable in their order; on an error it throws `state` away.
@@ -60,9 +62,7 @@ pub fn needs(input: &Input) -> Needs {
         Input::Touch(touch) => Needs { customer: Some(touch.customer), ..Needs::default() },
         Input::Conversion(report) => Needs {
             customer: report.customer,
-            // Beside the report's own click, the customer's touches compete, or those that an earlier report of this
-            // conversion met: their offers are not known beforehand.
-            all_terms: report.customer.is_some() || report.click.is_some(),
+            offers: report.click.iter().map(|credit| credit.click.offer).collect(),
             ..order(&report.key.order_id)
         },
         Input::OrderEvent(event) => order(&event.order_id),
@@ -73,6 +73,19 @@ pub fn needs(input: &Input) -> Needs {
             Needs { all_open_credits: true, statements_through: Some(*through), ..Needs::default() }
         }
     }
+}
+
+/// Of which offers it may read the terms besides, as the parts that [`needs`] names tell: beside the report's own click
+/// the customer's touches compete, or those that an earlier report of this conversion met.
+pub fn needs_more(input: &Input, found: &ShardState) -> BTreeSet<OfferId> {
+    let Input::Conversion(report) = input else { return BTreeSet::new() };
+    let bound = report.customer.and_then(|customer| found.touches.get(&customer));
+    let bound = bound.map_or_else(Vec::new, |bound| touches::considered(bound));
+    let order = found.orders.get(&report.key.order_id);
+    let known = order.and_then(|order| order.conversions.get(&report.key));
+    let met = known.into_iter().flat_map(|conversion| &conversion.decision.candidates);
+    let clicks = bound.into_iter().map(|touch| &touch.click).chain(met.map(|candidate| &candidate.credit));
+    clicks.map(|credit| credit.click.offer).collect()
 }
 
 /// A version that is known already stands as it is.

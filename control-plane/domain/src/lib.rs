@@ -29,6 +29,6 @@ mod step;
 pub mod terms;
 mod touches;
 
-pub use engine::{DomainError, apply, needs};
+pub use engine::{DomainError, apply, needs, needs_more};
 pub use intake::{Input, IntakeItem, ShardKey};
 pub use state::ShardState;

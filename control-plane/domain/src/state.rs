@@ -33,8 +33,6 @@ pub struct Needs {
     pub order_id: Option<String>,
     pub offers: BTreeSet<OfferId>,
     pub customer: Option<CustomerRef>,
-    /// Of everything the shard has: which offers compete for a conversion is not known beforehand.
-    pub all_terms: bool,
     /// Whether this credit has been seen (open or on a statement).
     pub credit: Option<DerivedId>,
     /// And with them everything carried over.

@@ -146,7 +146,7 @@ async fn apply_some(world: &World, shard: ShardKey, limit: usize) -> Result<usiz
     let mut tx = world.store().begin_money(shard, &world.money).await?;
     let items = tx.next_items(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
     for item in &items {
-        let mut state = tx.load(&engine::needs(&item.input)).await?;
+        let mut state = tx.load(&item.input).await?;
         let effects = engine::apply(shard, &mut state, item)
             .map_err(|error| BenchError::Unexpected(error.to_string()))?;
         tx.persist(item, &state, &effects).await?;

@@ -3,7 +3,7 @@
 
 use control_plane_domain::intake::{IntakeItem, ShardKey};
 use control_plane_domain::state::{Effect, Needs, ShardState};
-use control_plane_domain::{apply, needs};
+use control_plane_domain::{apply, needs, needs_more};
 use proto_model::{DerivedId, UnixMicros};
 use std::collections::BTreeMap;
 
@@ -15,7 +15,11 @@ pub struct Shell {
 
 impl Shell {
     pub fn run(&mut self, shard: ShardKey, item: &IntakeItem) -> Vec<Effect> {
-        let mut state = self.load(&needs(&item.input));
+        let first = needs(&item.input);
+        let found = self.load(&first);
+        let offers = needs_more(&item.input, &found);
+        let mut state = self.load(&Needs { offers: first.offers.union(&offers).copied().collect(), ..first });
+        assert_eq!(needs_more(&item.input, &state), offers, "terms name no more offers");
         let effects = apply(shard, &mut state, item).unwrap();
         for effect in &effects {
             self.keep(effect, &state);
@@ -33,7 +37,7 @@ impl Shell {
         let all = &self.stored;
         let mut state = ShardState { ledger: all.ledger, ..ShardState::default() };
         for (offer, versions) in &all.terms {
-            if needs.all_terms || needs.offers.contains(offer) {
+            if needs.offers.contains(offer) {
                 state.terms.insert(*offer, versions.clone());
             }
         }

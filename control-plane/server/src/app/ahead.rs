@@ -44,8 +44,7 @@ enum Next {
 
 /// The same steps as the engine's own.
 async fn look(store: &Store, shard: ShardKey, frozen: bool) -> Result<Next, StoreError> {
-    let needs = engine::needs;
-    let (item, mut state) = match store.next_for_engine(shard, needs).await {
+    let (item, mut state) = match store.next_for_engine(shard).await {
         Ok(Some(next)) => next,
         Ok(None) => return Ok(Next::Nothing),
         Err(error @ StoreError::Corrupt { .. }) => return Ok(Next::Stops(chain(&error))),

@@ -230,7 +230,7 @@ async fn apply_some(
             turn.frozen = true;
             break;
         }
-        let mut state = tx.load(&engine::needs(&item.input)).await.map_err(at(index))?;
+        let mut state = tx.load(&item.input).await.map_err(at(index))?;
         let effects = engine::apply(shard, &mut state, item)
             .map_err(|source| (index, ShardError::Item { ordinal: item.ordinal, source }))?;
         tx.persist(item, &state, &effects).await.map_err(at(index))?;

@@ -155,6 +155,17 @@ pub(crate) const ERASED_WITHIN: Sql = Sql {
         AND e.ordinal BETWEEN (v ->> 2)::bigint AND (v ->> 3)::bigint",
 };
 
+/// $1 tenant, $2 advertiser, $3 a list of offers.
+pub(crate) const TERMS_OF: Sql = Sql {
+    sqlite: "
+    SELECT body FROM terms WHERE tenant_id = $1 AND advertiser_id = $2
+        AND offer_id IN (SELECT value FROM json_each($3)) ORDER BY offer_id, version",
+    postgres: "
+    SELECT body FROM terms WHERE tenant_id = $1 AND advertiser_id = $2
+        AND offer_id IN (SELECT v::bigint FROM jsonb_array_elements_text($3::text::jsonb) v)
+        ORDER BY offer_id, version",
+};
+
 /// $1 tenant; rows: stream, ordinal. The blobs that may hold their values.
 pub(crate) const COVERING: Sql = Sql {
     sqlite: "

@@ -3,22 +3,38 @@
 use crate::StoreError;
 use crate::aggregate::load_order;
 use crate::codec::{bound_from_json, terms_from_json};
+use crate::dialect;
 use crate::intake::advertiser_column;
 use crate::row::{Columns, Id};
 use crate::sql::{Connection, Row, query};
-use control_plane_domain::intake::{CustomerRef, PartnerCredit, ShardKey, Touch};
+use control_plane_domain::intake::{CustomerRef, Input, PartnerCredit, ShardKey, Touch};
 use control_plane_domain::settlement::OpenCredit;
 use control_plane_domain::state::{Needs, ShardState};
 use control_plane_domain::terms::OfferTerms;
+use control_plane_domain::{needs, needs_more};
 use proto_model::{Currency, DerivedId, OfferId, PartnerId, TenantId, UnixMicros};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// In two looks: which offers compete for a conversion is known when its customer and its order are.
+pub(super) async fn for_input(
+    conn: &mut Connection,
+    shard: ShardKey,
+    input: &Input,
+) -> Result<ShardState, StoreError> {
+    let mut found = state(conn, shard, &needs(input)).await?;
+    let mut offers = needs_more(input, &found);
+    offers.retain(|offer| !found.terms.contains_key(offer));
+    found.terms.append(&mut terms(conn, shard, &offers).await?);
+    Ok(found)
+}
 
 pub(super) async fn state(
     conn: &mut Connection,
     shard: ShardKey,
     needs: &Needs,
 ) -> Result<ShardState, StoreError> {
-    let mut state = ShardState { terms: terms(conn, shard, needs).await?, ..ShardState::default() };
+    let mut state = ShardState { terms: terms(conn, shard, &needs.offers).await?, ..ShardState::default() };
     if let Some(order_id) = &needs.order_id
         && let Some((order, _)) = load_order(conn, shard, order_id).await?
     {
@@ -48,22 +64,18 @@ pub(super) async fn state(
 async fn terms(
     conn: &mut Connection,
     shard: ShardKey,
-    needs: &Needs,
+    offers: &BTreeSet<OfferId>,
 ) -> Result<BTreeMap<OfferId, Vec<OfferTerms>>, StoreError> {
-    const ALL: &str = "SELECT body FROM terms WHERE tenant_id = $1 AND advertiser_id = $2 \
-        ORDER BY offer_id, version";
-    const OF_OFFER: &str = "SELECT body FROM terms WHERE tenant_id = $1 AND advertiser_id = $2 \
-        AND offer_id = $3 ORDER BY version";
-    let (tenant, advertiser) = (shard.tenant.column(), advertiser_column(shard));
-    let mut rows = Vec::new();
-    if needs.all_terms {
-        rows = query(ALL).bind(tenant).bind(advertiser).fetch_all(conn).await?;
-    } else {
-        for offer in &needs.offers {
-            let query = query(OF_OFFER).bind(tenant).bind(advertiser).bind(offer.column());
-            rows.extend(query.fetch_all(&mut *conn).await?);
-        }
+    if offers.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let named: Vec<i64> = offers.iter().map(|offer| offer.column()).collect();
+    let rows = query(dialect::TERMS_OF)
+        .bind(shard.tenant.column())
+        .bind(advertiser_column(shard))
+        .bind(json!(named).to_string())
+        .fetch_all(conn)
+        .await?;
     let mut terms: BTreeMap<OfferId, Vec<OfferTerms>> = BTreeMap::new();
     for row in &rows {
         let version = terms_from_json(row.col("body")?)?;

@@ -17,6 +17,7 @@ use crate::sql::{Row, locking, query, sharing};
 use crate::{Store, StoreError};
 use control_plane_domain::intake::{Input, IntakeItem, ShardKey};
 use control_plane_domain::ledger::LedgerHead;
+use control_plane_domain::needs;
 use control_plane_domain::order::Order;
 use control_plane_domain::state::{Effect, Needs, ShardState};
 
@@ -76,7 +77,6 @@ impl Store {
     pub async fn next_for_engine(
         &self,
         shard: ShardKey,
-        needs: fn(&Input) -> Needs,
     ) -> Result<Option<(IntakeItem, ShardState)>, StoreError> {
         let mut conn = self.read_snapshot(shard).await?;
         let row = query(checkpoint!()).bind(shard.tenant.column()).bind(advertiser_column(shard));
@@ -84,7 +84,7 @@ impl Store {
         let Some(item) = items_after(&mut conn, shard, row.number("ordinal")?, 1).await?.pop() else {
             return Ok(None);
         };
-        let mut state = load::state(&mut conn, shard, &needs(&item.input)).await?;
+        let mut state = load::for_input(&mut conn, shard, &item.input).await?;
         state.ledger = read_head(&row)?;
         Ok(Some((item, state)))
     }
@@ -117,11 +117,19 @@ impl MoneyTx {
         Ok(row.col::<Option<i64>>("frozen_at")?.is_some())
     }
 
-    /// Exactly what the domain had, as far as `needs` names it.
-    pub async fn load(&mut self, needs: &Needs) -> Result<ShardState, StoreError> {
-        let mut state = load::state(&mut self.tx, self.shard, needs).await?;
+    /// What `apply` may read or change for this input, exactly as the domain had it.
+    pub async fn load(&mut self, input: &Input) -> Result<ShardState, StoreError> {
+        let mut state = load::for_input(&mut self.tx, self.shard, input).await?;
         state.ledger = self.head;
-        self.loaded = needs.order_id.as_ref().map(|id| (id.clone(), state.orders.get(id).cloned()));
+        let order_id = needs(input).order_id;
+        self.loaded = order_id.map(|id| (id.clone(), state.orders.get(&id).cloned()));
+        Ok(state)
+    }
+
+    /// The parts that are named; for who only wants to look.
+    pub async fn load_parts(&mut self, parts: &Needs) -> Result<ShardState, StoreError> {
+        let mut state = load::state(&mut self.tx, self.shard, parts).await?;
+        state.ledger = self.head;
         Ok(state)
     }
 

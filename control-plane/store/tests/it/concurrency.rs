@@ -284,8 +284,7 @@ async fn money_of_a_shard_is_moved_by_one_at_a_time() {
             let mut tx = store.begin_money(shard, &lease).await.unwrap();
             let items = tx.next_items(10).await.unwrap();
             for item in &items {
-                let needs = control_plane_domain::engine::needs(&item.input);
-                let mut state = tx.load(&needs).await.unwrap();
+                let mut state = tx.load(&item.input).await.unwrap();
                 let effects = control_plane_domain::engine::apply(shard, &mut state, item).unwrap();
                 tx.persist(item, &state, &effects).await.unwrap();
             }

@@ -62,7 +62,7 @@ async fn what_was_under_way_when_the_server_died_has_happened_whole_or_not_at_al
     append(&store, world.shard(), &world.sale("A-1", 10_000)).await;
     let mut money = store.begin_money(world.shard(), &lease).await.unwrap();
     let item = money.next_items(1).await.unwrap().remove(0);
-    let mut state = money.load(&engine::needs(&item.input)).await.unwrap();
+    let mut state = money.load(&item.input).await.unwrap();
     let effects = engine::apply(world.shard(), &mut state, &item).unwrap();
     money.persist(&item, &state, &effects).await.unwrap();
 

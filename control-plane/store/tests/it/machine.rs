@@ -135,23 +135,24 @@ async fn compare(store: &Store, lease: &Lease, world: &World, shard: ShardKey) {
 
     let mut tx = store.begin_money(shard, lease).await.unwrap();
     let settlement = shard.advertiser.is_none();
-    let needs = Needs { all_terms: true, all_open_credits: settlement, ..Needs::default() };
-    let mut state = tx.load(&needs).await.unwrap();
+    let offers = replay.state.terms.keys().copied().collect();
+    let needs = Needs { offers, all_open_credits: settlement, ..Needs::default() };
+    let mut state = tx.load_parts(&needs).await.unwrap();
     for order_id in replay.state.orders.keys() {
         let needs = Needs { order_id: Some(order_id.clone()), ..Needs::default() };
-        state.orders.append(&mut tx.load(&needs).await.unwrap().orders);
+        state.orders.append(&mut tx.load_parts(&needs).await.unwrap().orders);
     }
     for customer in replay.state.touches.keys() {
         let needs = Needs { customer: Some(*customer), ..Needs::default() };
-        state.touches.append(&mut tx.load(&needs).await.unwrap().touches);
+        state.touches.append(&mut tx.load_parts(&needs).await.unwrap().touches);
     }
     for credit in &replay.state.known_credits {
         let needs = Needs { credit: Some(*credit), ..Needs::default() };
-        state.known_credits.append(&mut tx.load(&needs).await.unwrap().known_credits);
+        state.known_credits.append(&mut tx.load_parts(&needs).await.unwrap().known_credits);
     }
     for statement in &replay.statements {
         let needs = Needs { statements_through: Some(statement.through), ..Needs::default() };
-        state.known_statements.append(&mut tx.load(&needs).await.unwrap().known_statements);
+        state.known_statements.append(&mut tx.load_parts(&needs).await.unwrap().known_statements);
     }
     drop(tx);
     assert_eq!(state, replay.state);

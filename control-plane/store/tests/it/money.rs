@@ -2,9 +2,11 @@
 
 use crate::arbitrary;
 use crate::world::{NOW, World, append, lease, run_money, store};
-use control_plane_domain::intake::{Input, OrderEventKind};
+use control_plane_domain::intake::{ConversionReport, CustomerRef, Input, OrderEventKind, Touch, Vouched};
 use control_plane_domain::order::{CommissionStatus, ConversionStatus, Order};
 use control_plane_domain::state::{Effect, Needs, ShardState};
+use control_plane_domain::terms::OfferTerms;
+use control_plane_store::catalog::Offer;
 use control_plane_store::commissions::CommissionFilter;
 use control_plane_store::conversions::ConversionFilter;
 use control_plane_store::leases::Lease;
@@ -12,7 +14,7 @@ use control_plane_store::ledger::LedgerFilter;
 use control_plane_store::{Store, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use proto_model::UnixMicros;
+use proto_model::{OfferId, UnixMicros};
 use tokio::runtime::Runtime;
 
 fn runtime() -> Runtime {
@@ -26,7 +28,7 @@ async fn round_trip(store: &Store, lease: &Lease, world: &World, order: &Order) 
     let mut tx = store.begin_money(world.shard(), lease).await.unwrap();
     let items = tx.next_items(10).await.unwrap();
     for item in &items {
-        let mut state: ShardState = tx.load(&needs).await.unwrap();
+        let mut state: ShardState = tx.load(&item.input).await.unwrap();
         let effects = match item.input {
             Input::HoldElapsed { .. } => {
                 state.orders.insert(order.order_id.clone(), order.clone());
@@ -38,7 +40,7 @@ async fn round_trip(store: &Store, lease: &Lease, world: &World, order: &Order) 
     }
     tx.commit().await.unwrap();
     let mut tx = store.begin_money(world.shard(), lease).await.unwrap();
-    tx.load(&needs).await.unwrap().orders.remove(&order.order_id).unwrap()
+    tx.load_parts(&needs).await.unwrap().orders.remove(&order.order_id).unwrap()
 }
 
 #[test]
@@ -58,7 +60,7 @@ fn any_order_is_loaded_as_it_was_persisted() {
                 // An order never loses a conversion: what an earlier case left under this id goes on.
                 let needs = Needs { order_id: Some(first.order_id.clone()), ..Needs::default() };
                 let mut tx = store.begin_money(shard, &lease).await.unwrap();
-                let earlier = tx.load(&needs).await.unwrap().orders.remove(&first.order_id);
+                let earlier = tx.load_parts(&needs).await.unwrap().orders.remove(&first.order_id);
                 drop(tx);
                 let mut first = first;
                 for (key, conversion) in earlier.map(|order| order.conversions).unwrap_or_default() {
@@ -125,6 +127,46 @@ async fn a_sale_becomes_a_statement_and_a_payout() {
     assert!(!store.list_outbox(world.tenant, None, 10).await.unwrap().items.is_empty());
 }
 
+/// A tenant may have thousands of offers.
+#[tokio::test]
+async fn a_report_loads_the_terms_of_what_competes_for_it_and_no_other() {
+    let store = store().await;
+    let world = World::create(&store, 1).await;
+    let offers: Vec<OfferId> = (1..=5).map(|n| OfferId::from_random(900 + n)).collect();
+    for id in &offers {
+        let terms = OfferTerms { offer: *id, ..world.terms(1) };
+        store.create_offer(&Offer { id: *id, ..world.offer_row() }, &terms).await.unwrap();
+    }
+    let of_offer = |ordinal: u64, offer: OfferId| {
+        let mut credit = world.click(ordinal);
+        credit.click.offer = offer;
+        credit
+    };
+    let customer = CustomerRef([1; 16]);
+    let touch = Touch { customer, click: of_offer(2, offers[1]), bound_at: NOW, vouched: Vouched::Server };
+    append(&store, world.shard(), &Input::Touch(touch)).await;
+    let lease = lease(&store).await;
+    let report = |click, customer| {
+        let report = ConversionReport { click: Some(click), customer, ..world.report("A-1", 100) };
+        Input::Conversion(report)
+    };
+    // The click of its own, the customer's touch, and, for a later report that names neither, what the first one met.
+    let cases = [
+        (report(of_offer(1, offers[0]), Some(customer)), vec![offers[0], offers[1]]),
+        (report(of_offer(3, offers[2]), None), vec![offers[0], offers[1], offers[2]]),
+    ];
+    run_money(&store, &lease).await;
+    for (input, mut expected) in cases {
+        let mut tx = store.begin_money(world.shard(), &lease).await.unwrap();
+        let found: Vec<OfferId> = tx.load(&input).await.unwrap().terms.into_keys().collect();
+        drop(tx);
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        append(&store, world.shard(), &input).await;
+        run_money(&store, &lease).await;
+    }
+}
+
 #[tokio::test]
 async fn effects_and_checkpoint_commit_together_or_not_at_all() {
     let store = store().await;
@@ -136,7 +178,7 @@ async fn effects_and_checkpoint_commit_together_or_not_at_all() {
     let mut tx = store.begin_money(world.shard(), &lease).await.unwrap();
     let item = tx.next_items(1).await.unwrap().remove(0);
     let again = item.clone();
-    let mut state = tx.load(&control_plane_domain::engine::needs(&item.input)).await.unwrap();
+    let mut state = tx.load(&item.input).await.unwrap();
     let effects = control_plane_domain::engine::apply(world.shard(), &mut state, &item).unwrap();
     tx.persist(&item, &state, &effects).await.unwrap();
     assert!(matches!(tx.persist(&again, &state, &effects).await, Err(StoreError::Conflict("intake_order"))));

@@ -138,7 +138,7 @@ impl Worker {
     async fn step(&self, shard: ShardKey, lease: &Lease) -> Result<(), StoreError> {
         let mut tx = self.store.begin_money(shard, lease).await?;
         for item in tx.next_items(3).await? {
-            let mut state = tx.load(&engine::needs(&item.input)).await?;
+            let mut state = tx.load(&item.input).await?;
             let effects = engine::apply(shard, &mut state, &item).unwrap();
             tx.persist(&item, &state, &effects).await?;
         }

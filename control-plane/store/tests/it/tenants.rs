@@ -4,7 +4,6 @@ use crate::owned::{EVER, Owned, RULES, everything, own_everything};
 use crate::projection::{clicks, value};
 use crate::signatures;
 use crate::world::{NOW, World, lease, store};
-use control_plane_domain::engine;
 use control_plane_domain::intake::{ConversionKey, CustomerRef, ShardKey};
 use control_plane_domain::ledger::Account;
 use control_plane_domain::terms::OfferTerms;
@@ -121,7 +120,7 @@ async fn shards_are_not_found(crossing: &mut Crossing, mine: &Owned, theirs: &Ow
     none(cross!(crossing.intake_items(shard, 0, 10)));
     none(cross!(crossing.shard_ledger(shard, 0, 10)));
     assert_eq!(cross!(crossing.applied_through(shard)).unwrap(), 0);
-    assert_eq!(cross!(crossing.next_for_engine(shard, engine::needs)).unwrap().map(|(item, _)| item), None);
+    assert_eq!(cross!(crossing.next_for_engine(shard)).unwrap().map(|(item, _)| item), None);
     hidden(cross!(crossing.verify_ledger(shard)));
     let lease = lease(&crossing.store).await;
     hidden(cross!(crossing.begin_money(shard, &lease)).map(|_| ()));

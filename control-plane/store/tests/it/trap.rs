@@ -15,7 +15,7 @@ async fn head(store: &Store, shard: ShardKey) -> usize {
 async fn apply_all(store: &Store, shard: ShardKey, lease: &Lease) -> Result<(), StoreError> {
     let mut tx = store.begin_money(shard, lease).await?;
     for item in tx.next_items(100).await? {
-        let mut state = tx.load(&engine::needs(&item.input)).await?;
+        let mut state = tx.load(&item.input).await?;
         let effects = engine::apply(shard, &mut state, &item).unwrap();
         tx.persist(&item, &state, &effects).await?;
     }

@@ -236,7 +236,7 @@ pub async fn run_money(store: &Store, lease: &Lease) -> usize {
         for shard in shards {
             let mut tx = store.begin_money(shard, lease).await.unwrap();
             for item in tx.next_items(3).await.unwrap() {
-                let mut state = tx.load(&engine::needs(&item.input)).await.unwrap();
+                let mut state = tx.load(&item.input).await.unwrap();
                 let effects = engine::apply(shard, &mut state, &item).unwrap();
                 tx.persist(&item, &state, &effects).await.unwrap();
                 applied += 1;
