@@ -5,6 +5,7 @@ mod backoff;
 mod flow;
 mod halt;
 mod lane;
+mod opens;
 mod order;
 mod retain;
 mod seal;

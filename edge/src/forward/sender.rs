@@ -2,6 +2,7 @@
 
 use super::halt::{Halt, Halted};
 use super::lane::{LaneError, LaneSender};
+use super::opens::Opens;
 use super::retain::{Head, Retention, SealedFiles};
 use super::session::{Session, SessionError};
 use super::{Backoff, ForwardConfig, ForwardStatus};
@@ -53,6 +54,7 @@ pub struct Sender {
     pub(super) log: SpoolLog,
     pub(super) lanes: PerLane<LaneSender>,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) opens: Opens,
     state: State,
     status: Arc<ForwardStatus>,
     keep: Retention,
@@ -77,9 +79,20 @@ impl Sender {
         let lanes =
             PerLane { money: lane(Lane::Money, files.money), traffic: lane(Lane::Traffic, files.traffic) };
         let keep = Retention { secs: config.retain_secs, bytes: config.retain_bytes };
-        let (collected, acknowledgements) = (None, 0);
-        let this =
-            Self { link, spool, log, lanes, phase, state, status, keep, collected, acknowledgements, jitter };
+        let this = Self {
+            link,
+            spool,
+            log,
+            lanes,
+            phase,
+            opens: Opens::default(),
+            state,
+            status,
+            keep,
+            collected: None,
+            acknowledgements: 0,
+            jitter,
+        };
         this.report();
         this
     }
@@ -114,7 +127,15 @@ impl Sender {
             self.status.update(|progress| progress.connected = false);
             match end {
                 Ok(()) => return,
-                Err(SessionError::Fenced(detail)) => return self.stay_fenced(detail).await,
+                Err(SessionError::Fenced(detail)) if self.opens.explain_fence() => {
+                    tracing::warn!(
+                        detail,
+                        "a session that this node had given up may have opened late; opening another"
+                    );
+                }
+                Err(SessionError::Fenced(detail) | SessionError::Replaced(detail)) => {
+                    return self.stay_fenced(detail).await;
+                }
                 Err(error) => {
                     if error.is_denial() {
                         self.shut_all(Shut::Denied);

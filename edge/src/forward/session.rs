@@ -47,9 +47,12 @@ pub enum SessionError {
     Signature(#[from] SignatureError),
     #[error("the control plane cannot take batches for now: {0}")]
     Unavailable(String),
-    /// Another node speaks as this edge, or this epoch is over.
+    /// A newer session of this edge is open.
     #[error("the control plane follows another node of this name: {0}")]
     Fenced(String),
+    /// This epoch is over.
+    #[error("the control plane follows a newer spool of this edge: {0}")]
+    Replaced(String),
 }
 
 impl SessionError {
@@ -74,25 +77,31 @@ impl Session {
         let open = Open { epoch: sender.log.streams().epoch, lanes };
         send(&out, publish_request::Message::Open(open))?;
         let link = &sender.link;
+        let mut written = false;
         let opening = async {
             let mut client =
                 EdgeServiceClient::new(link.connect().await?).max_encoding_message_size(MAX_MESSAGE);
+            written = true;
             let mut inbound = client.publish(ReceiverStream::new(queue)).await?.into_inner();
-            let first = inbound.message().await?;
-            Ok::<_, SessionError>((inbound, first))
+            let first = inbound.message().await?.ok_or(SessionError::Closed)?;
+            Ok((inbound, first))
         };
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await.map_err(|_| SessionError::Silent)?;
-        let (inbound, first) = opened?;
-        let ack = match first.and_then(|first| first.message) {
+        let answer = tokio::time::timeout(OPEN_TIMEOUT, opening).await.unwrap_or(Err(SessionError::Silent));
+        if written && answer.is_err() {
+            sender.opens.given_up(Instant::now());
+        }
+        let (inbound, first) = answer?;
+        let ack = match first.message {
             Some(publish_response::Message::OpenAck(ack)) => ack,
             Some(publish_response::Message::Refusal(refusal)) => {
                 return Err(match refusal.kind() {
-                    refusal::Kind::Fenced => SessionError::Fenced(refusal.detail),
+                    refusal::Kind::Fenced => SessionError::Replaced(refusal.detail),
                     _ => SessionError::Unavailable(refusal.detail),
                 });
             }
             _ => return Err(SessionError::Protocol("an open_ack was expected")),
         };
+        sender.opens.answered(Instant::now());
         settle(sender, &ack)?;
         Ok(Self { number: ack.session, out, inbound, heard: Instant::now(), order: Order::default() })
     }

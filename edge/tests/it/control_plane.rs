@@ -64,6 +64,8 @@ pub struct Inner {
     /// The edge was revoked.
     pub denies: bool,
     pub sessions: u64,
+    /// So many openings are read, and their calls end without an answer.
+    pub unanswered_opens: u32,
     pub epoch: u32,
     pub renewals: u32,
     pub chunk_requests: usize,
@@ -244,6 +246,13 @@ impl ControlPlane {
         (Some(ack).filter(|_| !matches!(fault, Fault::LoseAck | Fault::Break)), fault != Fault::Break)
     }
 
+    fn leaves_unanswered(&self) -> bool {
+        let mut inner = self.lock();
+        let leaves = inner.unanswered_opens > 0;
+        inner.unanswered_opens = inner.unanswered_opens.saturating_sub(1);
+        leaves
+    }
+
     fn open(&self, open: Open) -> (u64, PublishResponse) {
         let mut inner = self.lock();
         assert_eq!(open.epoch, inner.epoch);
@@ -355,6 +364,7 @@ impl EdgeService for Service {
                 };
                 let Ok(Some(PublishRequest { message: Some(message) })) = message else { return };
                 let (reply, go_on) = match message {
+                    publish_request::Message::Open(_) if control.leaves_unanswered() => return,
                     publish_request::Message::Open(open) => {
                         let (number, reply) = control.open(open);
                         session = number;

@@ -153,6 +153,27 @@ async fn a_fenced_node_stops_sending_until_it_is_restarted() {
     node.shutdown().await;
 }
 
+/// The network holds an opening back, the node gives it up, and it arrives behind the next one.
+#[tokio::test]
+async fn an_opening_of_its_own_that_comes_late_does_not_fence_a_node_for_good() {
+    let mut world = World::new().await;
+    world.control.lock().unanswered_opens = 2;
+    let node = world.start().await;
+    for _ in 0..2 {
+        world.spool_some(&node, 5).await;
+        world.all_arrived().await;
+        world.control.lock().sessions += 1;
+    }
+    world.spool_some(&node, 5).await;
+    world.all_arrived().await;
+    assert!(!node.parts().forward.progress().fenced);
+    // No opening is left that explains another one.
+    world.control.lock().sessions += 1;
+    world.spool(&node, Lane::Money).await;
+    until("fenced", || node.parts().forward.progress().fenced).await;
+    node.shutdown().await;
+}
+
 /// A stopped process, or a load balancer without anybody behind it: the kernel accepts, and nobody ever answers.
 #[tokio::test]
 async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
