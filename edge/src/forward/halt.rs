@@ -25,8 +25,8 @@ pub(super) enum Halt {
     OtherStream(u32),
     #[error("the control plane refused the lane: {0}")]
     Refused(String),
-    #[error("a sealed batch is damaged on disk")]
-    Damaged(#[source] RetainError),
+    #[error("the sealed batch that begins at ordinal {first} cannot be used")]
+    Damaged { first: u64, source: RetainError },
     #[error("the sealed batches of the ordinals {from} to {through} are missing on disk")]
     Missing { from: u64, through: u64 },
     #[error("the sealed batches cannot be sent by this version")]
@@ -62,9 +62,24 @@ impl Halt {
     /// batches may stand somewhere.
     pub fn gap(&self) -> Option<GapReason> {
         match self {
-            Self::Damaged(_) => Some(GapReason::Damaged),
+            Self::Damaged { .. } => Some(GapReason::Damaged),
             Self::Missing { .. } => Some(GapReason::Missing),
             Self::NotRetained { .. } => Some(GapReason::NotRetained),
+            Self::Diverged
+            | Self::Behind { .. }
+            | Self::OtherStream(_)
+            | Self::Refused(_)
+            | Self::TooNew(_)
+            | Self::Seal(_) => None,
+        }
+    }
+
+    /// Where what is lost begins.
+    fn lost_from(&self) -> Option<u64> {
+        match self {
+            Self::Damaged { first, .. } => Some(*first),
+            Self::Missing { from, .. } => Some(*from),
+            Self::NotRetained { expected } => Some(*expected),
             Self::Diverged
             | Self::Behind { .. }
             | Self::OtherStream(_)
@@ -87,80 +102,124 @@ impl Halt {
             Self::Behind { .. } => Shut::Behind,
             Self::OtherStream(_) => Shut::OtherStream,
             Self::Refused(_) => Shut::Refused,
-            Self::Damaged(_) | Self::Missing { .. } => Shut::Damaged,
+            Self::Damaged { .. } | Self::Missing { .. } => Shut::Damaged,
             Self::TooNew(_) => Shut::TooNew,
             Self::Seal(_) => Shut::Unsealed,
         }
     }
 }
 
-/// A lane that stands still, or that shows on trial whether it still must.
+/// A lane that stands still, or that shows on trial whether it still must. What is refused and what is lost are
+/// remembered each by itself: a lane may be refused for the very loss that it declares, and met with the loss again when
+/// that is tried. Neither makes the other begin anew.
 #[derive(Debug)]
 pub(super) struct Halted {
+    /// Of the cause that was met last.
     pub reason: String,
     pub shut: Shut,
     retry: Retry,
     on_trial: bool,
     due: Option<Instant>,
-    backoff: Backoff,
-    /// When the loss is declared (again).
+    refusal: Option<Refusal>,
+    loss: Option<Loss>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    why: String,
+    trials: Backoff,
+}
+
+#[derive(Debug)]
+struct Loss {
+    /// Another ordinal is another loss, with a time of its own.
+    first: u64,
+    looks: Backoff,
+    /// When it is declared (again); `None` = never.
     declares: Option<Instant>,
     declarations: Backoff,
 }
 
-/// Each trial sends a batch that may be refused again.
+/// Each trial sends a batch that may be refused again, or looks for files.
 const TRIALS: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(60));
 /// A control plane that is older than declarations ends the session for one, and the other lane has to go on.
 const DECLARATIONS: Backoff = Backoff::between(Duration::from_secs(1), Duration::from_secs(600));
 
+impl Loss {
+    fn found(first: u64, patience: Duration, now: Instant) -> Self {
+        Self { first, looks: TRIALS, declares: now.checked_add(patience), declarations: DECLARATIONS }
+    }
+
+    /// When the files are looked for again: when it may be declared, at the latest.
+    fn next_look(&mut self, now: Instant, random: [u8; 1]) -> Instant {
+        let look = now + self.looks.next(random);
+        self.declares.filter(|at| *at >= now).map_or(look, |declares| look.min(declares))
+    }
+}
+
 impl Halted {
     /// `patience` is how long a loss waits to be declared.
     pub fn new(halt: &Halt, patience: Duration, now: Instant, random: [u8; 1]) -> Self {
-        let (reason, shut, retry) = (with_causes(halt), halt.shut(), halt.retry());
-        let declares = (retry == Retry::Lost).then(|| now.checked_add(patience)).flatten();
-        let (on_trial, due, backoff, declarations) = (false, None, TRIALS, DECLARATIONS);
-        let mut halted = Self { reason, shut, retry, on_trial, due, backoff, declares, declarations };
-        halted.wait(now, random);
-        if halted.may_declare(now) {
-            halted.due = Some(now);
-        }
+        let (reason, shut, retry) = (String::new(), halt.shut(), halt.retry());
+        let (on_trial, due, refusal, loss) = (false, None, None, None);
+        let mut halted = Self { reason, shut, retry, on_trial, due, refusal, loss };
+        halted.again(halt, patience, now, random);
         halted
     }
 
     /// It came to nothing, or something else was found. Returns whether that is news.
     pub fn again(&mut self, halt: &Halt, patience: Duration, now: Instant, random: [u8; 1]) -> bool {
-        let reason = with_causes(halt);
-        if reason != self.reason {
-            *self = Self::new(halt, patience, now, random);
-            return true;
-        }
+        let (on_trial, retry) = (std::mem::take(&mut self.on_trial), self.retry);
+        let is_news = self.remember(halt, patience, now);
+        (self.reason, self.shut, self.retry) = (with_causes(halt), halt.shut(), halt.retry());
         // Of several batches under way, each is refused.
-        if std::mem::take(&mut self.on_trial) {
-            self.wait(now, random);
+        if is_news || on_trial || self.retry != retry {
+            self.due = self.next_trial(now, random);
         }
-        false
+        is_news
     }
 
-    fn wait(&mut self, now: Instant, random: [u8; 1]) {
-        let later = matches!(self.retry, Retry::Later | Retry::Lost);
-        let trial = later.then(|| now + self.backoff.next(random));
-        let declares = self.declares.filter(|at| *at > now);
-        self.due = trial.map(|trial| declares.map_or(trial, |declares| trial.min(declares)));
+    fn remember(&mut self, halt: &Halt, patience: Duration, now: Instant) -> bool {
+        if let Halt::Refused(why) = halt {
+            let is_news = self.refusal.as_ref().is_none_or(|refusal| refusal.why != *why);
+            if is_news {
+                self.refusal = Some(Refusal { why: why.clone(), trials: TRIALS });
+            }
+            return is_news;
+        }
+        let Some(first) = halt.lost_from() else { return self.reason != with_causes(halt) };
+        let is_news = self.loss.as_ref().is_none_or(|loss| loss.first != first);
+        if is_news {
+            self.loss = Some(Loss::found(first, patience, now));
+        }
+        is_news
     }
 
-    /// Whether the files were waited for long enough.
-    pub fn may_declare(&self, now: Instant) -> bool {
-        self.declares.is_some_and(|at| at <= now)
+    fn next_trial(&mut self, now: Instant, random: [u8; 1]) -> Option<Instant> {
+        match self.retry {
+            Retry::Later => self.refusal.as_mut().map(|refusal| now + refusal.trials.next(random)),
+            Retry::Lost => self.loss.as_mut().map(|loss| loss.next_look(now, random)),
+            Retry::NextSession | Retry::Never => None,
+        }
+    }
+
+    /// Whether the files of this loss were waited for long enough.
+    pub fn may_declare(&self, halt: &Halt, now: Instant) -> bool {
+        let loss = self.loss.as_ref().filter(|loss| halt.lost_from() == Some(loss.first));
+        loss.and_then(|loss| loss.declares).is_some_and(|at| at <= now)
     }
 
     /// How long the files are still waited for; `None` = it is not about files.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
-        self.declares.map(|at| at.saturating_duration_since(now))
+        let loss = self.loss.as_ref().filter(|_| self.retry == Retry::Lost)?;
+        loss.declares.map(|at| at.saturating_duration_since(now))
     }
 
     /// The loss is being declared. It is said again when no answer comes, ever less often.
     pub fn declared(&mut self, now: Instant, random: [u8; 1]) {
-        self.declares = Some(now + self.declarations.next(random));
+        if let Some(loss) = &mut self.loss {
+            loss.declares = Some(now + loss.declarations.next(random));
+        }
     }
 
     pub fn on_trial(&self) -> bool {
@@ -215,7 +274,7 @@ mod tests {
         let mut halted = Halted::new(&lost(), secs(10), start, SOON);
         let mut now = start;
         for (wait, left) in [(1, 9), (2, 7), (4, 3)] {
-            assert_eq!((halted.due_in(now), halted.may_declare(now)), (Some(secs(wait)), false));
+            assert_eq!((halted.due_in(now), halted.may_declare(&lost(), now)), (Some(secs(wait)), false));
             now += secs(wait);
             halted.begin_trial();
             halted.again(&lost(), secs(10), now, SOON);
@@ -225,17 +284,42 @@ mod tests {
         now += secs(3);
         for wait in [1, 2, 4] {
             halted.begin_session();
-            assert!(halted.may_declare(now));
+            assert!(halted.may_declare(&lost(), now));
             halted.declared(now, SOON);
             // The session breaks off, and the next finds the same.
             halted.begin_session();
-            assert!(!halted.may_declare(now));
+            assert!(!halted.may_declare(&lost(), now));
             halted.again(&lost(), secs(10), now, SOON);
             assert_eq!(halted.due_in(now), Some(secs(wait)));
             now += secs(wait);
         }
         assert_eq!(Halted::new(&lost(), NONE, now, SOON).due_in(now), Some(NONE), "no patience at all");
         assert!(Halted::new(&lost(), Duration::MAX, now, SOON).patience(now).is_none(), "for ever");
+    }
+
+    #[test]
+    fn a_refusal_and_a_loss_take_turns_and_neither_begins_anew() {
+        let (start, secs) = (Instant::now(), Duration::from_secs);
+        let (lost, other) = (|| Halt::Missing { from: 3, through: 4 }, Halt::NotRetained { expected: 9 });
+        let refused = || Halt::Refused("quarantine".into());
+        let mut halted = Halted::new(&lost(), secs(10), start, SOON);
+        assert!(halted.again(&refused(), secs(10), start, SOON));
+        for (waits, looks) in [(1, 2), (2, 4)] {
+            halted.begin_trial();
+            assert!(!halted.again(&lost(), secs(10), start, SOON), "it is known");
+            assert_eq!((halted.due_in(start), halted.patience(start)), (Some(secs(looks)), Some(secs(10))));
+            halted.begin_trial();
+            assert!(!halted.again(&refused(), secs(10), start, SOON), "as is this");
+            assert_eq!((halted.due_in(start), halted.patience(start)), (Some(secs(waits * 2)), None));
+        }
+        // What only the next session can compare does not keep a refusal from being tried again.
+        assert!(halted.again(&Halt::Diverged, secs(10), start, SOON) && halted.due_in(start).is_none());
+        assert!(!halted.again(&refused(), secs(10), start, SOON) && halted.due_in(start).is_some());
+        let end = start + secs(10);
+        assert!(halted.may_declare(&lost(), end), "although what it met last is a refusal");
+        assert!(!halted.may_declare(&other, end), "another loss");
+        assert!(halted.again(&other, secs(10), end, SOON) && !halted.may_declare(&other, end));
+        assert_eq!(halted.patience(end), Some(secs(10)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod open;
 
 use super::flow::{Acked, Flow, Gap, Sent};
 use super::halt::{Halt, Halted};
+use super::rest::Rest;
 use super::retain::{Head, Retention, SealedFiles};
 use super::seal::{Decision, Waiting, decide, is_full};
 use crate::spool::{LaneReader, SpoolLog, Spooled, Streams};
@@ -71,6 +72,8 @@ pub(super) struct LaneSender {
     patience: Duration,
     /// So that what is said again is counted once.
     declared: Option<GapDeclaration>,
+    rest: Rest,
+    unread: loss::Unread,
 }
 
 impl LaneSender {
@@ -97,6 +100,8 @@ impl LaneSender {
             halted: None,
             patience,
             declared: None,
+            rest: Rest::default(),
+            unread: loss::Unread::default(),
         }
     }
 
@@ -154,8 +159,16 @@ impl LaneSender {
         self.halted.iter_mut().for_each(Halted::begin_session);
     }
 
+    /// The disk has failed the lane: it is left alone for a while, in this session and the next. Says for how long.
+    pub fn rest(&mut self, now: Instant, random: [u8; 1]) -> Duration {
+        self.rest.begin(now, random)
+    }
+
     /// Sends again from where the control plane stands, if it is time for that; else says in how long.
     pub fn try_again(&mut self, now: Instant) -> Option<Duration> {
+        if let Some(left) = self.rest.left(now) {
+            return Some(left);
+        }
         let halted = self.halted.as_mut()?;
         let wait = halted.due_in(now)?;
         if !wait.is_zero() {

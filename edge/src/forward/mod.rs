@@ -7,6 +7,7 @@ mod halt;
 mod lane;
 mod opens;
 mod order;
+mod rest;
 mod retain;
 mod seal;
 mod sender;

@@ -2,7 +2,9 @@
 //! first sent, so what is sent again is the same to the byte. The newest file is never deleted: its head
 //! hash is what the next batch is chained to.
 
-use crate::disk::{SharedDisk, list_finished, write_durably};
+use crate::disk::{SharedDisk, is_damage, list_finished, write_durably};
+use crate::spool::Reading;
+use crate::with_causes;
 use proto_wire::envelope::{EnvelopeError, GENESIS_HEAD, Header, SealedBatch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,6 +31,9 @@ pub enum RetainError {
     /// After software was put back to an earlier version. Nothing is wrong with the batch.
     #[error("a sealed batch was written by newer software (upgrade this edge again)")]
     TooNew(#[source] EnvelopeError),
+    /// Not once, but each time.
+    #[error("the disk cannot read a sealed batch, however often it is asked (replace it)")]
+    Unreadable(#[source] io::Error),
     #[error("no sealed batch begins at ordinal {0}")]
     Absent(u64),
     #[error("the file of the sealed batch that begins at ordinal {0} holds another one")]
@@ -84,6 +89,11 @@ pub struct SealedFiles {
 
 impl SealedFiles {
     pub fn open(disk: SharedDisk, dir: &Path) -> io::Result<Self> {
+        Self::open_for(disk, dir, Reading::Strict)
+    }
+
+    /// As the caller has tried before, or not.
+    pub fn open_for(disk: SharedDisk, dir: &Path, reading: Reading) -> io::Result<Self> {
         disk.create_dir(dir)?;
         let names = list_finished(disk.as_ref(), dir)?;
         let mut files = BTreeMap::new();
@@ -93,13 +103,14 @@ impl SealedFiles {
         let damaged = names.iter().filter_map(|name| parse_name(name.strip_suffix(DAMAGED)?));
         let set_aside = damaged.map(|(_, last)| last).max();
         let mut this = Self { disk, dir: dir.to_path_buf(), files, head: Head::GENESIS, set_aside };
-        this.find_head()?;
+        this.find_head(reading)?;
         Ok(this)
     }
 
     /// The head is the newest file's. A damaged newest file is set aside: whether the control plane has
-    /// that batch is not known here.
-    fn find_head(&mut self) -> io::Result<()> {
+    /// that batch is not known here. So is one that the disk fails to read again and again; a disk that is gone as a
+    /// whole does not rename it either.
+    fn find_head(&mut self, reading: Reading) -> io::Result<()> {
         while let Some((&first, entry)) = self.files.last_key_value() {
             let last = entry.last;
             match self.load(first) {
@@ -107,11 +118,13 @@ impl SealedFiles {
                     self.head = Head { last, hash: header.head_hash() };
                     return Ok(());
                 }
-                Err(RetainError::Io(error)) => return Err(error),
+                Err(RetainError::Io(error)) if reading == Reading::Strict || !is_damage(&error) => {
+                    return Err(error);
+                }
                 Err(error @ RetainError::TooNew(_)) => return Err(io::Error::other(error)),
-                _ => {
+                Err(error) => {
                     let name = file_name(first, last);
-                    tracing::error!(name, "a sealed batch is damaged and set aside");
+                    tracing::error!(name, error = with_causes(&error), "a sealed batch is set aside");
                     self.disk.rename(&self.dir.join(&name), &self.dir.join(format!("{name}{DAMAGED}")))?;
                     self.disk.sync_dir(&self.dir)?;
                     self.files.remove(&first);

@@ -194,7 +194,7 @@ impl Sender {
         end
     }
 
-    /// Ends the sending of a lane; other troubles are retried after the returned time.
+    /// Ends the sending of a lane; where only the disk fails, says after which time it is tried again.
     pub(super) fn trouble(&mut self, lane: Lane, error: LaneError) -> Option<Duration> {
         match error {
             LaneError::Halt(halt) => {
@@ -202,13 +202,16 @@ impl Sender {
                 None
             }
             error @ LaneError::Disk(_) => {
+                let random = (self.jitter)();
+                let rest = self.lanes[lane].rest(Instant::now(), random);
                 tracing::error!(
                     lane = lane.as_str(),
                     error = with_causes(&error),
-                    "trying again in a second"
+                    in_ms = rest.as_millis(),
+                    "trying again"
                 );
                 self.relieve();
-                Some(Duration::from_secs(1))
+                Some(rest)
             }
         }
     }
@@ -218,8 +221,17 @@ impl Sender {
     pub(super) fn halt(&mut self, lane: Lane, halt: &Halt) {
         let random = (self.jitter)();
         let news = self.lanes[lane].halt(halt, Instant::now(), random);
-        let Some(halted) = self.lanes[lane].halted().filter(|_| news) else { return };
+        let Some(halted) = self.lanes[lane].halted() else { return };
         let (Halted { reason, shut, .. }, patience) = (halted, halted.patience(Instant::now()));
+        self.spool.shut(lane, *shut);
+        self.status.update(|progress| {
+            let lane = &mut progress.lanes[lane];
+            lane.halted = Some(reason.clone());
+            lane.halts = lane.halts.saturating_add(u64::from(news));
+        });
+        if !news {
+            return;
+        }
         tracing::error!(
             lane = lane.as_str(),
             reason,
@@ -232,15 +244,9 @@ impl Sender {
                 "put the files back within this time, and nothing is lost; else the loss is declared"
             );
         }
-        self.spool.shut(lane, *shut);
         if halt.loses() {
             self.lost(lane);
         }
-        self.status.update(|progress| {
-            let lane = &mut progress.lanes[lane];
-            lane.halted = Some(reason.clone());
-            lane.halts = lane.halts.saturating_add(1);
-        });
     }
 
     /// Hits of the lane that were answered will not arrive. Whoever sends them again must not be told that they are

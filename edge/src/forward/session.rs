@@ -257,7 +257,7 @@ fn settle(sender: &mut Sender, ack: &OpenAck) -> Result<(), SessionError> {
                 Head { last, hash: hash.map_err(|_| SessionError::Protocol("a head hash has 32 bytes"))? }
             }
         };
-        sender.lanes[lane].meet(head.stream, theirs, Instant::now());
+        sender.lanes[lane].meet(head.stream, theirs);
         settle_lane(sender, lane);
     }
     Ok(())

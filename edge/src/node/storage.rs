@@ -97,7 +97,7 @@ impl Storage {
     pub fn open(&self, reading: Reading) -> Result<Opened, StartError> {
         let mut files = PerLane::try_build(|lane| {
             let dir = self.dir.join("sealed").join(lane.as_str());
-            SealedFiles::open(self.disk.clone(), &dir).map_err(OpenError::Io)
+            SealedFiles::open_for(self.disk.clone(), &dir, reading).map_err(OpenError::Io)
         })?;
         let sealed = PerLane::build(|lane| files[lane].head().last);
         let open = OpenAs { streams: self.epoch.streams, sealed, existed: self.epoch.has_spool };
@@ -145,4 +145,42 @@ async fn new_epoch(link: &ControlLink) -> Result<Epoch, EpochError> {
 
 fn directory(data_dir: &Path, epoch: u32) -> PathBuf {
     data_dir.join("spool").join(format!("epoch-{epoch:010}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Disk;
+    use crate::disk::simulated::SimulatedDisk;
+    use crate::spool::Streams;
+    use proto_model::{EdgeId, StreamNo};
+    use proto_wire::keys::SigningKey;
+
+    #[test]
+    fn a_sealed_batch_that_is_never_read_does_not_keep_the_spool_shut() {
+        let (disk, edge, key) =
+            (SimulatedDisk::default(), EdgeId::new(7).unwrap(), SigningKey::generate().unwrap());
+        let (shared, state): (SharedDisk, _) = (Arc::new(disk.clone()), State::of_a_simulation());
+        let control_key = key.public_key();
+        let link = ControlLink::of_a_simulation(edge, control_key, key, |at| {
+            Box::pin(async move { at.connect().await })
+        });
+        let streams = Streams { edge, epoch: 1, money: StreamNo(3), traffic: StreamNo(4) };
+        let config = Config { data_dir: "/data".into(), ..Config::default() };
+        let epoch = Epoch { streams, has_spool: true };
+        let storage = Storage::new(&config, &shared, &Arc::new(link), &state, epoch);
+        let open = OpenAs { streams, sealed: PerLane::default(), existed: false };
+        Spool::open(shared, &storage.dir.join("log"), config.spool, open).unwrap().close();
+
+        let sealed = storage.dir.join("sealed/money");
+        let name = format!("{:020}-{:020}.batch", 1, 4);
+        disk.create_dir(&sealed).unwrap();
+        crate::disk::write_durably(&disk, &sealed, &name, b"what nobody can read").unwrap();
+        disk.make_unreadable(&sealed.join(&name), 0..1, usize::MAX);
+        let failed = storage.open(Reading::Strict).err().unwrap();
+        assert!(matches!(failed, StartError::Spool(OpenError::Io(error)) if crate::disk::is_damage(&error)));
+        let (spool, files) = storage.open(Reading::Around).unwrap();
+        assert!(files.money.may_have_reached(4));
+        spool.close();
+    }
 }

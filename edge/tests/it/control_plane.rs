@@ -57,6 +57,8 @@ pub struct Inner {
     pub knows_no_gaps: bool,
     /// Batches of this lane cannot be read here, not even whose they are.
     pub unreadable: Option<Lane>,
+    /// This lane is refused behind the next answer, whatever that is about.
+    pub refuses_unasked: Option<Lane>,
     /// Nothing of these lanes is taken.
     pub quarantined: HashSet<Lane>,
     /// Certificates come expired.
@@ -375,6 +377,11 @@ impl EdgeService for Service {
                 };
                 if let Some(reply) = reply {
                     let _ = replies.send(Ok(reply)).await;
+                }
+                let unasked = control.lock().refuses_unasked.take();
+                if let Some(lane) = unasked {
+                    let refused = refusal(Kind::Quarantined, lane_to_wire(lane).into(), 0);
+                    let _ = replies.send(Ok(refused)).await;
                 }
                 control.bump();
                 if !go_on {

@@ -60,6 +60,8 @@ async fn a_lane_that_stands_still_is_reported_with_its_oldest_hit() {
     let node = world.start().await;
     world.spool(&node, Lane::Traffic).await;
     until("halted", || node.parts().forward.progress().lanes.traffic.halted.is_some()).await;
+    // It may be from before.
+    world.control.until("the first report", |inner| !inner.reports.is_empty()).await;
     let report = next_report(&world).await;
     let traffic = &report.lanes[1];
     assert!(traffic.halted.contains("as scripted"), "{traffic:?}");

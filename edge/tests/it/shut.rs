@@ -48,6 +48,23 @@ async fn a_quarantined_lane_is_shut_and_sent_again_when_it_was_released() {
 }
 
 #[tokio::test]
+async fn a_lane_that_is_refused_with_nothing_under_way_opens_again_in_the_same_session() {
+    let mut world = World::new().await;
+    let node = world.start().await;
+    world.spool(&node, Lane::Money).await;
+    world.all_arrived().await;
+    let halts = || node.parts().forward.progress().lanes.money.halts;
+    world.control.lock().refuses_unasked = Some(Lane::Money);
+    world.spool(&node, Lane::Traffic).await;
+    until("refused", || halts() == 1).await;
+    until("open again", || shut(&node, Lane::Money).is_none()).await;
+    world.spool(&node, Lane::Money).await;
+    world.all_arrived().await;
+    assert_eq!((halts(), world.control.lock().sessions), (1, 1));
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_refusal_that_names_no_lane_stops_the_lane_it_is_about() {
     for lane in Lane::ALL.iter().copied() {
         let other = if lane == Lane::Money { Lane::Traffic } else { Lane::Money };

@@ -2,10 +2,34 @@
 //! them back in time.
 
 use super::{LaneError, LaneSender};
+use crate::disk::is_damage;
 use crate::forward::halt::Halt;
 use crate::forward::retain::{Head, RetainError};
 use proto_wire::envelope::{GapDeclaration, Header, SealedBatch};
+use std::collections::BTreeMap;
+use std::io;
 use tokio::time::Instant;
+
+/// After so many attempts a file that the disk cannot read counts as damaged. The waits between them double up to a
+/// quarter of a minute.
+const ATTEMPTS: u32 = 10;
+
+/// How often the disk has failed to read files, by where their batches begin.
+#[derive(Debug, Default)]
+pub(super) struct Unread(BTreeMap<u64, u32>);
+
+impl Unread {
+    /// Whether it must be taken for lost. That the disk is short of something else is never a reason for that.
+    fn is_given_up(&mut self, first: u64, error: &io::Error) -> bool {
+        let attempts = self.0.entry(first).or_default();
+        *attempts = attempts.saturating_add(u32::from(is_damage(error)));
+        is_damage(error) && *attempts >= ATTEMPTS
+    }
+
+    fn was_read(&mut self, first: u64) {
+        self.0.remove(&first);
+    }
+}
 
 impl LaneSender {
     /// The batch that begins at `first`. What cannot be read just now is no loss: the disk may do better later.
@@ -17,15 +41,26 @@ impl LaneSender {
             }
             loaded => loaded,
         };
-        match loaded {
-            Ok((batch, header)) if self.is_ours(&header) => Ok((batch, header)),
-            // From another node, say.
-            Ok(_) => Err(Halt::Damaged(RetainError::Foreign(first)).into()),
-            Err(RetainError::Io(error)) => Err(LaneError::Disk(error)),
-            Err(RetainError::Absent(_)) => Err(self.absent(first).into()),
-            Err(error @ RetainError::TooNew(_)) => Err(Halt::TooNew(error).into()),
-            Err(error) => Err(Halt::Damaged(error).into()),
-        }
+        let error = match loaded {
+            Err(RetainError::Io(error)) if !self.unread.is_given_up(first, &error) => {
+                return Err(LaneError::Disk(error));
+            }
+            Err(RetainError::Io(error)) => RetainError::Unreadable(error),
+            read => {
+                self.unread.was_read(first);
+                match read {
+                    Ok((batch, header)) if self.is_ours(&header) => return Ok((batch, header)),
+                    // From another node, say.
+                    Ok(_) => RetainError::Foreign(first),
+                    Err(error) => error,
+                }
+            }
+        };
+        Err(LaneError::Halt(match error {
+            RetainError::Absent(_) => self.absent(first),
+            RetainError::TooNew(_) => Halt::TooNew(error),
+            source => Halt::Damaged { first, source },
+        }))
     }
 
     fn is_ours(&self, header: &Header) -> bool {
@@ -55,7 +90,7 @@ impl LaneSender {
         if self.in_flight() > 0 {
             return Ok(None);
         }
-        let waited = self.halted.as_ref().is_some_and(|halted| halted.may_declare(now));
+        let waited = self.halted.as_ref().is_some_and(|halted| halted.may_declare(&halt, now));
         if !waited || self.confirmed.last.saturating_add(1) != first {
             return Err(halt.into());
         }
@@ -95,5 +130,28 @@ impl LaneSender {
     /// Whether this was not declared before.
     pub fn is_news(&mut self, gap: &GapDeclaration) -> bool {
         self.declared.replace(gap.clone()).as_ref() != Some(gap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_read_ten_times_is_given_up() {
+        // EIO; too many open files, or a directory in the place of the file.
+        for (code, is_given_up) in [(5, true), (24, false), (21, false)] {
+            let (mut unread, error) = (Unread::default(), || io::Error::from_raw_os_error(code));
+            for _ in 1..ATTEMPTS {
+                assert!(!unread.is_given_up(1, &error()) && !unread.is_given_up(5, &error()), "{code}");
+            }
+            // Nor what follows, for another reason.
+            assert!(!unread.is_given_up(1, &io::Error::from_raw_os_error(24)), "{code}");
+            unread.was_read(5);
+            assert_eq!(
+                (unread.is_given_up(1, &error()), unread.is_given_up(5, &error())),
+                (is_given_up, false)
+            );
+        }
     }
 }

@@ -7,33 +7,29 @@ use crate::forward::retain::Head;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// What the control plane said of the lane when the session opened.
 pub(super) struct Unsettled {
     stream: u32,
     theirs: Head,
-    due: Instant,
 }
 
 impl LaneSender {
     /// To be settled with in this session.
-    pub fn meet(&mut self, stream: u32, theirs: Head, now: Instant) {
-        self.unsettled = Some(Unsettled { stream, theirs, due: now });
+    pub fn meet(&mut self, stream: u32, theirs: Head) {
+        self.unsettled = Some(Unsettled { stream, theirs });
     }
 
     /// Settles, if that is still to be done. A disk that cannot be read keeps this lane alone from being sent: it is
     /// tried again in this session. Returns how long until then.
     pub fn settle(&mut self, next_unspooled: u64, now: Instant) -> Result<Option<Duration>, LaneError> {
-        let Some(Unsettled { stream, theirs, due }) = self.unsettled.take() else { return Ok(None) };
-        let wait = due.saturating_duration_since(now);
-        if !wait.is_zero() {
-            self.unsettled = Some(Unsettled { stream, theirs, due });
-            return Ok(Some(wait));
+        let Some(unsettled) = self.unsettled.take() else { return Ok(None) };
+        if let Some(left) = self.rest.left(now) {
+            self.unsettled = Some(unsettled);
+            return Ok(Some(left));
         }
-        let opened = self.open(stream, theirs, next_unspooled);
+        let opened = self.open(unsettled.stream, unsettled.theirs, next_unspooled);
         if matches!(opened, Err(LaneError::Disk(_))) {
-            self.unsettled = Some(Unsettled { stream, theirs, due: now + LOOK_AGAIN });
+            self.unsettled = Some(unsettled);
         }
         opened.map(|()| None)
     }

@@ -4,12 +4,12 @@ use super::*;
 use crate::forward::lane::LaneError;
 use proto_wire::envelope::{GapDeclaration, GapReason};
 
-fn file(first: u64) -> std::path::PathBuf {
+pub(super) fn file(first: u64) -> std::path::PathBuf {
     Path::new(SEALED).join(format!("{first:020}-{:020}.batch", first + 3))
 }
 
 /// Twenty ordinals in five batches, and the node as it runs on.
-fn five_batches(key: &SigningKey) -> (SimulatedDisk, Vec<SealedBatch>, Node) {
+pub(super) fn five_batches(key: &SigningKey) -> (SimulatedDisk, Vec<SealedBatch>, Node) {
     let disk = SimulatedDisk::default();
     let mut node = Node::open(&disk);
     node.session(Head::GENESIS).unwrap();
@@ -27,15 +27,15 @@ fn five_batches(key: &SigningKey) -> (SimulatedDisk, Vec<SealedBatch>, Node) {
 
 /// What a control plane gets that takes everything.
 #[derive(Debug, Default)]
-struct Taken {
-    head: Option<Head>,
-    batches: Vec<u64>,
-    gaps: Vec<GapDeclaration>,
+pub(super) struct Taken {
+    pub head: Option<Head>,
+    pub batches: Vec<u64>,
+    pub gaps: Vec<GapDeclaration>,
 }
 
 impl Node {
     /// A session with a control plane at `theirs`, as long as it goes.
-    fn catch_up(&mut self, theirs: Head, now: Instant) -> (Taken, Result<(), LaneError>) {
+    pub(super) fn catch_up(&mut self, theirs: Head, now: Instant) -> (Taken, Result<(), LaneError>) {
         self.lane.begin_session();
         let next = self.next_ordinal();
         let mut taken = Taken { head: Some(theirs), ..Taken::default() };

@@ -1,5 +1,6 @@
 //! The chain of sealed batches: durable before it is sent, the same bytes after any crash.
 
+mod causes;
 mod losses;
 mod room;
 
