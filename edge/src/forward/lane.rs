@@ -79,7 +79,7 @@ pub(super) struct LaneSender {
 impl LaneSender {
     pub fn new(lane: Lane, log: &SpoolLog, files: SealedFiles, acked: Head, patience: Duration) -> Self {
         let reader = log.reader(lane, files.head().last);
-        report_holes(lane, &files, acked.last);
+        loss::report_holes(lane, &files, acked.last);
         Self {
             lane,
             streams: log.streams(),
@@ -383,25 +383,4 @@ fn wire_bytes(batch: &SealedBatch) -> u64 {
 
 fn is_loss(event: &Event) -> bool {
     matches!(&event.body, Some(event::Body::Skipped(skipped)) if skipped.reason == SkipReason::Lost.code())
-}
-
-fn report_holes(lane: Lane, files: &SealedFiles, acked: u64) {
-    for hole in files.holes() {
-        let (lane, from, through) = (lane.as_str(), hole.start(), hole.end());
-        if *through <= acked {
-            tracing::info!(
-                lane,
-                from,
-                through,
-                "old batches are missing that the control plane has, as far as is known"
-            );
-        } else {
-            tracing::error!(
-                lane,
-                from,
-                through,
-                "sealed batches are missing on disk and may be at the control plane nowhere; put the files back"
-            );
-        }
-    }
 }
