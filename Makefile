@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help up test lint fmt openapi bench clean
+.PHONY: help up test lint fmt openapi bench soak clean
 
 CARGO ?= cargo
 # More arguments for `tributary up`: make up ARGS="--listen 127.0.0.1:9000 --no-demo"
@@ -45,9 +45,8 @@ openapi: .ci-needs-cargo ## Write the REST description anew: control-plane/serve
 bench: .ci-needs-cargo ## Measure the edge beside nginx, spool and store beside bare writes (docs/benchmarks.md); ONLY=edge|spool|store, ROUNDS
 	@loadtest/bench.sh
 
-soak: .ci-needs-cargo ## Half an hour of kill -9 and mischief under load, then a verdict: sent, answered, journaled, counted, paid (MINUTES=30)
-	@.ci/needs.sh
-	TRIBUTARY_SOAK_MINUTES=$${MINUTES:-30} TRIBUTARY_LOG=error $(CARGO) test --locked -p tributary --test it -- --nocapture torture::
+soak: .ci-needs-cargo ## Hours of `make test` for whatever must survive: kills, faults, crash images; then a one-page verdict (MINUTES=30, SEEDS)
+	@.ci/soak.sh
 
 clean: ## Remove build output; keeps ./tributary-data and ./.tools
 	@$(CARGO) clean

@@ -35,9 +35,9 @@ impl Process {
         Self::spawn(env!("CARGO_BIN_EXE_tributary").as_ref(), args, Some(log)).await
     }
 
-    /// Another program, which starts ours.
-    pub async fn start_other(program: &Path, args: &[&str], log: &Path) -> Self {
-        Self::spawn(program, args, Some(log)).await
+    /// Another program, which starts ours; fails with what it says if it ends before it is ready.
+    pub async fn try_start_other(program: &Path, args: &[&str], log: &Path) -> Result<Self, String> {
+        Self::try_spawn(program, args, Some(log)).await
     }
 
     /// Waits for an end that somebody else has brought about.
@@ -47,6 +47,11 @@ impl Process {
     }
 
     async fn spawn(binary: &Path, args: &[&str], log: Option<&Path>) -> Self {
+        let started = Self::try_spawn(binary, args, log).await;
+        started.unwrap_or_else(|said| panic!("{args:?} ended before it was ready {said}"))
+    }
+
+    async fn try_spawn(binary: &Path, args: &[&str], log: Option<&Path>) -> Result<Self, String> {
         let stderr = log.map_or_else(Stdio::inherit, |log| {
             std::fs::File::options().create(true).append(true).open(log).expect("a log file").into()
         });
@@ -62,12 +67,10 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let line = tokio::time::timeout(DEADLINE, lines.next_line()).await;
         let line = line.expect("ready within the deadline").expect("stdout is readable");
-        let line = line.unwrap_or_else(|| {
-            let said = log.map(|log| std::fs::read_to_string(log).expect("a log file")).unwrap_or_default();
-            panic!("{args:?} ended before it was ready {said}")
-        });
+        let said = || log.map(|log| std::fs::read_to_string(log).expect("a log file")).unwrap_or_default();
+        let line = line.ok_or_else(said)?;
         let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        Self { child, ready }
+        Ok(Self { child, ready })
     }
 
     /// Runs `tributary <args>`, which must refuse, and gives its reasons.

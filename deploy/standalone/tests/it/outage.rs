@@ -14,15 +14,28 @@ pub async fn clicks_in_reports(api: &Api) -> i64 {
 }
 
 pub async fn control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Process {
-    let database = database_of(dir);
+    Process::start(&args_of(dir, api, grpc, more, database_of(dir).as_deref())).await
+}
+
+/// What it says is kept beside its data.
+pub async fn quiet_control_plane(dir: &Path, api: &str, grpc: &str, more: &[&str]) -> Process {
+    let log = dir.with_extension("log");
+    Process::start_logged(&args_of(dir, api, grpc, more, database_of(dir).as_deref()), &log).await
+}
+
+fn args_of<'a>(
+    dir: &'a Path,
+    api: &'a str,
+    grpc: &'a str,
+    more: &[&'a str],
+    database: Option<&'a str>,
+) -> Vec<&'a str> {
     let dir = dir.to_str().expect("a UTF-8 path");
     let mut args = vec!["control-plane", "run", "--output", "json", "--data-dir", dir, "--listen", api];
     args.extend(["--grpc-listen", grpc]);
     args.extend(more);
-    if let Some(url) = &database {
-        args.extend(["--database", url.as_str()]);
-    }
-    Process::start(&args).await
+    args.extend(database.iter().flat_map(|url| ["--database", url]));
+    args
 }
 
 pub async fn edge(dir: &Path) -> Process {

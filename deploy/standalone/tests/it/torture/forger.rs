@@ -1,6 +1,7 @@
 //! An edge that has joined like any other, holds its own keys, and sends what no edge would send.
 
 use super::gateway::Gateway;
+use super::verdict::Record;
 use super::{BAD, Field, a_moment, join, messages::edge_id};
 use crate::harness::{Api, eventually, temp_dir};
 use edge::identity::{ControlLink, Identity};
@@ -198,11 +199,14 @@ const CONTRADICTIONS: [(&str, Make); 2] = [
     ("another past", |forger, end| forger.good(End { prev_hash: [7; 32], ..end })),
 ];
 
-async fn refused_one_by_one(forger: &mut Forger, operator: &Api, others: &Batch) {
+/// Gives how many there were.
+async fn refused_one_by_one(forger: &mut Forger, operator: &Api, others: &Batch) -> usize {
     let (mut money, mut traffic) = (End::of(Lane::Money), End::of(Lane::Traffic));
     let mut session = forger.open().await;
     session.goes_on(forger, &mut traffic, "the first").await;
-    for (case, kind, batch) in unreadable(forger, traffic, others) {
+    let batches = unreadable(forger, traffic, others);
+    let refused = batches.len() + 2 * CONTRADICTIONS.len();
+    for (case, kind, batch) in batches {
         let reply = session.send(&batch).await;
         let Down::Refusal(refusal) = &reply else { panic!("{case}: {reply:?}") };
         assert_eq!((refusal.kind(), refusal.detail.is_empty()), (kind, false), "{case}: {refusal:?}");
@@ -226,7 +230,7 @@ async fn refused_one_by_one(forger: &mut Forger, operator: &Api, others: &Batch)
         session = forger.open().await;
         session.goes_on(forger, &mut traffic, case).await;
     }
-    over_and_done_with(forger, session, money, traffic).await;
+    refused + over_and_done_with(forger, session, money, traffic).await
 }
 
 fn heads(money: End, traffic: End) -> Vec<(u64, Vec<u8>)> {
@@ -235,13 +239,13 @@ fn heads(money: End, traffic: End) -> Vec<(u64, Vec<u8>)> {
         .into()
 }
 
-/// What comes in a session that is over, or in an epoch that is over.
-async fn over_and_done_with(forger: &mut Forger, mut session: Session, money: End, traffic: End) {
+/// What comes in a session that is over, or in an epoch that is over; gives how much that was.
+async fn over_and_done_with(forger: &mut Forger, mut session: Session, money: End, traffic: End) -> usize {
     let mut newer = forger.open().await;
     let next = forger.good(traffic);
     let late = [session.send(&next).await, newer.ask(Up::Batch(next.to_message(session.number))).await];
-    for reply in late {
-        let fenced = matches!(&reply, Down::Refusal(refusal) if refusal.kind() == Kind::Fenced);
+    for reply in &late {
+        let fenced = matches!(reply, Down::Refusal(refusal) if refusal.kind() == Kind::Fenced);
         assert!(fenced, "{reply:?}");
     }
     assert_eq!(forger.heads().await, heads(money, traffic), "an old session has changed something");
@@ -254,6 +258,7 @@ async fn over_and_done_with(forger: &mut Forger, mut session: Session, money: En
     let (mut money, mut traffic) = (End::of(Lane::Money), End::of(Lane::Traffic));
     session.goes_on(forger, &mut traffic, "a new epoch").await;
     session.goes_on(forger, &mut money, "a new epoch").await;
+    late.len() + 1
 }
 
 /// Batches of clicks wait as long as the projector is behind, the forger's too.
@@ -264,21 +269,25 @@ const FEW: usize = 3;
 async fn what_no_edge_would_send_is_refused_and_changes_nothing() {
     let (_guard, dir) = temp_dir();
     let (mut field, gateway) = Field::start_behind_a_gateway(&dir, BAD).await;
+    let mut record = Record::begin("forged batches beside it");
     let honest = edge_id(&dir.join("edge"));
     join(&field.operator, &dir.join("forger"), None).await;
     let mut forger = Forger::join(&dir.join("forger")).await;
+    let mut faults = 0;
     let history = field
         .under_load_of(FEW, async |field| {
             let others = eventually("a batch of the other", async || gateway.batches().pop()).await;
             let before = answered(&gateway, honest);
-            refused_one_by_one(&mut forger, &field.operator, &others).await;
+            faults = refused_one_by_one(&mut forger, &field.operator, &others).await;
             assert!(answered(&gateway, honest) > before, "the honest edge went on");
             gateway.progress(honest, Lane::Money, 1).await;
             gateway.progress(honest, Lane::Traffic, 1).await;
             tokio::time::sleep(a_moment()).await;
         })
         .await;
-    eprintln!("{}", history.check(&field.api, &field.operator).await);
+    record.figures.faults = faults;
+    record.add(&history.check(&field.api, &field.operator).await);
+    record.end(field.kills);
     field.stop().await;
 }
 

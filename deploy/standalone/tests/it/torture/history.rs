@@ -1,6 +1,7 @@
 //! What clients were answered, held against what the journal, the reports and the books say. It knows nothing of how
 //! any of them is made.
 
+use super::verdict::Figures;
 use crate::failover::COMMISSION;
 use crate::harness::{Api, eventually};
 use crate::main_job::assert_balanced;
@@ -11,51 +12,74 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Of one tenant.
 #[derive(Default)]
 pub struct History {
+    /// Requests for a click, whatever came of them.
+    pub sent: usize,
     /// Click ids that came with a redirect.
     pub clicks: Vec<String>,
     /// Redirects whose click the edge said it could not keep.
     pub unspooled: usize,
     /// Requests for a click that nobody answered: they count once or not at all.
     pub unanswered: usize,
-    /// Orders that were answered with 202 or 409, each with a click of its own.
+    /// Orders that somebody began to report.
+    pub orders_sent: usize,
+    /// Those that were answered with 202 or 409: one for each click that was answered.
     pub orders: BTreeSet<String>,
     /// How often one of them had to be sent again.
     pub repeated: usize,
 }
 
+/// What the books say.
+struct Books {
+    /// Where in the journal the orders' clicks stand.
+    clicks: BTreeSet<(u64, u64)>,
+    converted: usize,
+    credited: usize,
+}
+
 impl History {
     pub fn add(&mut self, other: Self) {
+        self.sent += other.sent;
         self.clicks.extend(other.clicks);
         self.unspooled += other.unspooled;
         self.unanswered += other.unanswered;
+        self.orders_sent += other.orders_sent;
         self.orders.extend(other.orders);
         self.repeated += other.repeated;
     }
 
     /// Waits until all of it has arrived, and then finds nothing missing, nothing double and nothing made up.
-    pub async fn check(&self, api: &Api, operator: &Api) -> Verdict {
+    pub async fn check(&self, api: &Api, operator: &Api) -> Figures {
         arrive("every order", self.orders.len(), async || {
             api.all("/v1/commissions?status=approved").await.len()
         })
         .await;
-        arrive("every click", self.clicks.len(), async || {
-            usize::try_from(clicks_in_reports(api).await).expect("a count")
-        })
-        .await;
+        arrive("every click", self.clicks.len(), async || counted(api).await).await;
         let journal = self.in_the_journal(api).await;
-        self.in_the_books(api, &journal).await;
+        let books = self.in_the_books(api, &journal).await;
         let paid = self.in_the_payouts(api).await;
         let verified = operator.post("/v1/journal/verify", json!({})).await;
         assert_eq!(verified["ok"], true, "{verified}");
-        Verdict {
-            sent: self.clicks.len() + self.unspooled + self.unanswered,
+        assert!(verified["lost_ordinals"] == 0 && verified["set_aside"] == 0, "{verified}");
+        let alerts = operator.all("/v1/alerts").await;
+        assert!(!alerts.iter().any(|alert| alert["kind"] == "hits_lost"), "{alerts:?}");
+        let figures = Figures {
+            sent: self.sent,
             answered: self.clicks.len(),
+            not_kept: self.unspooled,
+            unanswered: self.unanswered,
+            unanswered_journaled: journal.difference(&books.clicks).count(),
             journaled: journal.len(),
-            counted: clicks_in_reports(api).await,
-            orders: self.orders.len(),
-            paid,
+            counted: counted(api).await,
+            orders_sent: self.orders_sent,
+            orders_answered: self.orders.len(),
             repeated: self.repeated,
-        }
+            converted: books.converted,
+            credited: books.credited,
+            paid,
+            ..Figures::default()
+        };
+        assert_eq!(figures.unequal(), Vec::<String>::new());
+        figures
     }
 
     /// Addresses of all clicks in the journal.
@@ -67,22 +91,22 @@ impl History {
         assert_eq!(journal.len(), clicks.len(), "no address holds two clicks");
         let (least, most) = (self.clicks.len(), self.clicks.len() + self.unanswered);
         assert!((least..=most).contains(&journal.len()), "{} clicks of {least} to {most}", journal.len());
-        let counted = clicks_in_reports(api).await;
-        assert_eq!(usize::try_from(counted), Ok(journal.len()), "what is journalled is counted, once");
+        assert_eq!(counted(api).await, journal.len(), "what is journalled is counted, once");
         journal
     }
 
-    async fn in_the_books(&self, api: &Api, journal: &BTreeSet<(u64, u64)>) {
+    async fn in_the_books(&self, api: &Api, journal: &BTreeSet<(u64, u64)>) -> Books {
         let conversions = by_order(api.all("/v1/conversions").await);
         let commissions = by_order(api.all("/v1/commissions").await);
         assert!(conversions.keys().eq(&self.orders), "each order once, and none that was not sent");
         assert!(commissions.keys().eq(&self.orders));
-        let mut credited = BTreeSet::new();
+        let mut clicks = BTreeSet::new();
         for (order, conversion) in &conversions {
             let click = address(&conversion["explain"]["candidates"][0]["click"]["address"]);
             assert!(journal.contains(&click), "{order}: its click was answered and is not in the journal");
-            assert!(credited.insert(click), "{order}: another order has its click");
+            assert!(clicks.insert(click), "{order}: another order has its click");
         }
+        assert_eq!(clicks.len(), self.clicks.len(), "each click that was answered has its order");
         for (order, commission) in &commissions {
             assert_eq!(commission["amount"]["amount"], COMMISSION, "{order}");
             assert_eq!(commission["status"], "approved", "{order}");
@@ -90,6 +114,7 @@ impl History {
         assert_balanced(api).await;
         let replay = api.post("/v1/ledger/replay", json!({})).await;
         assert_eq!(replay["equal"], true, "{replay}");
+        Books { clicks, converted: conversions.len(), credited: commissions.len() }
     }
 }
 
@@ -115,6 +140,10 @@ impl History {
     }
 }
 
+async fn counted(api: &Api) -> usize {
+    usize::try_from(clicks_in_reports(api).await).expect("a count")
+}
+
 /// A machine that is overloaded takes its time: nobody gives up while there is progress.
 async fn arrive(what: &str, wanted: usize, count: impl AsyncFn() -> usize) {
     let mut seen = count().await;
@@ -138,44 +167,4 @@ fn by_order(items: Vec<Value>) -> BTreeMap<String, Value> {
     let found: BTreeMap<_, _> = items.into_iter().map(|item| (order(&item), item)).collect();
     assert_eq!(found.len(), count, "each order once");
     found
-}
-
-/// One page for whoever watches.
-#[derive(Default)]
-pub struct Verdict {
-    sent: usize,
-    answered: usize,
-    journaled: usize,
-    counted: i64,
-    orders: usize,
-    paid: usize,
-    repeated: usize,
-}
-
-impl Verdict {
-    pub fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.answered += other.answered;
-        self.journaled += other.journaled;
-        self.counted += other.counted;
-        self.orders += other.orders;
-        self.paid += other.paid;
-        self.repeated += other.repeated;
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sent, answered, journaled, counted, orders, paid, repeated } = self;
-        writeln!(f, "clicks   sent {sent}, answered {answered}, journaled {journaled}, counted {counted}")?;
-        writeln!(
-            f,
-            "orders   answered {orders}, converted {orders}, credited {orders}, paid {paid}; sent again {repeated} times"
-        )?;
-        writeln!(f, "answered, journaled, counted, paid: equal, and the books balance")?;
-        write!(
-            f,
-            "(a click that nobody answered counts once or not at all; one that was not kept is said to be)"
-        )
-    }
 }

@@ -19,6 +19,7 @@ pub async fn shopper(number: usize, edge_url: String, tenant: Tenant, stop: Arc<
     let mut history = History::default();
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(THINKS).await;
+        history.sent += 1;
         let Some(click) = try_click(&client, &edge_url, &tenant.link).await else {
             history.unanswered += 1;
             tokio::time::sleep(PAUSE).await;
@@ -34,6 +35,7 @@ pub async fn shopper(number: usize, edge_url: String, tenant: Tenant, stop: Arc<
             Some(other) => panic!("{other}"),
         }
         let order = format!("o-{number}-{}", history.clicks.len());
+        history.orders_sent += 1;
         history.repeated += sell(&client, &edge_url, &tenant, &order, click.id()).await;
         history.orders.insert(order);
     }

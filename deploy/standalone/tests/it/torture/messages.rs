@@ -1,7 +1,8 @@
 //! Messages between edge and control plane that are lost, come twice, out of turn, too late or altered.
 
 use super::gateway::{Fate, Gateway, Mischief};
-use super::history::{History, Verdict};
+use super::history::History;
+use super::verdict::Record;
 use super::{ALTERED, BESIDE, Field, READ, UNREAD, a_moment, authority, edge_at, join, load, minutes};
 use crate::failover::tenant;
 use crate::harness::{Api, click, eventually, temp_dir};
@@ -24,13 +25,21 @@ impl Gateway {
         self.begin(mischief);
         let enough = 2 * (mischief.batches.len() + mischief.answers.len());
         eventually(mischief.name, || async {
-            let came_to_pass: usize = self.befallen().values().sum();
             let late = if mischief.speaks_late { 2 } else { 0 };
-            (came_to_pass >= enough && self.fenced() >= late).then_some(())
+            // The edge has just gone on to a new epoch.
+            let outdated = usize::from(mischief.batches.contains(&Fate::Replayed));
+            let refused = self.fenced() >= late && self.outdated() >= outdated;
+            (self.faults() >= enough && refused).then_some(())
         })
         .await;
-        eprintln!("{}: {:?}, {} batches fenced", mischief.name, self.befallen(), self.fenced());
+        let (fenced, outdated) = (self.fenced(), self.outdated());
+        eprintln!("{}: {:?}, {fenced} fenced, {outdated} outdated", mischief.name, self.befallen());
         self.end();
+    }
+
+    /// Since the mischief began.
+    fn faults(&self) -> usize {
+        self.befallen().values().sum()
     }
 
     /// So many more batches of the lane get through.
@@ -46,7 +55,7 @@ async fn mischief_with_messages_loses_nothing_and_doubles_nothing() {
     let (_guard, dir) = temp_dir();
     let (mut field, gateway) = Field::start_behind_a_gateway(&dir, READ).await;
     let (began, length) = (Instant::now(), Duration::from_secs(60 * minutes()));
-    let mut total = Verdict::default();
+    let mut record = Record::begin("mischief with messages");
     loop {
         for mischief in Mischief::KINDS {
             if mischief.batches.contains(&Fate::Replayed) {
@@ -55,13 +64,14 @@ async fn mischief_with_messages_loses_nothing_and_doubles_nothing() {
             field.another_tenant().await;
             let history = field.under_load(async |_| gateway.wreak(mischief).await).await;
             assert!(!history.clicks.is_empty() && !history.orders.is_empty(), "there was a load");
-            total.add(history.check(&field.api, &field.operator).await);
+            record.figures.faults += gateway.faults();
+            record.add(&history.check(&field.api, &field.operator).await);
         }
         if began.elapsed() >= length {
             break;
         }
     }
-    eprintln!("{total}");
+    record.end(field.kills);
     field.stop().await;
 }
 
@@ -73,10 +83,13 @@ async fn a_session_that_nobody_reads_is_given_up() {
     }
     let (_guard, dir) = temp_dir();
     let (mut field, gateway) = Field::start_behind_a_gateway(&dir, UNREAD).await;
+    let mut record = Record::begin("a session that nobody reads");
     let unread = Mischief { name: "unread", batches: &[Fate::Silent], ..Mischief::NONE };
     // The second time needs a second session.
     let history = field.under_load(async |_| gateway.wreak(unread).await).await;
-    eprintln!("{}", history.check(&field.api, &field.operator).await);
+    record.figures.faults = gateway.faults();
+    record.add(&history.check(&field.api, &field.operator).await);
+    record.end(field.kills);
     field.stop().await;
 }
 
@@ -86,6 +99,7 @@ async fn what_is_altered_on_the_way_is_refused_and_sent_again() {
     let (_guard, dir) = temp_dir();
     let (mut field, gateway) = Field::start_behind_a_gateway(&dir, ALTERED).await;
     let edge = edge_id(&dir.join("edge"));
+    let mut record = Record::begin("batches altered on their way");
     let cases: [(Fate, &[Fate]); 2] = [(Fate::Damaged, &[Fate::Damaged]), (Fate::Forged, &[Fate::Forged])];
     for (fate, batches) in cases {
         field.another_tenant().await;
@@ -104,9 +118,11 @@ async fn what_is_altered_on_the_way_is_refused_and_sent_again() {
             .await;
         history.add(load);
         history.orders.extend((0..ids.len()).map(|number| format!("kept-{number}")));
-        let verdict = history.check(&field.api, &field.operator).await;
-        eprintln!("{fate:?}, {} clicks not kept, and said so\n{verdict}", history.unspooled);
+        history.orders_sent += ids.len();
+        record.figures.faults += gateway.faults();
+        record.add(&history.check(&field.api, &field.operator).await);
     }
+    record.end(field.kills);
     field.stop().await;
 }
 
@@ -115,6 +131,7 @@ async fn clicks(field: &Field, count: usize) -> History {
     let mut history = History::default();
     for _ in 0..count {
         let click = click(&client, &format!("http://{}", field.edge_at), &field.tenant.link, &[]).await;
+        history.sent += 1;
         history.clicks.push(click.id().to_owned());
     }
     history
@@ -135,6 +152,7 @@ async fn sell_one_by_one(field: &Field, gateway: &Gateway, edge: EdgeId, clicks:
 async fn who_is_kept_waiting_keeps_nobody_waiting() {
     let (_guard, dir) = temp_dir();
     let (mut field, gateway) = Field::start_behind_a_gateway(&dir, BESIDE).await;
+    let mut record = Record::begin("a lane that is kept waiting");
     let (edge, other_dir) = (edge_id(&dir.join("edge")), dir.join("other"));
     join(&field.operator, &other_dir, Some(&gateway)).await;
     let other = edge_at(&other_dir, BESIDE).await;
@@ -145,6 +163,7 @@ async fn who_is_kept_waiting_keeps_nobody_waiting() {
     let url = format!("http://{}", authority(other.text("edge_url")));
     let shopper = tokio::spawn(load::shopper(0, url, other_tenant.clone(), stop.clone()));
 
+    let mut faults = 0;
     let history = field
         .under_load(async |_| {
             // Clicks are kept back: conversions go on.
@@ -154,6 +173,7 @@ async fn who_is_kept_waiting_keeps_nobody_waiting() {
                 .await;
             gateway.progress(edge, Lane::Money, 5).await;
             gateway.end();
+            faults += gateway.faults();
             gateway.progress(edge, Lane::Traffic, 1).await;
             // Nobody reads the one edge: the other goes on.
             let silent = Mischief { name: "silent", batches: &[Fate::Silent], ..Mischief::NONE };
@@ -162,6 +182,7 @@ async fn who_is_kept_waiting_keeps_nobody_waiting() {
             gateway.progress(other_edge, Lane::Traffic, 5).await;
             gateway.progress(other_edge, Lane::Money, 5).await;
             gateway.end();
+            faults += gateway.faults();
             tokio::time::sleep(a_moment()).await;
         })
         .await;
@@ -169,8 +190,10 @@ async fn who_is_kept_waiting_keeps_nobody_waiting() {
     let others = shopper.await.expect("the load went well");
     for (history, key) in [(history, &field.tenant.key), (others, &other_tenant.key)] {
         let api = Api::new(&field.api_url, key);
-        eprintln!("{}", history.check(&api, &field.operator).await);
+        record.add(&history.check(&api, &field.operator).await);
     }
+    record.figures.faults = faults;
+    record.end(field.kills);
     other.stop().await;
     field.stop().await;
 }

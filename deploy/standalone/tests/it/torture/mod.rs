@@ -1,6 +1,8 @@
 //! Killed again and again in the middle of the traffic; then every answer is held against the journal, the reports and
 //! the books. The short form runs with all tests; `make soak` runs the long one.
 
+mod backlog;
+mod bounded;
 mod eio;
 mod forger;
 mod gateway;
@@ -8,19 +10,21 @@ mod history;
 mod load;
 mod messages;
 mod network;
+mod verdict;
 
 use crate::failover::{Tenant, tenant};
 use crate::harness::{Api, Process, temp_dir};
-use crate::outage::{control_plane, enroll, wait_for_link};
+use crate::outage::{enroll, quiet_control_plane, wait_for_link};
 use control_plane_testing::Proxy;
 use gateway::Gateway;
-use history::{History, Verdict};
+use history::History;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tributary::http_client::HttpClient;
+use verdict::Record;
 
 /// How long the long form goes on; 0 is the short one.
 fn minutes() -> u64 {
@@ -29,6 +33,8 @@ fn minutes() -> u64 {
 
 /// Kills of the edge in a round; every third time the control plane goes, too.
 const KILLS: usize = 6;
+/// Kills of the edge in the long form, at least.
+const MANY: usize = 200;
 /// Addresses of this machine that no other test listens on: while a process is away, nobody may get its port.
 const KILLED: &str = "127.0.7.1:0";
 const FAILING: &str = "127.0.7.2:0";
@@ -39,6 +45,9 @@ const ALTERED: &str = "127.0.7.6:0";
 const BESIDE: &str = "127.0.7.7:0";
 const BAD: &str = "127.0.7.8:0";
 const UNREAD: &str = "127.0.7.9:0";
+const SWEPT: &str = "127.0.7.10:0";
+const BOUNDED: &str = "127.0.7.11:0";
+const PILED: &str = "127.0.7.12:0";
 
 const SHOPPERS: usize = 16;
 /// At most this long between two kills.
@@ -55,13 +64,18 @@ struct Field {
     api_url: String,
     api: Api,
     operator: Api,
+    /// Processes that got a SIGKILL.
+    kills: usize,
 }
 
-/// What it says of each kill is kept beside its data, and is not for whoever waits for the verdict.
+/// Its settings may lie beside its data. What it says of each kill is kept beside its data, and is not for whoever waits for the verdict.
 async fn edge_at(dir: &Path, listen: &str) -> Process {
-    let log = dir.with_extension("log");
+    let (log, settings) = (dir.with_extension("log"), dir.with_extension("toml"));
     let dir = dir.to_str().expect("a UTF-8 path");
-    let args = ["edge", "run", "--output", "json", "--data-dir", dir, "--listen", listen];
+    let mut args = vec!["edge", "run", "--output", "json", "--data-dir", dir, "--listen", listen];
+    if settings.exists() {
+        args.extend(["--config", settings.to_str().expect("a UTF-8 path")]);
+    }
     Process::start_logged(&args, &log).await
 }
 
@@ -88,13 +102,13 @@ fn authority(url: &str) -> String {
 
 impl Field {
     async fn start_at(dir: &Path, listen: &str) -> Self {
-        let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
+        let plane = quiet_control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
         Self::with(dir, plane, listen, None).await
     }
 
     /// Whatever the edge and the control plane say to each other goes through the gateway.
     async fn start_behind_a_gateway(dir: &Path, listen: &str) -> (Self, Gateway) {
-        let plane = control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
+        let plane = quiet_control_plane(&dir.join("cp"), listen, listen, &["--new-operator-key"]).await;
         let gateway = Gateway::start(&dir.join("cp"), plane.text("grpc_url"), seed()).await;
         (Self::with(dir, plane, listen, Some(&gateway)).await, gateway)
     }
@@ -107,7 +121,7 @@ impl Field {
         let proxy = Proxy::to(behind.port()).expect("a port");
         let public = format!("https://127.0.0.1:{}", proxy.port());
         let more = ["--new-operator-key", "--grpc-public-url", &public];
-        let plane = control_plane(&dir.join("cp"), "127.0.0.1:0", &behind.to_string(), &more).await;
+        let plane = quiet_control_plane(&dir.join("cp"), "127.0.0.1:0", &behind.to_string(), &more).await;
         (Self::with(dir, plane, listen, None).await, proxy)
     }
 
@@ -131,6 +145,7 @@ impl Field {
             api,
             tenant,
             operator,
+            kills: 0,
         }
     }
 
@@ -144,6 +159,7 @@ impl Field {
 
     async fn kill_edge(&mut self) {
         self.edge.take().expect("running").kill().await;
+        self.kills += 1;
         self.start_edge().await;
     }
 
@@ -160,9 +176,14 @@ impl Field {
 
     async fn kill_plane(&mut self) {
         self.plane.take().expect("running").kill().await;
+        self.kills += 1;
         tokio::time::sleep(a_moment()).await;
+        self.start_plane().await;
+    }
+
+    async fn start_plane(&mut self) {
         let [api, grpc] = &self.plane_at;
-        self.plane = Some(control_plane(&self.dir.join("cp"), api, grpc, &[]).await);
+        self.plane = Some(quiet_control_plane(&self.dir.join("cp"), api, grpc, &[]).await);
     }
 
     /// Shoppers come and go while `meanwhile` does its worst; gives what they were answered.
@@ -208,19 +229,18 @@ fn a_moment() -> Duration {
 async fn killed_under_load_again_and_again() {
     let (_guard, dir) = temp_dir();
     let mut field = Field::start_at(&dir, KILLED).await;
+    let mut record = Record::begin("kills under load");
     let (began, length) = (Instant::now(), Duration::from_secs(60 * minutes()));
-    let mut total = Verdict::default();
-    for round in 1.. {
+    let enough = if length.is_zero() { KILLS } else { MANY };
+    for kills in (KILLS..).step_by(KILLS) {
         let history = field.under_load(Field::kill_again_and_again).await;
         assert!(history.clicks.len() > KILLS, "there was a load");
-        total.add(history.check(&field.api, &field.operator).await);
-        let passed = began.elapsed();
-        eprintln!("killed the edge {} times in {} s", round * KILLS, passed.as_secs());
-        if passed >= length {
+        record.add(&history.check(&field.api, &field.operator).await);
+        if began.elapsed() >= length && kills >= enough {
             break;
         }
         field.another_tenant().await;
     }
-    eprintln!("{total}");
+    record.end(field.kills);
     field.stop().await;
 }

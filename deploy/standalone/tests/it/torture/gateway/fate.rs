@@ -35,11 +35,13 @@ pub struct Mischief {
     /// One that has broken is not known to be to the control plane: what it carried comes again on it when a newer
     /// one has been opened.
     pub speaks_late: bool,
+    /// Every message meets with it, not two of five.
+    pub is_sure: bool,
 }
 
 impl Mischief {
     pub const NONE: Self =
-        Self { name: "none", batches: &[], answers: &[], breaks: false, speaks_late: false };
+        Self { name: "none", batches: &[], answers: &[], breaks: false, speaks_late: false, is_sure: false };
     pub const KINDS: [Self; 8] = [
         Self { name: "answers are lost", answers: &[Fate::Lost], breaks: true, ..Self::NONE },
         Self { name: "all comes twice", batches: &[Fate::Twice], answers: &[Fate::Twice], ..Self::NONE },
@@ -60,6 +62,7 @@ impl Mischief {
             answers: &[Fate::Lost, Fate::Twice, Fate::Slow, Fate::Silent],
             breaks: true,
             speaks_late: true,
+            is_sure: false,
         },
     ];
 }
@@ -89,8 +92,8 @@ impl Dice {
         all.get(usize::try_from(self.roll(last)).unwrap_or_default())
     }
 
-    pub fn fate(&mut self, of: &[Fate]) -> Option<Fate> {
-        if self.roll(5) < OF_FIVE { self.among(of).copied() } else { None }
+    pub fn fate(&mut self, of: &[Fate], is_sure: bool) -> Option<Fate> {
+        if is_sure || self.roll(5) < OF_FIVE { self.among(of).copied() } else { None }
     }
 
     pub fn moment(&mut self, from: u64, to: u64) -> Duration {

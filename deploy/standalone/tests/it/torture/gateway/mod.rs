@@ -57,6 +57,8 @@ struct Seen {
     late: Vec<Late>,
     /// What came late and was told so.
     fenced: usize,
+    /// What came in an epoch that was over, and was told so.
+    outdated: usize,
 }
 
 pub struct Gateway {
@@ -118,7 +120,7 @@ impl Gateway {
     /// Batches and answers of this edge, or this lane, alone.
     pub fn begin_for(&self, mischief: Mischief, edge: Option<EdgeId>, lane: Option<Lane>) {
         let mut seen = self.shared.seen();
-        (seen.fates, seen.fenced) = (BTreeMap::new(), 0);
+        (seen.fates, seen.fenced, seen.outdated) = (BTreeMap::new(), 0, 0);
         drop(seen);
         self.shared.orders.send_replace(Orders { mischief, edge, lane });
     }
@@ -136,6 +138,11 @@ impl Gateway {
     /// Batches that came on a session that was over, and were refused for it.
     pub fn fenced(&self) -> usize {
         self.shared.seen().fenced
+    }
+
+    /// Batches of an epoch that was over, which were refused for it.
+    pub fn outdated(&self) -> usize {
+        self.shared.seen().outdated
     }
 
     /// Batches of this lane of this edge that were acknowledged, ever.

@@ -152,7 +152,8 @@ impl Passage {
 
     fn fate(&self, lane: Lane, of: &[Fate]) -> Option<Fate> {
         let meant = self.orders.borrow().lane.is_none_or(|only| only == lane);
-        if meant { self.shared.roll(|dice| dice.fate(of)) } else { None }
+        let is_sure = self.mischief().is_sure;
+        if meant { self.shared.roll(|dice| dice.fate(of, is_sure)) } else { None }
     }
 
     async fn ascend(&mut self, request: PublishRequest) -> Result<(), Over> {
@@ -239,6 +240,9 @@ impl Passage {
                 let lane = lane_from_wire(ack.lane).expect("the control plane names the lane");
                 *self.shared.seen().answered.entry((self.edge, lane.as_str())).or_default() += 1;
                 fate = self.fate(lane, self.mischief().answers);
+            }
+            Some(Down::Refusal(refusal)) if refusal.detail.contains("of another epoch") => {
+                self.shared.seen().outdated += 1;
             }
             Some(Down::Refusal(_)) | None => {}
         }
