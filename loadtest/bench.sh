@@ -3,8 +3,9 @@
 # bare inserts, on this machine and prints the figures: docs/benchmarks.md says how and why. Of the edge's part
 # servers have core 0, the generator has core 1. Environment:
 #   ONLY=spool, ONLY=store or ONLY=edge (one part alone), or some of the edge's: ONLY="redirect h2". They are: lag
-#     forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood
-#   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS, IDLE (connections of the section of that name)
+#     backlog forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood
+#   ROUNDS, DURATION (s of each run of the edge), CONNECTIONS, IDLE (connections of the section of that name),
+#     BACKLOG (clicks of the section of that name)
 #   STORE_ARGS (more for `loadtest store`, e.g. "--batches 4 --reports 20")
 #   OUT (directory for the figures as JSON; what an earlier run left in it goes)
 #   BIN (directory of binaries that are built already; those of a debug build show that all works, and nothing else)
@@ -16,7 +17,7 @@ cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-8} seconds=${DURATION:-3} connections=${CONNECTIONS:-256}
 bin=${BIN:-${CARGO_TARGET_DIR:-target}/dist}
 out=${OUT:-${CARGO_TARGET_DIR:-target}/bench}
-of_the_edge="lag forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood"
+of_the_edge="lag backlog forward start idle redirect pixel sweep each tls-full tls-resumed h2 h3 flood"
 say() { printf '\n== %s (%d min in)\n' "$*" $((SECONDS / 60)); }
 die() { echo "bench: $*" >&2; exit 1; }
 has() { [[ " $1 " == *" $2 "* ]]; }

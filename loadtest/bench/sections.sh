@@ -10,6 +10,34 @@ if wanted lag; then
   TRIBUTARY_API_KEY=$key "$bin/loadtest" lag --url "$edge_url/c/$link" --api "$api" --json "$out/lag.json"
 fi
 
+# measure_backlog NAME [stop_edge start_edge]: clicks while the control plane is away, of a tenant that has no others;
+# what is named is done with the edge meanwhile; then the control plane comes back, and sales are reported.
+measure_backlog() {
+  local name=$1 clicks=${BACKLOG:-1000000} rate bench=("$key" "$advertiser" "$link" "$location" "$click_id")
+  shift
+  open_shop "Backlog $name"
+  wait_for 30 "$edge" "$dir/edge.log" link_works
+  click_once
+  stop_control
+  # In 100 s, but never slower than 1,000 a second.
+  rate=$((clicks > 100000 ? clicks / 100 : 1000))
+  taskset -c 1 "$bin/loadtest" run --url "$edge_url/c/$link" --rate "$rate" --seconds $(((clicks + rate - 1) / rate)) \
+    --connections 64 --crowd passing --expect redirect --output json > "$dir/backlog.json" || true
+  clicks=$(sed -n 's/.*"answered":\([0-9]*\).*/\1/p' "$dir/backlog.json")
+  for step in "$@"; do "$step"; done
+  start_control "${api#*//}" "${grpc#*//}"
+  TRIBUTARY_API_KEY=$key "$bin/loadtest" backlog --api "$api" --clicks $((clicks + 1)) --json "$out/$name.json" \
+    --sale "$edge_url/postback/$advertiser?order_id={order}&click_id=$click_id&amount=19.90&currency=EUR&token=$token"
+  key=${bench[0]} advertiser=${bench[1]} link=${bench[2]} location=${bench[3]} click_id=${bench[4]}
+}
+if wanted backlog; then
+  say "Backlog: clicks of an outage, and sales, from their answer until the ledger has them"
+  printf 'edge as it was: '
+  measure_backlog backlog
+  printf 'edge restarted: '
+  measure_backlog backlog-restarted stop_edge start_edge
+fi
+
 # What sending to the control plane costs the edge: the same clicks with it and without it. It shares the
 # generator's core, so only the edge's CPU time is compared.
 ticks() { sed 's/.*) //' "/proc/$edge/stat" | awk '{ print $12 + $13 }'; }
@@ -25,7 +53,7 @@ if wanted forward; then
   echo "control plane connected: $(per_click 10)"
 fi
 # From here on the edge is alone, as in an outage: the generator has its core for itself, and the spool fills.
-kill "$control" && wait "$control" || true
+stop_control
 if wanted forward; then echo "control plane away:      $(per_click 10)"; fi
 
 cold_start() {

@@ -2,14 +2,22 @@
 # Part of bench.sh: the servers that are measured, up and ready.
 
 # ---- the control plane makes the tenant, the offer and its link, and lets the edge in
-taskset -c 1 "$bin/tributary" control-plane run --data-dir "$dir/control" --listen 127.0.0.1:0 \
-  --grpc-listen 127.0.0.1:0 --new-operator-key --output json > "$dir/control.ready" 2> "$dir/control.log" &
-control=$!
-pids+=("$control")
-wait_for 30 "$control" "$dir/control.log" test -s "$dir/control.ready"
+# start_control API GRPC ARGUMENTS...
+start_control() {
+  rm -f "$dir/control.ready"
+  taskset -c 1 "$bin/tributary" control-plane run --data-dir "$dir/control" --listen "$1" --grpc-listen "$2" \
+    --output json "${@:3}" > "$dir/control.ready" 2> "$dir/control.log" &
+  control=$!
+  pids+=("$control")
+  wait_for 30 "$control" "$dir/control.log" test -s "$dir/control.ready"
+}
+stop_control() { kill "$control" && wait "$control" || true; }
 field() { grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*"\([^"]*\)"$/\1/'; }
+start_control 127.0.0.1:0 127.0.0.1:0 --new-operator-key
 api=$(field api_url < "$dir/control.ready")
-key=$(field operator_key < "$dir/control.ready")
+grpc=$(field grpc_url < "$dir/control.ready")
+operator=$(field operator_key < "$dir/control.ready")
+key=$operator
 post() {
   local reply
   reply=$(curl -sS --fail-with-body -X POST "$api$1" -H "Authorization: Bearer $key" \
@@ -19,14 +27,21 @@ post() {
 id() { post "$@" | field id; }
 
 post /v1/edges/join-bundles '{"name":"bench"}' > "$dir/bundle.json"
-tenant=$(id /v1/tenants '{"name":"Bench"}')
-key=$(post /v1/api-keys "{\"tenant_id\":\"$tenant\",\"name\":\"bench\"}" | field secret)
-advertiser=$(id /v1/advertisers '{"name":"Robots"}')
-program=$(id /v1/programs "{\"advertiser_id\":\"$advertiser\",\"name\":\"Main\"}")
-offer=$(id /v1/offers "{\"program_id\":\"$program\",\"name\":\"Mower\",\"destination\":\"https://shop.example/mower\",
-  \"terms\":{\"window_days\":30,\"goals\":[{\"goal\":\"sale\",\"percentage\":\"0.1\"}],\"hold\":{\"until_delivered\":true,\"days\":30}}}")
-partner=$(id /v1/partners '{"name":"Blog"}')
-link=$(id /v1/links "{\"offer_id\":\"$offer\",\"partner_id\":\"$partner\"}")
+# open_shop NAME: a tenant with one link; sets its key, advertiser, token and link.
+open_shop() {
+  local tenant program offer partner made
+  key=$operator
+  tenant=$(id /v1/tenants "{\"name\":\"$1\"}")
+  key=$(post /v1/api-keys "{\"tenant_id\":\"$tenant\",\"name\":\"bench\"}" | field secret)
+  made=$(post /v1/advertisers '{"name":"Robots"}')
+  advertiser=$(field id <<< "$made") token=$(field postback_token <<< "$made")
+  program=$(id /v1/programs "{\"advertiser_id\":\"$advertiser\",\"name\":\"Main\"}")
+  offer=$(id /v1/offers "{\"program_id\":\"$program\",\"name\":\"Mower\",\"destination\":\"https://shop.example/mower\",
+    \"terms\":{\"window_days\":30,\"goals\":[{\"goal\":\"sale\",\"percentage\":\"0.1\"}],\"hold\":{\"until_delivered\":true,\"days\":30}}}")
+  partner=$(id /v1/partners '{"name":"Blog"}')
+  link=$(id /v1/links "{\"offer_id\":\"$offer\",\"partner_id\":\"$partner\"}")
+}
+open_shop Bench
 # Rules that are looked at for every hit and never match: what an honest shopper meets.
 post /v1/rule-sets '{"rules":[
   {"id":"office","action":"allow","when":{"field":"ip","in":["10.0.0.0/8","192.0.2.0/24"]}},
@@ -92,8 +107,12 @@ click() { curl -s -o /dev/null -D - -A bench "$@" "$edge_url/c/$link"; }
 link_works() { click --head | grep -q '^HTTP/1.1 302'; }
 start_edge
 wait_for 30 "$edge" "$dir/edge.log" link_works
-location=$(click | tr -d '\r' | sed -n 's/^location: //p')
-click_id=${location#*click_id=}
+# One click: sets where it leads to, and its id.
+click_once() {
+  location=$(click | tr -d '\r' | sed -n 's/^location: //p')
+  click_id=${location#*click_id=}
+}
+click_once
 
 # ---- nginx: its log as it is by default, buffered, off; and in TLS, with the default log
 nginx_url=http://127.0.0.1:$(free_port) nginx_buffered=http://127.0.0.1:$(free_port)

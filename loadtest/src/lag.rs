@@ -4,7 +4,7 @@
 //! clicks it counts, not which: the n-th click that was answered is taken for counted when it first counts n. A report is
 //! charged from its asking to its answer, so that a lag is never understated.
 
-mod http;
+pub(crate) mod http;
 
 use crate::compare::sync;
 use crate::requests::{Crowd, Requests};

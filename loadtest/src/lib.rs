@@ -5,9 +5,11 @@
 //! Requests travel on HTTP/1.1, HTTP/2 or HTTP/3, in TLS or not.
 //!
 //! `store` measures the control plane from within: ingest, projection, money and reports on a database; `spool` the log
-//! that the edge's replies wait for; `lag` how long it takes a click from its answer to the reports.
+//! that the edge's replies wait for; `lag` how long it takes a click from its answer to the reports; `backlog` how long a sale takes to the ledger while
+//! clicks of an outage arrive.
 
 mod answer;
+pub mod backlog;
 mod bare;
 mod certificate;
 pub mod compare;

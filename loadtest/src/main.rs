@@ -2,10 +2,10 @@ mod options;
 
 use clap::Parser;
 use loadtest::compare::{Comparison, Measured};
-use loadtest::{Load, Outcome, Plan, Schedule, Starts, Summary, lag, spool, store};
+use loadtest::{Load, Outcome, Plan, Schedule, Starts, Summary, backlog, lag, spool, store};
 use options::{
-    Arguments, Command, CompareOptions, Format, IdleOptions, LagOptions, RunOptions, SpoolOptions,
-    StartOptions, StoreOptions,
+    Arguments, BacklogOptions, Command, CompareOptions, Format, IdleOptions, LagOptions, RunOptions,
+    SpoolOptions, StartOptions, StoreOptions,
 };
 use std::error::Error;
 use std::path::Path;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Store(options) => store(options),
         Command::Spool(options) => spool(options),
         Command::Lag(options) => lag(options),
+        Command::Backlog(options) => backlog(options),
         Command::Idle(options) => idle(options),
         Command::Start(options) => start(options),
         Command::Bare { listen, location } => {
@@ -119,6 +120,14 @@ fn lag(options: LagOptions) -> Result<bool> {
     let lag = lag::Plan { click: url, api, key, rate, seconds, connections }.measure()?;
     print!("{}", lag.table());
     json.as_deref().map_or(Ok(()), |file| write(file, &lag.json()))?;
+    Ok(true)
+}
+
+fn backlog(options: BacklogOptions) -> Result<bool> {
+    let BacklogOptions { sale, api, key, clicks, sales, json } = options;
+    let backlog = backlog::Plan { sale, api, key, clicks, sales }.measure()?;
+    print!("{}", backlog.table());
+    json.as_deref().map_or(Ok(()), |file| write(file, &backlog.json()))?;
     Ok(true)
 }
 

@@ -27,6 +27,8 @@ pub enum Command {
     Spool(SpoolOptions),
     /// Measure how long it takes from a click's answer until the reports count it.
     Lag(LagOptions),
+    /// Measure how long it takes from a sale's answer until the ledger has it, while a backlog of clicks arrives.
+    Backlog(BacklogOptions),
     /// Measure what an idle connection costs several servers in memory.
     Idle(IdleOptions),
     /// Start a server again and again and measure the time to its first answer.
@@ -164,6 +166,27 @@ pub struct LagOptions {
     pub seconds: u32,
     #[arg(long, default_value_t = 8)]
     pub connections: u32,
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct BacklogOptions {
+    /// A postback on the edge, http://, with its token, a click id and {order} where the order's name stands
+    #[arg(long)]
+    pub sale: String,
+    /// The control plane's REST interface, e.g. http://127.0.0.1:7300
+    #[arg(long)]
+    pub api: http::Uri,
+    /// A key of the tenant, on whose links nobody clicks meanwhile
+    #[arg(long, env = "TRIBUTARY_API_KEY", hide_env_values = true)]
+    pub key: String,
+    /// All clicks of the tenant: those that the edge holds, and those that were counted before
+    #[arg(long)]
+    pub clicks: usize,
+    /// One after the other, as long as there is a backlog
+    #[arg(long, default_value_t = 1_000)]
+    pub sales: u32,
     #[arg(long)]
     pub json: Option<PathBuf>,
 }

@@ -45,19 +45,23 @@ impl Connection {
 
 /// On a connection of its own.
 pub fn get_json(base: &Uri, path: &str, key: &str) -> io::Result<Value> {
+    serde_json::from_slice(&get(base, path, Some(key))?).map_err(io::Error::from)
+}
+
+/// The body; fails unless it comes with 200 or 202.
+pub fn get(base: &Uri, path: &str, key: Option<&str>) -> io::Result<Vec<u8>> {
     let mut socket = connect(base)?;
     let host = base.authority().map_or("", |authority| authority.as_str());
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-    );
+    let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{key}Connection: close\r\n\r\n");
     socket.write_all(head.as_bytes())?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes)?;
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let body = bytes.get(end + 4..).unwrap_or_default();
-    if bytes.starts_with(b"HTTP/1.1 200") {
-        serde_json::from_slice(body).map_err(io::Error::from)
+    let body = bytes.split_off(end + 4);
+    if bytes.starts_with(b"HTTP/1.1 200") || bytes.starts_with(b"HTTP/1.1 202") {
+        Ok(body)
     } else {
-        Err(io::Error::other(String::from_utf8_lossy(body).into_owned()))
+        Err(io::Error::other(String::from_utf8_lossy(&body).into_owned()))
     }
 }
