@@ -11,8 +11,8 @@ use control_plane_store::{Dies, StoreError};
 use process::Process;
 use scenario::Scenario;
 
-/// On PostgreSQL a run takes seconds, so only every so many commits have a turn, others on each side. Which commits
-/// there are is the same on both databases.
+/// On PostgreSQL a run takes seconds, so only every so many commits have a turn, others on each side, except in a soak.
+/// Which commits there are is the same on both databases.
 const EVERY_ON_POSTGRES: u64 = 20;
 
 /// The first commit of a process that is about what the one before it left undone: with three it takes the leases and
@@ -71,7 +71,8 @@ async fn disturbed(scenario: &Scenario, commit: u64, dies: Dies) -> Books {
 
 /// Which commits to die at.
 fn commits_to_die_at(all: u64, dies: Dies) -> impl Iterator<Item = u64> {
-    let every = control_plane_testing::chosen().map_or(1, |_| EVERY_ON_POSTGRES);
+    let is_short = std::env::var_os("TRIBUTARY_SOAK_MINUTES").is_none();
+    let every = control_plane_testing::chosen().filter(|_| is_short).map_or(1, |_| EVERY_ON_POSTGRES);
     let first = match dies {
         Dies::BeforeCommit => 1,
         Dies::AfterCommit => 1 + every / 2,
