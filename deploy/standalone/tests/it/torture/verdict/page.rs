@@ -147,6 +147,8 @@ impl Page {
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut Figures);
+
     fn good() -> Figures {
         Figures {
             rounds: 2,
@@ -203,7 +205,7 @@ mod tests {
 
     #[test]
     fn whatever_is_not_equal_is_named() {
-        let cases: [(fn(&mut Figures), &str); 8] = [
+        let cases: [(Spoil, &str); 8] = [
             (|f| f.sent += 1, "one: sent 111, but answered, not kept and unanswered 110"),
             (|f| f.unanswered_journaled = 0, "one: journaled 101, but answered and of the unanswered 100"),
             (|f| f.counted -= 1, "one: counted 100, but journaled 101"),
