@@ -56,6 +56,8 @@ pub(super) struct Plan {
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// An outage of every tenth seed, beside its other troubles.
+const LONG: Duration = Duration::from_secs(30 * 60);
 
 impl Plan {
     /// A few minutes full of trouble; every tenth seed has an outage of half an hour in it.
@@ -71,7 +73,8 @@ impl Plan {
         }
         if long {
             let at = random.between(SECOND, troubled);
-            plan.add(&mut random, at, 30 * MINUTE);
+            let edge = random.edge();
+            plan.lasting(at, LONG, outage(&mut random, edge));
             plan.pause = 5 * SECOND;
         }
         plan.troubles.sort_by_key(|(at, _)| *at);
@@ -79,12 +82,9 @@ impl Plan {
     }
 
     fn add(&mut self, random: &mut Random, at: Duration, lasts: Duration) {
-        let edge = usize::try_from(random.below(EDGES as u64)).unwrap();
-        let (begins, ends) = match random.below(8) {
-            0 | 1 => {
-                let way = random.pick(&[Way::Both, Way::Up, Way::Down]);
-                (Trouble::Cut { edge, way }, Trouble::Mend { edge })
-            }
+        let edge = random.edge();
+        let both = match random.below(8) {
+            0 | 1 => cut(random, edge),
             2 | 3 => (Trouble::Kill { edge, crash: crash(random) }, Trouble::Start { edge }),
             4 | 5 => (Trouble::KillPlane, Trouble::StartPlane),
             6 => (Trouble::Copy, Trouble::Restore),
@@ -94,9 +94,23 @@ impl Plan {
                 return;
             }
         };
+        self.lasting(at, lasts, both);
+    }
+
+    fn lasting(&mut self, at: Duration, lasts: Duration, (begins, ends): (Trouble, Trouble)) {
         self.troubles.extend([(at, begins), (at + lasts, ends)]);
         self.calm = self.calm.max(at + lasts + SECOND);
     }
+}
+
+/// Of one edge, or of all.
+fn outage(random: &mut Random, edge: usize) -> (Trouble, Trouble) {
+    if random.one_in(2) { (Trouble::KillPlane, Trouble::StartPlane) } else { cut(random, edge) }
+}
+
+fn cut(random: &mut Random, edge: usize) -> (Trouble, Trouble) {
+    let way = random.pick(&[Way::Both, Way::Up, Way::Down]);
+    (Trouble::Cut { edge, way }, Trouble::Mend { edge })
 }
 
 fn crash(random: &mut Random) -> Crash {
@@ -104,5 +118,21 @@ fn crash(random: &mut Random) -> Crash {
         0 => Crash::Killed,
         1 => Crash::Dropped,
         _ => Crash::Torn { seed: random.next() },
+    }
+}
+
+#[test]
+fn every_tenth_plan_has_an_outage_of_half_an_hour() {
+    for seed in 0..200 {
+        let Plan { troubles, .. } = Plan::of(seed);
+        let long = troubles.iter().any(|(at, begins)| {
+            let ends = match begins {
+                Trouble::Cut { edge, .. } => Trouble::Mend { edge: *edge },
+                Trouble::KillPlane => Trouble::StartPlane,
+                _ => return false,
+            };
+            troubles.contains(&(*at + LONG, ends))
+        });
+        assert_eq!(long, seed % 10 == 0, "seed {seed}: {troubles:?}");
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub database: Database,
     pub copy: Option<Database>,
     pub lose_answers: u32,
+    /// What no edge may say. Kept until the end: whoever panics in a task of a host is not heard.
+    pub wrong: Vec<String>,
     /// Everything that came and went, with its time.
     pub trace: Vec<String>,
 }
@@ -73,7 +75,7 @@ pub(super) fn stream_no(edge: usize, lane: Lane) -> u32 {
 impl Plane {
     pub fn new(key: SigningKey, batch_keys: [PublicKey; EDGES]) -> Arc<Self> {
         let database = Database::default();
-        let inner = Inner { database, copy: None, lose_answers: 0, trace: Vec::new() };
+        let inner = Inner { database, copy: None, lose_answers: 0, wrong: Vec::new(), trace: Vec::new() };
         Arc::new(Self { inner: Mutex::new(inner), key, batch_keys })
     }
 
@@ -136,6 +138,16 @@ impl Plane {
         (Down::Ack(ack.sign(&self.key)), true)
     }
 
+    /// Disks lose what was not durable and nothing else, and batches are kept for good: no edge has a loss to declare.
+    pub fn declared_lost(&self, edge: usize, gap: &Gap) -> Down {
+        self.is_wrong(format!("edge {edge} declares a loss that there was not: {gap:?}"))
+    }
+
+    fn is_wrong(&self, what: String) -> Down {
+        self.lock().wrong.push(what);
+        refusal(Kind::Invalid, 0, 0)
+    }
+
     fn loses_answer(&self) -> bool {
         let mut inner = self.lock();
         let loses = inner.lose_answers > 0;
@@ -170,7 +182,8 @@ impl Service {
                     (down, true)
                 }
                 (Up::Batch(batch), Some((edge, session))) => plane.take(edge, session, batch),
-                other => panic!("out of turn: {other:?}"),
+                (Up::Gap(gap), Some((edge, _))) => (plane.declared_lost(edge, &gap), false),
+                other => (plane.is_wrong(format!("out of turn: {other:?}")), false),
             };
             let edge = opened.map_or(EDGES, |(edge, _)| edge);
             let lost = matches!(down, Down::Ack(_)) && plane.loses_answer();

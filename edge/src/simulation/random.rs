@@ -1,5 +1,6 @@
 //! Numbers that a seed decides.
 
+use super::plan::EDGES;
 use std::time::Duration;
 
 /// splitmix64: small, and the same everywhere.
@@ -24,6 +25,10 @@ impl Random {
 
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    pub fn edge(&mut self) -> usize {
+        usize::try_from(self.below(EDGES as u64)).unwrap()
     }
 
     pub fn one_in(&mut self, times: u64) -> bool {
