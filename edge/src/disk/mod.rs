@@ -27,9 +27,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
             }
             (made, _) => made?,
         };
-        match parent.filter(|_| made) {
-            Some(parent) => self.sync_dir(parent),
-            None => Ok(()),
+        // Also if it was there: whoever made it may have been killed before this.
+        match parent.map_or(Ok(()), |parent| self.sync_dir(parent)) {
+            Err(error) if !made && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            outcome => outcome,
         }
     }
     /// Names of the files in `dir`, in no order.
@@ -46,9 +47,19 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes what somebody else wrote to a file durable. Fails also if the system could not write some of it since, and
+    /// nobody was told.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Bytes that can still be written in `dir`; `u64::MAX` where the file system does not say.
     fn free(&self, dir: &Path) -> io::Result<u64>;
+    /// `None` where the system does not say.
+    fn boot(&self) -> Option<Boot>;
 }
+
+/// Names the time since the machine was started. While it is the same, what was written can be read, durable or not;
+/// whoever wrote it may be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot(pub(crate) Vec<u8>);
 
 pub trait DiskFile: Send {
     /// The same open file, for another thread.
@@ -67,6 +78,14 @@ pub fn write_durably(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> i
     let file = prepare(disk, dir, name, bytes)?;
     drop(file);
     put_in_place(disk, dir, name)
+}
+
+/// Writes a file that is either there as a whole or not at all when this process is killed. After a power cut it may be
+/// anything.
+pub fn write_volatile(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = dir.join(format!("{name}{UNFINISHED}"));
+    disk.create(&unfinished)?.write_all_at(0, bytes)?;
+    disk.rename(&unfinished, &dir.join(name))
 }
 
 /// The first half of [`write_durably`]: all is written, but has not got its name.
@@ -90,16 +109,18 @@ pub fn put_in_place(disk: &dyn Disk, dir: &Path, name: &str) -> io::Result<()> {
     disk.sync_dir(dir)
 }
 
-/// Removes what [`write_durably`] left unfinished when the node died, and lists the rest.
+/// Removes what [`write_durably`] left unfinished when the node died, and lists the rest, whose names are durable then:
+/// before that, nothing may be removed for their sake.
 pub fn list_finished(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
-    let mut finished = Vec::new();
-    for name in disk.list(dir)? {
-        if name.ends_with(UNFINISHED) {
-            disk.remove(&dir.join(name))?;
-        } else {
-            finished.push(name);
+    let (unfinished, finished): (Vec<_>, Vec<_>) =
+        disk.list(dir)?.into_iter().partition(|name| name.ends_with(UNFINISHED));
+    for name in unfinished {
+        if let Err(error) = disk.remove(&dir.join(&name)) {
+            // Whoever writes it again takes its place.
+            tracing::warn!(%error, name, "what was left unfinished could not be removed");
         }
     }
+    disk.sync_dir(dir)?;
     Ok(finished)
 }
 

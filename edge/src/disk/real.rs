@@ -1,12 +1,16 @@
 //! The disk of the operating system. Everything is made for the owner only: spool and identity hold
 //! personal values and private keys.
 
-use super::{Disk, DiskFile};
+use super::{Boot, Disk, DiskFile};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
+
+/// Linux draws a new one at each boot. Containers see that of their host.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const BOOT_ID_LEN: usize = 36;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -80,11 +84,21 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        // Of an error that no open file was told of, Linux tells the next one.
+        File::open(path)?.sync_data()
+    }
+
     fn free(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         // A file system that has no blocks (some overlays and network mounts) knows nothing of its room.
         let known = stat.f_blocks > 0;
         Ok(if known { stat.f_bavail.saturating_mul(stat.f_frsize) } else { u64::MAX })
+    }
+
+    fn boot(&self) -> Option<Boot> {
+        let id = std::fs::read(BOOT_ID).ok()?;
+        (id.trim_ascii().len() == BOOT_ID_LEN).then_some(Boot(id))
     }
 }
 
@@ -105,5 +119,27 @@ impl DiskFile for RealFile {
 
     fn sync_data(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linux_names_its_boot() {
+        assert!(RealDisk.boot().is_some());
+        assert_eq!(RealDisk.boot(), RealDisk.boot());
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_made_durable_without_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"written").unwrap();
+        RealDisk.sync_file(&path).unwrap();
+        assert_eq!(RealDisk.read(&path).unwrap(), b"written");
+        assert!(RealDisk.sync_file(&dir.path().join("none")).is_err());
     }
 }

@@ -2,114 +2,16 @@
 //! point may have left.
 
 mod crash;
+mod files;
 
 pub(crate) use crash::{Crash, Fate};
 
-use super::{Disk, DiskFile};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Boot, Disk, DiskFile};
+use files::{Files, Op};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
-
-#[derive(Debug, Clone)]
-enum Op {
-    CreateDir {
-        path: PathBuf,
-    },
-    Create {
-        path: PathBuf,
-        inode: usize,
-    },
-    Write {
-        inode: usize,
-        offset: u64,
-        bytes: Vec<u8>,
-    },
-    SetLen {
-        inode: usize,
-        len: u64,
-    },
-    /// Only what was written before operation `asked`.
-    SyncFile {
-        inode: usize,
-        asked: usize,
-    },
-    /// What was written before may never get to the disk, whatever a later call says.
-    SyncFailed {
-        inode: usize,
-        asked: usize,
-    },
-    Rename {
-        from: PathBuf,
-        to: PathBuf,
-    },
-    Remove {
-        path: PathBuf,
-    },
-    SyncDir {
-        dir: PathBuf,
-    },
-}
-
-impl Op {
-    /// To the content of its file.
-    fn apply_to(&self, content: &mut Vec<u8>) {
-        match self {
-            Op::Write { offset, bytes, .. } => {
-                let offset = usize::try_from(*offset).unwrap();
-                content.resize(content.len().max(offset + bytes.len()), 0);
-                content[offset..offset + bytes.len()].copy_from_slice(bytes);
-            }
-            Op::SetLen { len, .. } => content.resize(usize::try_from(*len).unwrap(), 0),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-struct Files {
-    dirs: BTreeSet<PathBuf>,
-    names: BTreeMap<PathBuf, usize>,
-    data: BTreeMap<usize, Vec<u8>>,
-}
-
-impl Files {
-    fn apply(&mut self, op: &Op) {
-        match op {
-            Op::CreateDir { path } => drop(self.dirs.insert(path.clone())),
-            Op::Create { path, inode } => {
-                self.names.insert(path.clone(), *inode);
-                self.data.entry(*inode).or_default();
-            }
-            Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
-                op.apply_to(self.data.entry(*inode).or_default());
-            }
-            Op::Rename { from, to } => {
-                if let Some(inode) = self.names.remove(from) {
-                    self.names.insert(to.clone(), inode);
-                }
-            }
-            Op::Remove { path } => {
-                self.names.remove(path);
-            }
-            Op::SyncFile { .. } | Op::SyncFailed { .. } | Op::SyncDir { .. } => {}
-        }
-    }
-
-    fn has_dir(&self, dir: &Path) -> bool {
-        dir.ancestors().filter(|dir| dir.parent().is_some()).all(|dir| self.dirs.contains(dir))
-    }
-
-    /// What was in directories that are not there.
-    fn drop_unreachable(&mut self) {
-        let dirs: BTreeSet<_> = self.dirs.iter().filter(|dir| self.has_dir(dir)).cloned().collect();
-        self.dirs = dirs;
-        self.names.retain(|path, _| {
-            path.parent().is_some_and(|dir| dir.parent().is_none() || self.dirs.contains(dir))
-        });
-    }
-}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -132,6 +34,22 @@ struct Inner {
     /// So many go on all the same.
     released: usize,
     waiting: usize,
+    faults: Faults,
+    /// How often the machine was started again.
+    boot: u64,
+    bytes_read: usize,
+}
+
+/// Calls that fail.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    pub share: bool,
+    /// Of files whose names hold this.
+    pub remove: Option<&'static str>,
+    /// The next call of `sync_data` panics.
+    pub panic: bool,
+    /// The system does not say which boot this is.
+    pub boot: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -186,6 +104,18 @@ impl SimulatedDisk {
         self.0.lock().unwrap().unreadable.push((path.to_path_buf(), bytes, times));
     }
 
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.lock().unwrap().faults = faults;
+    }
+
+    pub fn reboot(&self) {
+        self.0.lock().unwrap().boot += 1;
+    }
+
+    pub fn bytes_read(&self) -> usize {
+        self.0.lock().unwrap().bytes_read
+    }
+
     pub fn limit_room(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().room = bytes;
     }
@@ -214,18 +144,30 @@ impl SimulatedDisk {
     /// An independent disk with the same files.
     pub fn fork(&self) -> Self {
         let inner = self.0.lock().unwrap();
-        Self::with_files(inner.files.clone(), inner.inodes)
+        Self::with_files(inner.files.clone(), &inner, inner.boot)
     }
 
-    fn with_files(files: Files, inodes: usize) -> Self {
-        let inner = Inner { start: files.clone(), files, inodes, ..Inner::default() };
+    fn with_files(files: Files, of: &Inner, boot: u64) -> Self {
+        let inner = Inner { start: files.clone(), files, inodes: of.inodes, boot, ..Inner::default() };
         Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// The disk as it may be found when everything stopped after the first `ops` operations.
     pub fn crashed(&self, ops: usize, crash: Crash) -> Self {
         let inner = self.0.lock().unwrap();
-        Self::with_files(crash::left(&inner.start, &inner.ops[..ops], crash), inner.inodes)
+        let boot = if crash.is_kill() { inner.boot } else { inner.boot + 1 };
+        Self::with_files(crash::left(&inner.start, &inner.ops[..ops], crash), &inner, boot)
+    }
+
+    /// As [`Crash::Killed`], but what was not durable then may still be lost to a power cut that comes later. The first
+    /// operation of whoever goes on there is the one behind `ops`.
+    pub fn killed(&self, ops: usize) -> Self {
+        let inner = self.0.lock().unwrap();
+        let (start, ops) = (inner.start.clone(), inner.ops[..ops].to_vec());
+        let mut files = start.clone();
+        ops.iter().for_each(|op| files.apply(op));
+        let killed = Inner { start, files, ops, inodes: inner.inodes, boot: inner.boot, ..Inner::default() };
+        Self(Arc::new(Mutex::new(killed)), Arc::default())
     }
 }
 
@@ -304,7 +246,9 @@ impl Disk for SimulatedDisk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut inner = self.0.lock().unwrap();
         inner.check_readable(path, 0..u64::MAX)?;
-        inner.data(path).cloned()
+        let bytes = inner.data(path)?.clone();
+        inner.bytes_read += bytes.len();
+        Ok(bytes)
     }
 
     fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -312,7 +256,9 @@ impl Disk for SimulatedDisk {
         inner.check_readable(path, offset..offset.saturating_add(u64::try_from(len).unwrap()))?;
         let data = inner.data(path)?;
         let from = usize::try_from(offset).unwrap().min(data.len());
-        Ok(data[from..data.len().min(from + len)].to_vec())
+        let bytes = data[from..data.len().min(from + len)].to_vec();
+        inner.bytes_read += bytes.len();
+        Ok(bytes)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -333,6 +279,9 @@ impl Disk for SimulatedDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut inner = self.0.lock().unwrap();
         inner.data(path)?;
+        if inner.faults.remove.is_some_and(|name| path.to_string_lossy().contains(name)) {
+            return Err(io::Error::other("injected"));
+        }
         inner.record(Op::Remove { path: path.to_path_buf() });
         Ok(())
     }
@@ -342,8 +291,21 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let inode = {
+            let inner = self.0.lock().unwrap();
+            *inner.files.names.get(path).ok_or_else(|| io_error(io::ErrorKind::NotFound))?
+        };
+        SimulatedFile { disk: self.clone(), inode }.sync_data()
+    }
+
     fn free(&self, _dir: &Path) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().free())
+    }
+
+    fn boot(&self) -> Option<Boot> {
+        let inner = self.0.lock().unwrap();
+        (!inner.faults.boot).then(|| Boot(inner.boot.to_string().into_bytes()))
     }
 }
 
@@ -354,6 +316,9 @@ struct SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn share(&self) -> io::Result<Box<dyn DiskFile>> {
+        if self.disk.0.lock().unwrap().faults.share {
+            return Err(io::Error::other("injected"));
+        }
         Ok(Box::new(Self { disk: self.disk.clone(), inode: self.inode }))
     }
 
@@ -385,6 +350,10 @@ impl DiskFile for SimulatedFile {
         inner.waiting -= 1;
         inner.released = inner.released.saturating_sub(1);
         changed.notify_all();
+        if std::mem::take(&mut inner.faults.panic) {
+            drop(inner);
+            panic!("injected");
+        }
         if inner.fails_now() {
             inner.record(Op::SyncFailed { inode: self.inode, asked });
             return Err(io::Error::other("injected"));

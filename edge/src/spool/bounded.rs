@@ -4,12 +4,15 @@
 //! as what a power cut would take with it stays within the [`Window`]; else it waits, as conversions always do.
 
 use super::Window;
+use super::boot;
 use super::group::Group;
 use super::log::{Log, LogEnd};
 use super::queue::Groups;
+use super::writer::KEPT_BUFFER;
 use crate::disk::DiskFile;
 use crate::lanes::PerLane;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -93,7 +96,15 @@ impl Unsynced {
 
     pub fn spawn(self: &Arc<Self>) -> io::Result<JoinHandle<()>> {
         let this = Arc::clone(self);
-        std::thread::Builder::new().name("spool-sync".into()).spawn(move || this.run())
+        std::thread::Builder::new().name("spool-sync".into()).spawn(move || this.run_on())
+    }
+
+    /// A panic is no better than an `fdatasync` that failed: nobody waits for it for ever, and what it was about is
+    /// written again.
+    fn run_on(&self) {
+        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            self.fail(io::Error::other("the thread that makes clicks durable has panicked"));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -114,10 +125,11 @@ impl Unsynced {
         let answered = state.is_within(self.window);
         let PerLane { money, traffic } = groups;
         let waits = [(money, has_money), (traffic.clone(), !answered)];
+        state.due |= waits.iter().any(|(_, waits)| *waits);
         state.waiting.extend(waits.into_iter().filter_map(|(group, waits)| waits.then_some(group)));
         // Early, so that the window is not full before the `fdatasync` is over.
         let plenty = state.at_stake() >= u64::from(self.window.window_hits / 2);
-        state.due |= !state.waiting.is_empty() || plenty;
+        state.due |= plenty;
         let wakes = state.due || begins;
         self.log.shared.unsynced_hits.store(state.at_stake(), Ordering::Relaxed);
         let failed = state.failed.take();
@@ -157,19 +169,20 @@ impl Unsynced {
     /// One `fdatasync` for all that is written.
     fn sync<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(mut file) = state.file.take() else { return state };
-        let (through, len) = (state.written, state.records.len());
-        let waiting = std::mem::take(&mut state.waiting);
+        let (through, len, waiting) = (state.written, state.records.len(), state.waiting.len());
         state.asked_since = state.since.take();
         (state.due, state.syncing) = (false, true);
         drop(state);
         let outcome = file.sync_data();
-        state = self.lock();
-        (state.asked_since, state.syncing) = (None, false);
         match outcome {
             Ok(()) => {
+                state = self.lock();
+                (state.asked_since, state.syncing) = (None, false);
                 state.file = Some(file);
                 state.durable = through;
                 state.records.drain(..len);
+                state.records.shrink_to(KEPT_BUFFER);
+                let waiting: Vec<_> = state.waiting.drain(..waiting).collect();
                 self.log.shared.syncs.fetch_add(1, Ordering::Relaxed);
                 self.log.shared.unsynced_hits.store(state.at_stake(), Ordering::Relaxed);
                 // Before the writer, which waits for it, publishes what comes then.
@@ -178,18 +191,23 @@ impl Unsynced {
                 for group in waiting {
                     group.finish(Ok(()));
                 }
-                state = self.lock();
+                self.changed.notify_all();
             }
-            Err(error) => {
-                state.waiting.splice(0..0, waiting);
-                state.failed = Some(error);
-                drop(state);
-                self.wake_writer();
-                state = self.lock();
-            }
+            Err(error) => self.fail(error),
         }
+        self.lock()
+    }
+
+    /// From now on nothing becomes durable, until the writer goes on elsewhere.
+    fn fail(&self, error: io::Error) {
+        // First: if the process is killed now, the next start must know.
+        boot::take_back(self.log.disk.as_ref(), &self.log.dir);
+        let mut state = self.lock();
+        (state.file, state.asked_since, state.syncing) = (None, None, false);
+        state.failed = Some(error);
+        drop(state);
+        self.wake_writer();
         self.changed.notify_all();
-        state
     }
 
     /// What the thread would do, on the calling one.

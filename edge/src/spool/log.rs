@@ -2,7 +2,7 @@
 //! they are durable.
 
 use super::queue::Shared;
-use crate::disk::SharedDisk;
+use crate::disk::{Boot, SharedDisk};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use std::collections::BTreeMap;
@@ -28,9 +28,17 @@ pub(super) struct Segment {
     pub next: Option<PerLane<u64>>,
 }
 
+impl Segment {
+    /// Whether it holds nothing of `lane` from `ordinal` on, and never will.
+    pub fn is_before(&self, lane: Lane, ordinal: u64) -> bool {
+        self.next.is_some_and(|next| next[lane] <= ordinal)
+    }
+}
+
 pub(super) struct Log {
     pub disk: SharedDisk,
     pub dir: PathBuf,
+    pub boot: Option<Boot>,
     pub shared: Arc<Shared>,
     pub segments: Mutex<BTreeMap<u64, Segment>>,
     pub end: watch::Sender<LogEnd>,
@@ -60,21 +68,27 @@ impl Log {
         self.end.send_replace(end);
     }
 
-    /// Deletes the segments whose every record stands in a sealed batch, oldest first.
+    /// Deletes the segments whose every record stands in a sealed batch. One that cannot be deleted holds up no other.
     pub fn release(&self, sealed: PerLane<u64>) -> io::Result<()> {
         let covered = |segment: &Segment| {
-            let done = |next: PerLane<u64>, lane| next[lane] <= sealed[lane].saturating_add(1);
-            segment.next.is_some_and(|next| done(next, Lane::Money) && done(next, Lane::Traffic))
+            let is_done = |lane| segment.is_before(lane, sealed[lane].saturating_add(1));
+            is_done(Lane::Money) && is_done(Lane::Traffic)
         };
-        let mut removed = false;
-        loop {
-            let oldest = self.segments().iter().next().map(|(sequence, segment)| (*sequence, *segment));
-            let Some((sequence, segment)) = oldest.filter(|(_, segment)| covered(segment)) else { break };
-            self.disk.remove(&self.path(sequence))?;
-            self.segments().remove(&sequence);
-            self.shared.segment_bytes.fetch_sub(segment.bytes, Ordering::Relaxed);
-            removed = true;
+        let all: Vec<(u64, Segment)> = self.segments().iter().map(|(at, segment)| (*at, *segment)).collect();
+        let (mut removed, mut outcome) = (false, Ok(()));
+        for (sequence, segment) in all.into_iter().filter(|(_, segment)| covered(segment)) {
+            match self.disk.remove(&self.path(sequence)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => outcome = Err(error),
+                _ => {
+                    self.segments().remove(&sequence);
+                    self.shared.segment_bytes.fetch_sub(segment.bytes, Ordering::Relaxed);
+                    removed = true;
+                }
+            }
         }
-        if removed { self.disk.sync_dir(&self.dir) } else { Ok(()) }
+        if removed {
+            self.disk.sync_dir(&self.dir)?;
+        }
+        outcome
     }
 }

@@ -5,7 +5,9 @@
 //! the log and the `fdatasync`, so conversions never wait behind clicks.
 
 mod ahead;
+mod boot;
 mod bounded;
+mod clean;
 mod group;
 mod log;
 mod moving;

@@ -4,6 +4,7 @@
 //! some of them were answered already: what was written is kept in memory until it is durable, and written again.
 
 use super::SpoolError;
+use super::boot;
 use super::bounded::Left;
 use super::log::{LogEnd, Segment, segment_name};
 use super::queue::{Groups, QueueState, finish};
@@ -96,6 +97,9 @@ impl Writer {
         shared.segment_bytes.fetch_add(offset, Ordering::Relaxed);
         shared.segment_bytes.fetch_sub(self.written.offset, Ordering::Relaxed);
         self.filled = false;
+        if self.unsynced.is_some() {
+            boot::mark(disk, dir, self.log.boot.as_ref());
+        }
         self.go_on_in(file, second, LogEnd { sequence, offset, next });
         let (disk, dir) = (self.log.disk.as_ref(), &self.log.dir);
         let removed = disk.remove(&self.log.path(old.sequence)).and_then(|()| disk.sync_dir(dir));

@@ -1,9 +1,11 @@
 //! Opening and closing the spool.
 
+use super::boot;
+use super::clean::CleanMarker;
 use super::log::{Log, LogEnd, Segment, segment_name};
 use super::queue::{QueueState, SpoolHandle};
 use super::reader::LaneReader;
-use super::recover::{self, CleanMarker, Found, Reading};
+use super::recover::{self, Found, Reading};
 use super::steps::Steps;
 use super::writer::Writer;
 use super::{SpoolConfig, Streams};
@@ -167,7 +169,8 @@ fn begin(
     let shared = Arc::clone(handle.shared());
     let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
     let window = shared.config.window_hits();
-    let found = recover::find(disk.as_ref(), &dir, open, reading, window)?;
+    let boot = disk.boot();
+    let found = recover::find(disk.as_ref(), &dir, open, reading, window, boot.as_ref())?;
     if found.fresh && open.existed {
         return Err(OpenError::Lost);
     }
@@ -178,13 +181,16 @@ fn begin(
     if found.marked {
         CleanMarker::remove(disk.as_ref(), &dir)?;
     }
+    if window > 0 {
+        boot::mark(disk.as_ref(), &dir, boot.as_ref());
+    }
     shared.maybe_lost.fetch_add(started.maybe_lost, Ordering::Relaxed);
     shared.room.last_segment.store(started.end.offset, Ordering::Relaxed);
     shared.segment_bytes.store(started.segments.values().map(|s| s.bytes).sum(), Ordering::Relaxed);
     shared.look_at_the_disk();
     let (end, _) = watch::channel(started.end);
     let segments = Mutex::new(started.segments);
-    let log = Arc::new(Log { disk, dir, shared, segments, end });
+    let log = Arc::new(Log { disk, dir, boot, shared, segments, end });
     let writer = Writer::new(Arc::clone(&log), started.file, started.end, alone)?;
     Ok((log, writer))
 }
@@ -209,7 +215,7 @@ fn start_segment(
     put_in_place(disk, dir, &segment_name(sequence))?;
     let mut segments = found.segments.clone();
     if segments.remove(&begun.header.replaces).is_some() {
-        disk.remove(&dir.join(segment_name(begun.header.replaces)))?;
+        recover::remove_unneeded(disk, &dir.join(segment_name(begun.header.replaces)));
         disk.sync_dir(dir)?;
     }
     let offset = u64::try_from(begun.bytes.len()).unwrap_or(u64::MAX);

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// More than the largest event with its sidecar takes.
 pub(super) const MAX_RECORD: usize = EVENT_LEN_MAX + 4 * SIDECAR_ENTRY_LEN_MAX;
@@ -152,6 +153,34 @@ impl Shared {
         self.look_at_the_disk();
         taken < share(self.room.limit(), lane)
     }
+}
+
+/// What is queued waits this long, at most twice, for a worker that does not say that it has nothing left to do.
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
+
+/// Waits for something to write, or for the end. Whatever is slept on, is looked at once more under the lock before.
+pub(super) fn wait(shared: &Shared) -> MutexGuard<'_, Queue> {
+    let mut queue = shared.lock();
+    let mut is_quiet = false;
+    while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
+        let is_empty = queue.records.is_empty();
+        if is_quiet && is_empty {
+            queue.asleep = true;
+            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.asleep = false;
+            is_quiet = false;
+            continue;
+        }
+        let (woken, timeout) =
+            shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
+        queue = woken;
+        is_quiet = timeout.timed_out();
+        if is_quiet && !is_empty {
+            // Their worker has not run out of work in all that time, and may never do so.
+            break;
+        }
+    }
+    queue
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,12 +134,15 @@ impl LaneReader {
         self.log.segments().get(&self.sequence).map_or(0, |segment| segment.bytes)
     }
 
-    /// Goes to the next segment there is.
+    /// Goes to the next segment that may hold something for it: conversions are few, and clicks not read for their sake.
     fn advance(&mut self, end: LogEnd) -> bool {
         if self.sequence >= end.sequence {
             return false;
         }
-        let next = self.log.segments().range(self.sequence + 1..=end.sequence).next().map(|(at, _)| *at);
+        let segments = self.log.segments();
+        let mut behind = segments.range(self.sequence + 1..=end.sequence);
+        let next = behind.find(|(_, segment)| !segment.is_before(self.lane, self.next)).map(|(at, _)| *at);
+        drop(segments);
         let Some(next) = next else { return false };
         self.sequence = next;
         self.offset = u64::try_from(HEADER_LEN).unwrap_or_default();

@@ -5,11 +5,13 @@
 //! only), so its records are copied into a new segment; and ordinals that may have been given out are
 //! declared as skipped, so that no address is ever used twice.
 
+use super::boot;
+use super::clean::{self, CleanMarker};
 use super::log::{LogEnd, Segment, parse_segment_name, segment_name};
 use super::scan::{Piece, Tally, is_zeros, scan};
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, copy_record, finish_records};
 use super::{OpenAs, OpenError, Streams, Window};
-use crate::disk::{Disk, list_finished, read_around, write_durably};
+use crate::disk::{Boot, Disk, list_finished, read_around};
 use crate::lanes::PerLane;
 use proto_model::Lane;
 use proto_model::event::ORDINAL_MAX;
@@ -22,39 +24,6 @@ use std::path::Path;
 /// Ordinals given up after an unclean end, behind those of clicks that may have been answered. All other replies leave
 /// only after `fdatasync`, so this only guards against disks that lie about it.
 pub(super) const SKIP: u64 = 1024;
-const CLEAN: &str = "clean";
-
-/// Says that the log was closed with nothing missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CleanMarker {
-    pub streams: Streams,
-    pub next: PerLane<u64>,
-}
-
-impl CleanMarker {
-    /// The form of a segment header is used again: it holds just this, with a checksum.
-    pub fn write(self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-        let header = SegmentHeader {
-            sequence: u64::MAX,
-            streams: self.streams,
-            first: self.next,
-            replaces: 0,
-            window: 0,
-        };
-        write_durably(disk, dir, CLEAN, &header.to_bytes())
-    }
-
-    fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Self>> {
-        let header = SegmentHeader::parse(&disk.read(&dir.join(CLEAN))?);
-        Ok(header.map(|header| Self { streams: header.streams, next: header.first }))
-    }
-
-    /// It holds for one start: it must be gone before the log takes anything, and not before there is one.
-    pub fn remove(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-        disk.remove(&dir.join(CLEAN))?;
-        disk.sync_dir(dir)
-    }
-}
 
 /// What the segments on disk hold.
 pub(super) struct Found {
@@ -95,6 +64,11 @@ impl Stake {
                 Self { window, before: None, guard: Window::HITS_MAX.into() }
             }
         }
+    }
+
+    /// The process ended, and the system goes on: all that was answered is there.
+    fn without_clicks(self) -> Self {
+        Self { window: 0, before: None, ..self }
     }
 
     /// Clicks that may be gone behind `next`.
@@ -143,18 +117,20 @@ impl Reading {
     }
 }
 
-/// Looks at `dir`. `configured` is the window of clicks that may be answered before they are durable.
+/// Looks at `dir`. `configured` is the window of clicks that may be answered before they are durable, `boot` the present
+/// one.
 pub(super) fn find(
     disk: &dyn Disk,
     dir: &Path,
     open: OpenAs,
     reading: Reading,
     configured: u32,
+    boot: Option<&Boot>,
 ) -> Result<Found, OpenError> {
     let OpenAs { streams, sealed, .. } = open;
     disk.create_dir(dir)?;
     let names = list_finished(disk, dir)?;
-    let marked = names.iter().any(|name| name == CLEAN);
+    let marked = names.iter().any(|name| name == clean::NAME);
     let marker = if marked { CleanMarker::read(disk, dir)? } else { None };
     let mut headers = read_headers(disk, dir, &names, streams, reading)?;
     remove_replaced(disk, dir, &mut headers)?;
@@ -196,8 +172,23 @@ pub(super) fn find(
         raise(&mut found.next, marker.next);
     }
     raise(&mut found.lost, found.next);
+    if !found.clean && whole && tally.is_dense() && outlived(disk, dir, &headers, boot) {
+        found.stake = found.stake.without_clicks();
+    }
     list_segments(disk, dir, &headers, &mut found)?;
     Ok(found)
+}
+
+/// Whether all that was written to the last segment is there, by what the system says.
+fn outlived(disk: &dyn Disk, dir: &Path, headers: &Headers, boot: Option<&Boot>) -> bool {
+    let Some((&last, Some(header))) = headers.last_key_value() else { return false };
+    // Nobody need be asked where nothing was at stake.
+    if header.window == 0 || !boot::is_same(disk, dir, boot) {
+        return false;
+    }
+    // The system may have failed to write it since, when there was nobody to be told.
+    let synced = disk.sync_file(&dir.join(segment_name(last)));
+    synced.inspect_err(|error| tracing::error!(%error, "what was written to the spool may be gone")).is_ok()
 }
 
 fn raise(next: &mut PerLane<u64>, to: PerLane<u64>) {
@@ -218,7 +209,8 @@ fn read_headers(
         let path = dir.join(segment_name(sequence));
         let (bytes, _) = reading.read(disk, &path, HEADER_LEN)?;
         if is_zeros(&bytes) && is_unused(disk, &path, reading)? {
-            disk.remove(&path)?;
+            // If it cannot be, it is in nobody's way.
+            remove_unneeded(disk, &path);
             continue;
         }
         let header = SegmentHeader::parse(&bytes).filter(|header| header.sequence == sequence);
@@ -238,17 +230,24 @@ fn is_unused(disk: &dyn Disk, path: &Path, reading: Reading) -> io::Result<bool>
 }
 
 /// A crash between copying a segment and deleting it leaves both: the copy is complete, since it got its
-/// name only then.
+/// name only then, and that name is durable.
 fn remove_replaced(disk: &dyn Disk, dir: &Path, headers: &mut Headers) -> io::Result<()> {
     let replaced: Vec<u64> = headers.values().flatten().map(|header| header.replaces).collect();
     let mut removed = false;
     for sequence in replaced {
         if headers.remove(&sequence).is_some() {
-            disk.remove(&dir.join(segment_name(sequence)))?;
+            remove_unneeded(disk, &dir.join(segment_name(sequence)));
             removed = true;
         }
     }
     if removed { disk.sync_dir(dir) } else { Ok(()) }
+}
+
+/// Whoever finds it again knows that it is of no use.
+pub(super) fn remove_unneeded(disk: &dyn Disk, path: &Path) {
+    if let Err(error) = disk.remove(path) {
+        tracing::warn!(%error, path = %path.display(), "a file that is not needed any more could not be removed");
+    }
 }
 
 /// Where a closed segment ends is told by the header behind it.

@@ -70,11 +70,13 @@ pub(super) struct Tally {
     may_have_holes: bool,
     /// What was expected where the first one is missing.
     hole: Option<PerLane<u64>>,
+    /// No record came without those before it.
+    is_dense: bool,
 }
 
 impl Tally {
     pub fn new(next: PerLane<u64>) -> Self {
-        Self { next, hidden: next, lost: next, may_have_holes: false, hole: None }
+        Self { next, hidden: next, lost: next, may_have_holes: false, hole: None, is_dense: true }
     }
 
     pub fn see(&mut self, piece: &Piece<'_>) {
@@ -97,6 +99,7 @@ impl Tally {
 
     fn intact(&mut self, frame: &Frame<'_>) {
         self.lost = self.hidden;
+        self.is_dense &= frame.first <= self.next[frame.lane];
         let next = self.next[frame.lane].max(frame.last.saturating_add(1));
         for ordinals in [&mut self.next, &mut self.hidden, &mut self.lost] {
             ordinals[frame.lane] = next;
@@ -132,6 +135,11 @@ impl Tally {
     /// The next ordinals behind the intact records, and behind those that are lost.
     pub fn end(&self) -> (PerLane<u64>, PerLane<u64>) {
         (self.next, self.lost)
+    }
+
+    /// Whether each ordinal before the last one was there.
+    pub fn is_dense(&self) -> bool {
+        self.is_dense
     }
 
     /// What was expected where the first sector is missing.

@@ -3,9 +3,9 @@
 use super::SpoolError;
 use super::ahead::{Ahead, Next};
 use super::bounded::Unsynced;
+use super::clean::CleanMarker;
 use super::log::{Log, LogEnd, Segment};
-use super::queue::{Groups, Queue, QueueState, Shared, finish};
-use super::recover::CleanMarker;
+use super::queue::{Groups, Queue, QueueState, Shared, finish, wait};
 use super::room::LOOK_EVERY;
 use super::segment::{HEADER_LEN, SegmentHeader, append_skipped, finish_records};
 use crate::disk::DiskFile;
@@ -14,9 +14,8 @@ use proto_model::Lane;
 use proto_wire::convert::{SkipReason, skipped_to_wire};
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 pub(super) struct Writer {
     pub(super) log: Arc<Log>,
@@ -40,11 +39,8 @@ pub(super) struct Writer {
     unlooked: u64,
 }
 
-/// What is queued waits this long, at most twice, for a worker that does not say that it has nothing left to do.
-const LONGEST_WAIT: Duration = Duration::from_millis(2);
-
 /// Records that one write takes are rarely more than this; a buffer that had to grow beyond it is not kept.
-const KEPT_BUFFER: usize = 1 << 20;
+pub(super) const KEPT_BUFFER: usize = 1 << 20;
 
 /// What the writer took from the queue.
 struct Taken {
@@ -53,6 +49,29 @@ struct Taken {
     /// The next ordinals behind these records.
     next: PerLane<u64>,
     state: QueueState,
+}
+
+/// Who was forgotten, since the thread panicked, is told as well.
+impl Drop for Taken {
+    fn drop(&mut self) {
+        finish(&self.groups, Err(SpoolError::Poisoned));
+    }
+}
+
+/// If the writer panics, there is nobody who would write what comes then.
+struct Guard {
+    shared: Arc<Shared>,
+    unsynced: Option<Arc<Unsynced>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the spool thread has panicked; clicks go out unspooled until a restart");
+            poison(&self.shared);
+            self.unsynced.iter().for_each(|unsynced| unsynced.end());
+        }
+    }
 }
 
 enum Failure {
@@ -89,6 +108,7 @@ impl Writer {
 
     pub fn run(mut self) {
         let shared = Arc::clone(&self.log.shared);
+        let _guard = Guard { shared: Arc::clone(&shared), unsynced: self.unsynced.clone() };
         let last = loop {
             if let Some(last) = self.turn(wait(&shared)) {
                 break last;
@@ -118,7 +138,9 @@ impl Writer {
         let outcome = outcome.and_then(|()| self.rotate_if_due());
         if let Err(Failure::NotWritten(error) | Failure::Poison(error)) = outcome {
             if self.move_on(&taken.groups, &error).is_err() {
-                return Some(self.poison(&taken.groups));
+                finish(&taken.groups, Err(SpoolError::Poisoned));
+                poison(&self.log.shared);
+                return Some(QueueState::Poisoned);
             }
             self.taken = self.end.next;
         }
@@ -126,7 +148,7 @@ impl Writer {
             self.unlooked = 0;
             self.log.shared.look_at_the_disk();
         }
-        self.spare = taken.records;
+        self.spare = std::mem::take(&mut taken.records);
         self.spare.clear();
         self.spare.shrink_to(KEPT_BUFFER);
         None
@@ -137,7 +159,8 @@ impl Writer {
         let Err(Failure::NotWritten(error) | Failure::Poison(error)) = self.settle() else { return last };
         let nobody = Groups::default();
         if self.move_on(&nobody, &error).is_err() {
-            return self.poison(&nobody);
+            poison(&self.log.shared);
+            return QueueState::Poisoned;
         }
         last
     }
@@ -281,7 +304,12 @@ impl Writer {
         let Shared { streams, config, .. } = &*self.log.shared;
         let (streams, window) = (*streams, config.window_hits());
         let header = SegmentHeader { sequence, streams, first: self.end.next, replaces: 0, window };
-        let begun = file.write_all_at(0, &header.to_bytes()).and_then(|()| self.second(file.as_ref()));
+        // The header last: with it, this is the segment that a start goes on from, even if the removal is undone by a
+        // power cut.
+        let begun = self.second(file.as_ref()).and_then(|second| {
+            file.write_all_at(0, &header.to_bytes())?;
+            Ok(second)
+        });
         let second = match begun {
             Ok(second) => second,
             Err(error) => {
@@ -337,19 +365,6 @@ impl Writer {
         }
     }
 
-    /// From here on nothing is spooled. Who waits in the queue learns it too.
-    fn poison(&self, groups: &Groups) -> QueueState {
-        let waiting = {
-            let mut queue = self.log.shared.lock();
-            queue.state = QueueState::Poisoned;
-            queue.records = Vec::new();
-            std::mem::take(&mut queue.groups)
-        };
-        finish(groups, Err(SpoolError::Poisoned));
-        finish(&waiting, Err(SpoolError::Poisoned));
-        QueueState::Poisoned
-    }
-
     fn mark_clean(&mut self) {
         let next: PerLane<u64> = self.log.shared.lock().next;
         if next != self.end.next {
@@ -368,31 +383,17 @@ impl Writer {
     }
 }
 
-fn not_closed(error: &io::Error) {
-    tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
+/// From here on nothing is spooled. Who waits in the queue learns it too.
+fn poison(shared: &Shared) {
+    let waiting = {
+        let mut queue = shared.lock();
+        queue.state = QueueState::Poisoned;
+        queue.records = Vec::new();
+        std::mem::take(&mut queue.groups)
+    };
+    finish(&waiting, Err(SpoolError::Poisoned));
 }
 
-/// Waits for something to write, or for the end. Whatever is slept on, is looked at once more under the lock before.
-pub(super) fn wait(shared: &Shared) -> MutexGuard<'_, Queue> {
-    let mut queue = shared.lock();
-    let mut is_quiet = false;
-    while !queue.due && matches!(queue.state, QueueState::Absent | QueueState::Open) {
-        let is_empty = queue.records.is_empty();
-        if is_quiet && is_empty {
-            queue.asleep = true;
-            queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.asleep = false;
-            is_quiet = false;
-            continue;
-        }
-        let (woken, timeout) =
-            shared.wake.wait_timeout(queue, LONGEST_WAIT).unwrap_or_else(PoisonError::into_inner);
-        queue = woken;
-        is_quiet = timeout.timed_out();
-        if is_quiet && !is_empty {
-            // Their worker has not run out of work in all that time, and may never do so.
-            break;
-        }
-    }
-    queue
+fn not_closed(error: &io::Error) {
+    tracing::warn!(%error, "the spool could not be closed in order; the next start recovers it");
 }

@@ -14,12 +14,26 @@ const SECTOR: usize = 512;
 pub(crate) enum Crash {
     /// The process died, the system lives: everything asked for is there.
     Killed,
+    /// As killed, after an `fdatasync` that had failed: what it should have written is in memory no more.
+    Evicted,
     /// Power cut: nothing that was not synced is there.
     Dropped,
     /// Power cut: any part may be there.
     Torn { seed: u64 },
     /// Power cut, and some kind of things fares worse than others.
     Mixed { data: Fate, lengths: Fate, names: Fate, seed: u64 },
+}
+
+impl Crash {
+    /// The system lives.
+    pub fn is_kill(self) -> bool {
+        let kept = (Fate::Kept, Fate::Kept, Fate::Kept);
+        match self {
+            Self::Killed | Self::Evicted => true,
+            Self::Mixed { data, lengths, names, .. } => (data, lengths, names) == kept,
+            Self::Dropped | Self::Torn { .. } => false,
+        }
+    }
 }
 
 /// What becomes of what was not synced.
@@ -65,7 +79,7 @@ struct Chance {
 impl Chance {
     fn of(crash: Crash) -> Self {
         let (data, lengths, names, seed) = match crash {
-            Crash::Killed => (Fate::Kept, Fate::Kept, Fate::Kept, 0),
+            Crash::Killed | Crash::Evicted => (Fate::Kept, Fate::Kept, Fate::Kept, 0),
             Crash::Dropped => (Fate::Gone, Fate::Gone, Fate::Gone, 0),
             Crash::Torn { seed } => (Fate::Either, Fate::Either, Fate::Either, seed),
             Crash::Mixed { data, lengths, names, seed } => (data, lengths, names, seed),
@@ -77,10 +91,14 @@ impl Chance {
 /// `start` and what may be left of `ops`.
 pub(super) fn left(start: &Files, ops: &[Op], crash: Crash) -> Files {
     let synced = synced(ops);
+    if crash == Crash::Evicted {
+        return evicted(start, ops, &synced);
+    }
     let mut chance = Chance::of(crash);
     let mut files = start.clone();
     let mut data: BTreeMap<usize, Vec<(&Op, bool)>> = BTreeMap::new();
     for (op, synced) in ops.iter().zip(synced) {
+        let synced = synced == Some(true);
         match op {
             Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
                 data.entry(*inode).or_default().push((op, synced));
@@ -103,12 +121,26 @@ pub(super) fn left(start: &Files, ops: &[Op], crash: Crash) -> Files {
     files
 }
 
-/// For each operation, whether one that succeeded has made it durable.
-fn synced(ops: &[Op]) -> Vec<bool> {
+fn evicted(start: &Files, ops: &[Op], synced: &[Option<bool>]) -> Files {
+    let mut files = start.clone();
+    for (op, synced) in ops.iter().zip(synced) {
+        match op {
+            Op::Write { inode, offset, bytes } if *synced == Some(false) => {
+                let content = files.data.entry(*inode).or_default();
+                content.resize(content.len().max(usize::try_from(*offset).unwrap() + bytes.len()), 0);
+            }
+            _ => files.apply(op),
+        }
+    }
+    files
+}
+
+/// For each operation, whether what was to make it durable has succeeded; `None` = nobody asked.
+fn synced(ops: &[Op]) -> Vec<Option<bool>> {
     // Of each file and directory, the syncs that come later, the nearest at the end.
     let mut files: BTreeMap<usize, Vec<(usize, bool)>> = BTreeMap::new();
     let mut dirs = BTreeSet::new();
-    let mut synced = vec![false; ops.len()];
+    let mut synced = vec![None; ops.len()];
     for (at, op) in ops.iter().enumerate().rev() {
         synced[at] = match op {
             Op::SyncFile { inode, asked } => {
@@ -126,12 +158,12 @@ fn synced(ops: &[Op]) -> Vec<bool> {
             Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
                 let later =
                     files.get(inode).and_then(|syncs| syncs.iter().rev().find(|(asked, _)| at < *asked));
-                later.is_some_and(|(_, succeeded)| *succeeded)
+                later.map(|(_, succeeded)| *succeeded)
             }
             Op::Create { path, .. }
             | Op::Remove { path }
             | Op::Rename { to: path, .. }
-            | Op::CreateDir { path } => path.parent().is_some_and(|parent| dirs.contains(parent)),
+            | Op::CreateDir { path } => path.parent().filter(|parent| dirs.contains(parent)).map(|_| true),
         };
     }
     synced

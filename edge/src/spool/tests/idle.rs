@@ -114,7 +114,7 @@ fn an_end_is_not_slept_through() {
         let disk = Arc::new(SimulatedDisk::default());
         let handle = SpoolHandle::absent(disk, Path::new(DIR), config(), streams());
         let shared = Arc::clone(handle.shared());
-        let writer = std::thread::spawn(move || drop(writer::wait(&shared)));
+        let writer = std::thread::spawn(move || drop(queue::wait(&shared)));
         std::thread::sleep(Duration::from_micros(500));
         let mut queue = handle.shared().lock();
         std::thread::sleep(Duration::from_millis(5));

@@ -1,12 +1,15 @@
 //! The promise under test: what was acknowledged as durable is read back after any end, nothing is read
 //! that was never appended, no address is used twice, nothing panics.
 
+mod boot;
 mod bounded;
 mod crash;
 mod faults;
 mod idle;
 mod images;
 mod moving;
+mod panics;
+mod reading;
 mod unreadable;
 mod waiting;
 
