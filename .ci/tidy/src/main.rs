@@ -53,6 +53,15 @@ fn alerts(root: &Path, edge: &str, control_plane: &str) -> Result<Vec<String>, R
     let (rules, tests) = (read(runbook::RULES)?, read(runbook::TESTS)?);
     let index = read(&format!("{}/README.md", runbook::PAGES))?;
     let pages = workspace::files(&root.join(runbook::PAGES))?;
-    let (rules, tests, index, pages) = (rules.as_str(), tests.as_str(), index.as_str(), pages.as_slice());
-    Ok(runbook::violations(&runbook::Texts { rules, tests, index, pages, edge, control_plane }))
+    let (kinds, table) = (read(runbook::KINDS)?, read(runbook::TABLE)?);
+    Ok(runbook::violations(&runbook::Texts {
+        rules: &rules,
+        tests: &tests,
+        index: &index,
+        pages: &pages,
+        edge,
+        control_plane,
+        kinds: &kinds,
+        table: &table,
+    }))
 }

@@ -1,11 +1,14 @@
-//! Alerts and what is written about them: each has its page and its test, no page is left over, and what an alert looks
-//! at exists.
+//! Alerts and what is written about them: each has its page and its test, no page is left over, what an alert looks at
+//! exists, and no kind of trouble that a control plane knows goes without one.
 
 use std::collections::BTreeSet;
 
 pub const RULES: &str = "deploy/prometheus/alerts.yml";
 pub const TESTS: &str = "deploy/prometheus/alerts_test.yml";
 pub const PAGES: &str = "docs/runbook";
+/// Where a control plane's own alerts have their kinds, and where these are explained.
+pub const KINDS: &str = "control-plane/store/src/alerts.rs";
+pub const TABLE: &str = "docs/fleet.md";
 const INDEX: &str = "README.md";
 
 /// What is compared, as text.
@@ -18,6 +21,9 @@ pub struct Texts<'a> {
     /// Where edges and control planes write their metrics.
     pub edge: &'a str,
     pub control_plane: &'a str,
+    /// [`KINDS`] and [`TABLE`].
+    pub kinds: &'a str,
+    pub table: &'a str,
 }
 
 /// One line for each alert, page or metric that stands alone.
@@ -49,6 +55,7 @@ pub fn violations(texts: &Texts<'_>) -> Vec<String> {
             ));
         }
     }
+    found.extend(kinds_without_a_rule(texts));
     let mut known = scraped(texts.edge, "tributary_edge_");
     known.extend(scraped(texts.control_plane, "tributary_"));
     for metric in metrics(texts.rules) {
@@ -70,6 +77,34 @@ fn metrics(rules: &str) -> BTreeSet<&str> {
     let code = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
     let words = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
     words.filter(|word| word.starts_with("tributary_")).collect()
+}
+
+/// A rule for one kind leads to a page, as every rule does.
+fn kinds_without_a_rule(texts: &Texts<'_>) -> Vec<String> {
+    let rules: String = texts.rules.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let mut found = Vec::new();
+    let kinds = kinds(texts.kinds);
+    if kinds.is_empty() {
+        found.push(format!(
+            "{KINDS}: no kinds of alerts are found in `kinds! {{ … }}`; tell tidy where they are"
+        ));
+    }
+    for kind in kinds {
+        if !rules.contains(&format!("kind=\"{kind}\"")) {
+            found.push(format!("{RULES}: nobody is told of `{kind}`; add a rule on `kind=\"{kind}\"`"));
+        }
+        if !texts.table.contains(&format!("| `{kind}` |")) {
+            found.push(format!("{TABLE}: `{kind}` is not in the table of alerts; add its row"));
+        }
+    }
+    found
+}
+
+/// The codes in `kinds! { Name = "code", … }`.
+fn kinds(source: &str) -> Vec<&str> {
+    let listed = source.split_once("\nkinds! {").and_then(|(_, rest)| rest.split_once("\n}"));
+    let lines = listed.map_or("", |(listed, _)| listed).lines();
+    lines.filter_map(|line| line.split_once(" = \"")?.1.strip_suffix("\",")).collect()
 }
 
 /// The names in calls such as `scrape.counter("spool_moved", …)`, as Prometheus sees them.
@@ -99,7 +134,33 @@ mod tests {
     fn check(rules: &str, pages: &[&str], edge: &str, control_plane: &str) -> Vec<String> {
         let pages: Vec<String> = pages.iter().map(|page| (*page).to_owned()).collect();
         let (index, tests) = ("[A](A.md)", "labels: '{alertname=\"A\"}'");
-        violations(&Texts { rules, tests, index, pages: &pages, edge, control_plane })
+        let kinds = "\nkinds! {\n    /// One.\n    Up = \"up\",\n}\n";
+        let rules = format!("{rules}# kind=\"up\"\nkind=\"up\"\n");
+        let table = "| `up` | it is up |";
+        violations(&Texts { rules: &rules, tests, index, pages: &pages, edge, control_plane, kinds, table })
+    }
+
+    #[test]
+    fn a_kind_that_nobody_is_told_of_is_named() {
+        let kinds = "\nkinds! {\n    /// A is \"a\".\n    A = \"a\",\n    /// B.\n    B = \"b_c\",\n}\nconst C: &str = \"c\";";
+        let rule = |kind: &str| format!("  expr: tributary_alerts_open{{kind=\"{kind}\"}} > 0\n");
+        let row = |kind: &str| format!("| `{kind}` | what it means |\n");
+        let both = |of: &dyn Fn(&str) -> String| of("a") + &of("b_c");
+        let cases: &[(&str, String, String, &[&str])] = &[
+            (kinds, both(&rule), both(&row), &[]),
+            (kinds, rule("a"), both(&row), &["nobody is told of `b_c`"]),
+            (kinds, rule("b_c") + "# kind=\"a\"", both(&row), &["nobody is told of `a`"]),
+            (kinds, both(&rule), row("b_c"), &["docs/fleet.md: `a` is not in the table"]),
+            (kinds, String::new(), row("b_c"), &["of `a`", "`a` is not in the table", "of `b_c`"]),
+            ("enum AlertKind {}", both(&rule), both(&row), &["no kinds of alerts are found"]),
+        ];
+        for (kinds, rules, table, expected) in cases {
+            let (tests, index, pages, edge, control_plane) =
+                ("", "", &[][..], "", "\"tributary_alerts_open\"");
+            let found = violations(&Texts { rules, tests, index, pages, edge, control_plane, kinds, table });
+            let told = found.iter().zip(*expected).all(|(found, part)| found.contains(part));
+            assert!(found.len() == expected.len() && told, "{rules}{table}: {found:?}");
+        }
     }
 
     fn rule(alert: &str, expr: &str) -> String {
