@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Schema 13.
-COMMIT=7871f5430800ac511230c38292803b337c3726cb
+# Schema 14.
+COMMIT=6fcdc03a83a0f2e4ad0d90085baeabf481ff1907
 
 if ! git cat-file -e "$COMMIT^{commit}" 2> /dev/null; then
   [ -z "${CI:-}" ] || { echo "the version before this one is not in this copy: fetch commit $COMMIT" >&2; exit 1; }

@@ -99,6 +99,16 @@ pub struct Alert {
     pub acknowledged: Option<(UnixMicros, String)>,
 }
 
+/// What came of an acknowledgement; with the alert as it is now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Acknowledged {
+    Now(Alert),
+    /// Somebody was first, which stays so.
+    Before(Alert),
+    /// It has happened again since it was read: nobody has seen that.
+    MovedOn(Alert),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AlertFilter {
     pub kind: Option<AlertKind>,
@@ -190,25 +200,29 @@ impl Store {
         page(&query.fetch_all(&mut self.read(Scope::Deployment).await?).await?, limit, read_alert)
     }
 
-    /// Somebody has seen it. Who was first stays; what happens from now on opens a row of its own.
+    /// Somebody has seen it, `seen` times. What happens from now on opens a row of its own.
     pub async fn acknowledge_alert(
         &self,
         id: i64,
+        seen: u64,
         by: &str,
         now: UnixMicros,
-    ) -> Result<(Alert, bool), StoreError> {
+    ) -> Result<Acknowledged, StoreError> {
         retrying!(async {
             let mut tx = self.write(Scope::Deployment).await?;
             let row = query(locking!("SELECT * FROM alerts WHERE seq = $1")).bind(id);
             let before = read_alert(&row.fetch_one(&mut tx).await?)?;
             if before.acknowledged.is_some() {
-                return Ok((before, false));
+                return Ok(Acknowledged::Before(before));
+            }
+            if before.count != seen {
+                return Ok(Acknowledged::MovedOn(before));
             }
             let sql =
                 "UPDATE alerts SET acknowledged_at = $2, acknowledged_by = $3 WHERE seq = $1 RETURNING *";
             let row = query(sql).bind(id).bind(now.0).bind(by).fetch_one(&mut tx).await?;
             tx.commit().await?;
-            Ok((read_alert(&row)?, true))
+            Ok(Acknowledged::Now(read_alert(&row)?))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Edges: how they join, which streams they write, which session is theirs.
 
 use crate::dialect::Scope;
+use crate::gaps::{Lost, read_lost};
 use crate::place::Head;
 use crate::retry::retrying;
 use crate::row::{Columns, DEPLOYMENT, Id, found, page, take_seq};
@@ -64,6 +65,7 @@ pub struct LaneHead {
     pub head_hash: [u8; 32],
     /// Why nothing more is taken from it, until an operator has looked.
     pub quarantined: Option<String>,
+    pub lost: Lost,
 }
 
 impl LaneHead {
@@ -130,6 +132,7 @@ pub(crate) fn read_head(row: &Row) -> Result<LaneHead, StoreError> {
         last_ordinal: row.number("last_ordinal")?,
         head_hash: row.bytes("head_hash")?,
         quarantined: row.col("reason")?,
+        lost: read_lost(row)?,
     })
 }
 

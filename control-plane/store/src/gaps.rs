@@ -59,12 +59,20 @@ pub struct Lost {
     pub ordinals: u64,
 }
 
+/// A lane of an edge, for whoever watches it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LaneLost {
+pub struct WatchedLane {
     pub edge: EdgeId,
     pub lane: Lane,
-    pub stream: StreamNo,
+    /// Of its newest stream.
+    pub quarantined: bool,
+    /// In all streams that the edge ever had.
     pub lost: Lost,
+}
+
+/// The database counts them where a gap is written (migration 0015).
+pub(crate) fn read_lost(row: &Row) -> Result<Lost, StoreError> {
+    Ok(Lost { gaps: row.number("gaps")?, ordinals: row.number("lost_ordinals")? })
 }
 
 fn read_gap(row: &Row) -> Result<GapRow, StoreError> {
@@ -158,6 +166,7 @@ impl Store {
         match place(&head, &piece, taken) {
             Place::Next => {
                 move_head(&mut tx, row.stream, row.last_ordinal, &row.resume_hash).await?;
+                // Counts it at its stream, too.
                 insert(&mut tx, row).await?;
                 alerts::raise(&mut tx, &declared(gap)).await?;
                 tx.commit().await?;
@@ -180,21 +189,23 @@ impl Store {
         query.fetch_all(&mut self.read(Scope::Deployment).await?).await?.iter().map(read_gap).collect()
     }
 
-    /// What each stream has lost that has lost anything.
-    pub async fn lost(&self) -> Result<Vec<LaneLost>, StoreError> {
-        let sql = "SELECT s.edge_id, s.lane, s.stream, count(*) AS gaps, \
-            CAST(sum(g.last_ordinal - g.first_ordinal + 1) AS BIGINT) AS ordinals \
-            FROM stream_gaps g JOIN streams s ON s.stream = g.stream \
-            GROUP BY s.edge_id, s.lane, s.stream ORDER BY s.stream";
-        let rows = query(sql).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
-        let lost = |row: &Row| {
-            Ok(LaneLost {
+    /// Of the edges that are not revoked, oldest first, and money first. Reads streams, however much they have lost.
+    pub async fn watched_lanes(&self) -> Result<Vec<WatchedLane>, StoreError> {
+        let sql = "SELECT s.edge_id, s.lane, CAST(sum(s.gaps) AS BIGINT) AS gaps, \
+            CAST(sum(s.lost_ordinals) AS BIGINT) AS lost_ordinals, \
+            CAST(max(CASE WHEN s.epoch = e.epoch AND s.status = 'quarantined' THEN 1 ELSE 0 END) AS BIGINT) \
+            AS quarantined \
+            FROM edges e JOIN streams s ON s.edge_id = e.id WHERE e.revoked = $1 \
+            GROUP BY e.seq, s.edge_id, s.lane ORDER BY e.seq, s.lane";
+        let rows = query(sql).bind(false).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
+        let watched = |row: &Row| {
+            Ok(WatchedLane {
                 edge: row.id("edge_id")?,
                 lane: crate::fleet::read_lane(row)?,
-                stream: row.stream("stream")?,
-                lost: Lost { gaps: row.number("gaps")?, ordinals: row.number("ordinals")? },
+                quarantined: row.number::<u64>("quarantined")? > 0,
+                lost: read_lost(row)?,
             })
         };
-        rows.iter().map(lost).collect()
+        rows.iter().map(watched).collect()
     }
 }

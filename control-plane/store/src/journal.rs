@@ -143,7 +143,7 @@ pub(crate) async fn open_head(
 ) -> Result<Option<LaneHead>, StoreError> {
     let sql = "UPDATE edges SET last_seen_at = $2 WHERE id = $1 RETURNING epoch, session, revoked";
     let edge = query(sql).bind(writer.edge.column()).bind(writer.at.0).fetch_one(&mut *conn).await?;
-    let sql = "SELECT lane, stream, last_ordinal, head_hash, reason FROM streams \
+    let sql = "SELECT lane, stream, last_ordinal, head_hash, reason, gaps, lost_ordinals FROM streams \
         WHERE stream = $1 AND edge_id = $2 AND epoch = $3 AND lane = $4";
     let row = query(sql)
         .bind(i64::from(writer.stream.0))

@@ -5,10 +5,12 @@
 use crate::deployment::claim;
 use crate::dialect::Scope;
 use crate::fleet::{LaneClaim, begin_epoch, begin_stream};
+use crate::gaps::{Lost, read_lost};
 use crate::row::{Columns, DEPLOYMENT, Id, big};
 use crate::sql::{Connection, Row, Sql, query, sharing};
 use crate::{Store, StoreError};
 use proto_model::{EdgeId, Lane, StreamNo, UnixMicros};
+use std::collections::BTreeMap;
 
 /// How far numbers jump at least. The clock takes them further: a backup that is restored twice does not give out
 /// the same numbers twice either.
@@ -24,6 +26,8 @@ const OTHERS: Sql = Sql {
         WHERE a.datname = me.datname AND a.application_name = me.application_name \
         AND a.backend_start < me.backend_start",
 };
+/// Gaps of an edge that are named one by one; of more, there is only the sum.
+pub const LOST_NAMED: u32 = 100;
 const ADOPTED: &str = "known to the edge, forgotten in a restore";
 
 /// What [`Store::after_restore`] has done.
@@ -43,12 +47,19 @@ pub struct Returned {
     /// Of its newest epoch, money first.
     pub lanes: Vec<ReturnedLane>,
     /// What it has declared as lost since payouts were frozen, in any epoch: we may have had it, and acknowledged it.
-    pub lost: Vec<LostSince>,
+    pub lost: LostSince,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct LostSince {
+    pub total: Lost,
+    /// The first of them, [`LOST_NAMED`] at most.
+    pub named: Vec<LostOrdinals>,
 }
 
 /// Ordinals that no batch will fill any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LostSince {
+pub struct LostOrdinals {
     pub lane: Lane,
     pub stream: StreamNo,
     pub first_ordinal: u64,
@@ -80,7 +91,7 @@ impl Returned {
     }
 
     pub fn is_whole(&self) -> bool {
-        self.lost.is_empty() && self.lanes.iter().all(ReturnedLane::is_whole)
+        self.lost.total.gaps == 0 && self.lanes.iter().all(ReturnedLane::is_whole)
     }
 }
 
@@ -228,40 +239,40 @@ impl Store {
             match edges.last_mut().filter(|last| last.edge == edge) {
                 Some(last) => last.lanes.push(lane),
                 None => {
-                    edges.push(Returned {
-                        edge,
-                        name: row.col("name")?,
-                        lanes: vec![lane],
-                        lost: Vec::new(),
-                    });
+                    let (name, lost) = (row.col("name")?, LostSince::default());
+                    edges.push(Returned { edge, name, lanes: vec![lane], lost });
                 }
             }
         }
-        for (edge, lost) in self.lost_since_frozen().await? {
-            if let Some(returned) = edges.iter_mut().find(|returned| returned.edge == edge) {
-                returned.lost.push(lost);
-            }
+        let mut lost = self.lost_since_frozen().await?;
+        for edge in &mut edges {
+            edge.lost = lost.remove(&edge.edge).unwrap_or_default();
         }
         Ok(edges)
     }
 
-    /// Nothing, while nothing is frozen.
-    async fn lost_since_frozen(&self) -> Result<Vec<(EdgeId, LostSince)>, StoreError> {
-        let sql = "SELECT s.edge_id, s.lane, s.stream, g.first_ordinal, g.last_ordinal \
-            FROM stream_gaps g JOIN streams s ON s.stream = g.stream \
-            WHERE g.first_ordinal > s.frozen_ordinal \
+    /// Of the edges that have lost anything; of none, while nothing is frozen.
+    async fn lost_since_frozen(&self) -> Result<BTreeMap<EdgeId, LostSince>, StoreError> {
+        let sql = "SELECT * FROM (SELECT s.edge_id, s.lane, s.stream, g.first_ordinal, g.last_ordinal, \
+            count(*) OVER of_edge AS gaps, \
+            CAST(sum(g.last_ordinal - g.first_ordinal + 1) OVER of_edge AS BIGINT) AS lost_ordinals, \
+            row_number() OVER (PARTITION BY s.edge_id ORDER BY s.stream, g.first_ordinal) AS nth \
+            FROM streams s JOIN stream_gaps g ON g.stream = s.stream \
+            WHERE s.gaps > 0 AND g.first_ordinal > s.frozen_ordinal \
             AND EXISTS (SELECT 1 FROM deployment WHERE frozen_at IS NOT NULL) \
-            ORDER BY s.stream, g.first_ordinal";
-        let rows = query(sql).fetch_all(&mut self.read(Scope::Deployment).await?).await?;
-        let lost = |row: &Row| {
-            let lost = LostSince {
+            WINDOW of_edge AS (PARTITION BY s.edge_id)) AS lost WHERE nth <= $1 ORDER BY stream, first_ordinal";
+        let query = query(sql).bind(i64::from(LOST_NAMED));
+        let mut lost = BTreeMap::<EdgeId, LostSince>::new();
+        for row in &query.fetch_all(&mut self.read(Scope::Deployment).await?).await? {
+            let of_edge = lost.entry(row.id("edge_id")?).or_default();
+            of_edge.total = read_lost(row)?;
+            of_edge.named.push(LostOrdinals {
                 lane: crate::fleet::read_lane(row)?,
                 stream: row.stream("stream")?,
                 first_ordinal: row.number("first_ordinal")?,
                 last_ordinal: row.number("last_ordinal")?,
-            };
-            Ok((row.id("edge_id")?, lost))
-        };
-        rows.iter().map(lost).collect()
+            });
+        }
+        Ok(lost)
     }
 }

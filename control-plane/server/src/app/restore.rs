@@ -11,6 +11,7 @@ use control_plane_store::StoreError;
 use control_plane_store::alerts::{AlertKind, edge_subject};
 use control_plane_store::deployment::Freeze;
 use control_plane_store::fleet::{LaneClaim, LaneHead};
+use control_plane_store::gaps::Lost;
 use control_plane_store::restore::Returned;
 use proto_model::EdgeId;
 use std::sync::Arc;
@@ -140,13 +141,11 @@ pub async fn reconcile(app: &App, accept_missing: bool, walked: &Walked) -> Resu
     Ok(Reconciliation { edges, journal, ledgers, ledger_problems, lifted, frozen })
 }
 
-/// For the log: who it is, and what is gone for good.
+/// For the log: who it is, and how much is gone for good. Each gap had its own line when it was declared.
 fn done_without(edge: &Returned) -> String {
-    let gone = edge
-        .lost
-        .iter()
-        .map(|lost| format!(", {} {} to {} lost", lost.lane.as_str(), lost.first_ordinal, lost.last_ordinal));
-    format!("{} ({}){}", edge.edge, edge.name, gone.collect::<String>())
+    let Lost { gaps, ordinals } = edge.lost.total;
+    let gone = if gaps == 0 { String::new() } else { format!(", {ordinals} ordinals lost in {gaps} gaps") };
+    format!("{} ({}){gone}", edge.edge, edge.name)
 }
 
 async fn verify_ledgers(app: &App) -> Result<(u64, Vec<LedgerProblem>), AppError> {

@@ -1,7 +1,7 @@
 //! What an operator must look at.
 
 use super::auth::Caller;
-use super::body::Params;
+use super::body::{Body, Params};
 use super::ids::{PathText, Time};
 use super::page::List;
 use super::problem::Problem;
@@ -9,7 +9,7 @@ use super::{Api, Reply};
 use crate::app::clock;
 use axum::Json;
 use axum::extract::State;
-use control_plane_store::alerts::{Alert, AlertFilter, AlertKind};
+use control_plane_store::alerts::{Acknowledged, Alert, AlertFilter, AlertKind};
 use utoipa::{IntoParams, ToSchema};
 
 const PREFIX: &str = "alr_";
@@ -106,25 +106,55 @@ pub async fn list_alerts(
     Ok(Json(slice.list(page.items, page.next)))
 }
 
+fn read_id(text: &str) -> Reply<i64> {
+    let digits = text.strip_prefix(PREFIX).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| Problem::not_found("alert"))
+}
+
+/// Get an alert
+#[utoipa::path(get, path = "/v1/alerts/{alert_id}", tag = "operator", params(("alert_id" = String, Path)),
+    responses((status = 200, description = "The alert", body = AlertView)))]
+pub async fn get_alert(State(api): State<Api>, PathText(text): PathText) -> Reply<Json<AlertView>> {
+    let alert = api.store().get_alert(read_id(&text)?).await.map_err(crate::AppError::of("alert"))?;
+    Ok(Json(alert.into()))
+}
+
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// The alert's `count` as you have read it.
+    #[schema(example = 3)]
+    count: u64,
+}
+
 /// Acknowledge an alert
 ///
-/// Somebody has looked. Again, it changes nothing; what happens from now on is a new alert.
-#[utoipa::path(post, path = "/v1/alerts/{alert_id}/acknowledge", tag = "operator",
+/// Somebody has looked. Again, it changes nothing; what happens from now on is a new alert. 409 `alert_moved_on` = it has
+/// happened again since you read it, so that `count` is another now: read it again.
+#[utoipa::path(post, path = "/v1/alerts/{alert_id}/acknowledge", tag = "operator", request_body = Acknowledge,
     params(("alert_id" = String, Path)),
     responses((status = 200, description = "The alert as it is now", body = AlertView)))]
 pub async fn acknowledge_alert(
     State(api): State<Api>,
     caller: Caller,
     PathText(text): PathText,
+    Body(seen): Body<Acknowledge>,
 ) -> Reply<Json<AlertView>> {
-    let digits = text.strip_prefix(PREFIX).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let id = digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| Problem::not_found("alert"))?;
-    let by = format!("key_{}", caller.key);
-    let acknowledged = api.store().acknowledge_alert(id, &by, clock::now()).await;
-    let (alert, now) = acknowledged.map_err(crate::AppError::of("alert"))?;
-    if now {
-        let (kind, subject, count) = (&alert.kind, &alert.subject, alert.count);
-        tracing::warn!(kind, subject, count, by, "an operator has acknowledged an alert");
+    let (id, by) = (read_id(&text)?, format!("key_{}", caller.key));
+    let acknowledged = api.store().acknowledge_alert(id, seen.count, &by, clock::now()).await;
+    match acknowledged.map_err(crate::AppError::of("alert"))? {
+        Acknowledged::Now(alert) => {
+            let (kind, subject, count) = (&alert.kind, &alert.subject, alert.count);
+            tracing::warn!(kind, subject, count, by, "an operator has acknowledged an alert");
+            Ok(Json(alert.into()))
+        }
+        Acknowledged::Before(alert) => Ok(Json(alert.into())),
+        Acknowledged::MovedOn(alert) => {
+            let detail = format!(
+                "Its count is {} now, and you have seen {}: read it again, then acknowledge what you have read.",
+                alert.count, seen.count
+            );
+            Err(Problem::conflict("alert_moved_on", detail))
+        }
     }
-    Ok(Json(alert.into()))
 }

@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control_plane_store::deployment::Freeze;
-use control_plane_store::restore::{LostSince, Returned, ReturnedLane};
+use control_plane_store::restore::{LostOrdinals, Returned, ReturnedLane};
 use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -164,9 +164,13 @@ pub struct ReturnedView {
     #[schema(example = "whole")]
     pub status: &'static str,
     pub lanes: Vec<ReturnedLaneView>,
-    /// What it has declared as lost since payouts were frozen, in all its epochs; empty = nothing. It may have been
-    /// acknowledged before the restore: only `accept_missing` does without.
+    /// What it has declared as lost since payouts were frozen, in all its epochs, the first hundred gaps; empty =
+    /// nothing. It may have been acknowledged before the restore: only `accept_missing` does without.
     pub lost: Vec<LostView>,
+    /// How many gaps that are in all.
+    pub lost_gaps: u64,
+    /// The ordinals that were lost with all of them.
+    pub lost_ordinals: u64,
 }
 
 /// Ordinals that no batch will fill any more.
@@ -209,7 +213,7 @@ fn status(edge: &Returned) -> &'static str {
         () if edge.lanes.iter().any(|lane| lane.quarantined.is_some()) => "quarantined",
         () if !edge.is_back() => "missing",
         () if !edge.lanes.iter().all(ReturnedLane::is_whole) => "behind",
-        () if !edge.lost.is_empty() => "lossy",
+        () if edge.lost.total.gaps > 0 => "lossy",
         () => "whole",
     }
 }
@@ -226,9 +230,9 @@ impl From<ReturnedLane> for ReturnedLaneView {
     }
 }
 
-impl From<LostSince> for LostView {
-    fn from(lost: LostSince) -> Self {
-        let LostSince { lane, stream, first_ordinal, last_ordinal } = lost;
+impl From<LostOrdinals> for LostView {
+    fn from(lost: LostOrdinals) -> Self {
+        let LostOrdinals { lane, stream, first_ordinal, last_ordinal } = lost;
         Self { stream: stream.0, lane: lane.as_str(), first_ordinal, last_ordinal }
     }
 }
@@ -240,7 +244,9 @@ impl From<Returned> for ReturnedView {
             edge_id: Id(edge.edge),
             name: edge.name,
             lanes: edge.lanes.into_iter().map(ReturnedLaneView::from).collect(),
-            lost: edge.lost.into_iter().map(LostView::from).collect(),
+            lost: edge.lost.named.into_iter().map(LostView::from).collect(),
+            lost_gaps: edge.lost.total.gaps,
+            lost_ordinals: edge.lost.total.ordinals,
         }
     }
 }

@@ -4,7 +4,6 @@ use super::ids::Time;
 use crate::app::edge_health::{CLOCK_ALERT, CLOCK_WARNING, SILENT, unacked_for};
 use control_plane_store::edge_reports::EdgeReport;
 use control_plane_store::fleet::LaneHead;
-use control_plane_store::gaps::Lost;
 use proto_model::UnixMicros;
 use proto_model::time::SECOND_US;
 use utoipa::ToSchema;
@@ -113,7 +112,7 @@ impl From<EdgeReport> for ReportView {
 }
 
 impl StreamView {
-    pub fn of(head: LaneHead, lost: Lost, report: Option<&EdgeReport>, now: UnixMicros) -> Self {
+    pub fn of(head: LaneHead, report: Option<&EdgeReport>, now: UnixMicros) -> Self {
         let lane = report.and_then(|report| {
             let lane = report.lanes.iter().find(|lane| lane.stream == head.stream)?;
             Some(LaneView {
@@ -131,8 +130,8 @@ impl StreamView {
             last_ordinal: head.last_ordinal,
             status: if head.quarantined.is_some() { "quarantined" } else { "open" },
             reason: head.quarantined,
-            gaps: lost.gaps,
-            lost_ordinals: lost.ordinals,
+            gaps: head.lost.gaps,
+            lost_ordinals: head.lost.ordinals,
             edge: lane,
         }
     }

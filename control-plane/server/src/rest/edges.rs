@@ -8,10 +8,9 @@ use super::{Api, PageQuery, Reply};
 use crate::app::{clock, fleet};
 use axum::Json;
 use axum::extract::State;
-use control_plane_store::fleet::{Edge, LaneHead};
-use control_plane_store::gaps::LaneLost;
+use control_plane_store::fleet::Edge;
 use http::StatusCode;
-use proto_model::{EdgeId, UnixMicros};
+use proto_model::EdgeId;
 use utoipa::ToSchema;
 
 #[derive(serde::Serialize, ToSchema)]
@@ -33,37 +32,22 @@ pub struct EdgeView {
     pub streams: Vec<StreamView>,
 }
 
-/// What is said of the fleet beside the edges themselves.
-struct Fleet {
-    lost: Vec<LaneLost>,
-    now: UnixMicros,
-}
-
-impl Fleet {
-    async fn look(api: &Api) -> Reply<Self> {
-        Ok(Self { lost: api.store().lost().await?, now: clock::now() })
-    }
-
-    async fn view(&self, api: &Api, edge: Edge) -> Reply<EdgeView> {
-        let streams = api.store().edge_streams(edge.id).await?;
-        let report = api.store().edge_report(edge.id).await?;
-        let stream = |head: LaneHead| {
-            let lost = self.lost.iter().find(|lost| lost.stream == head.stream);
-            StreamView::of(head, lost.map(|lost| lost.lost).unwrap_or_default(), report.as_ref(), self.now)
-        };
-        let streams = streams.into_iter().map(stream).collect();
-        Ok(EdgeView {
-            id: Id(edge.id),
-            name: edge.name,
-            version: edge.version,
-            status: if edge.revoked { "revoked" } else { "active" },
-            connection: edge_health::connection(report.as_ref(), self.now),
-            created_at: Time(edge.created_at),
-            last_seen_at: edge.last_seen_at.map(Time),
-            report: report.map(ReportView::from),
-            streams,
-        })
-    }
+async fn view(api: &Api, edge: Edge) -> Reply<EdgeView> {
+    let streams = api.store().edge_streams(edge.id).await?;
+    let report = api.store().edge_report(edge.id).await?;
+    let now = clock::now();
+    let streams = streams.into_iter().map(|head| StreamView::of(head, report.as_ref(), now)).collect();
+    Ok(EdgeView {
+        id: Id(edge.id),
+        name: edge.name,
+        version: edge.version,
+        status: if edge.revoked { "revoked" } else { "active" },
+        connection: edge_health::connection(report.as_ref(), now),
+        created_at: Time(edge.created_at),
+        last_seen_at: edge.last_seen_at.map(Time),
+        report: report.map(ReportView::from),
+        streams,
+    })
 }
 
 /// List edges
@@ -75,10 +59,9 @@ pub async fn list_edges(
 ) -> Reply<Json<List<EdgeView>>> {
     let slice = api.slice("edges".to_owned(), query.limit, query.cursor.as_deref())?;
     let page = api.store().list_edges(slice.after, slice.limit).await?;
-    let fleet = Fleet::look(&api).await?;
     let mut views = Vec::with_capacity(page.items.len());
     for edge in page.items {
-        views.push(fleet.view(&api, edge).await?);
+        views.push(view(&api, edge).await?);
     }
     Ok(Json(slice.list(views, page.next)))
 }
@@ -142,5 +125,5 @@ pub async fn release_edge(State(api): State<Api>, PathId(id): PathId<EdgeId>) ->
 
 async fn current(api: &Api, id: EdgeId) -> Reply<Json<EdgeView>> {
     let edge = api.store().get_edge(id).await.map_err(crate::AppError::of("edge"))?;
-    Ok(Json(Fleet::look(api).await?.view(api, edge).await?))
+    Ok(Json(view(api, edge).await?))
 }

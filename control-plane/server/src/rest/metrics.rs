@@ -9,8 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control_plane_store::alerts::AlertKind;
 use control_plane_store::edge_reports::{EdgeReport, LaneReport};
-use control_plane_store::gaps::LaneLost;
-use control_plane_store::restore::{Returned, ReturnedLane};
+use control_plane_store::gaps::WatchedLane;
 use http::header;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -50,8 +49,7 @@ struct WithOutcome {
 struct Numbers {
     now: UnixMicros,
     reports: Vec<(EdgeId, EdgeReport)>,
-    streams: Vec<Returned>,
-    lost: Vec<LaneLost>,
+    watched: Vec<WatchedLane>,
     alerts: BTreeMap<String, u64>,
     outcomes: Vec<(&'static str, u64)>,
     unprojected: u64,
@@ -77,8 +75,7 @@ async fn numbers(app: &App) -> Result<Numbers, AppError> {
     Ok(Numbers {
         now: clock::now(),
         reports: store.edge_reports().await?,
-        streams: store.returned().await?,
-        lost: store.lost().await?,
+        watched: store.watched_lanes().await?,
         alerts,
         outcomes: app.outcomes.all().map(|(outcome, count)| (outcome.as_str(), count)).collect(),
         unprojected: store.given_through().await?.saturating_sub(projected),
@@ -149,15 +146,8 @@ impl Numbers {
         lanes.map(move |(edge, report, lane)| (of_lane(edge, lane.lane), value(report, lane)))
     }
 
-    fn streams<V>(&self, value: impl Fn(EdgeId, &ReturnedLane) -> V) -> impl Iterator<Item = (OfLane, V)> {
-        let lanes = self.streams.iter().flat_map(|edge| edge.lanes.iter().map(|lane| (edge.edge, lane)));
-        lanes.map(move |(edge, lane)| (of_lane(edge, lane.lane), value(edge, lane)))
-    }
-
-    /// In all streams that the edge ever had.
-    fn lost(&self, edge: EdgeId, lane: Lane) -> u64 {
-        let lost = self.lost.iter().filter(|lost| lost.edge == edge && lost.lane == lane);
-        lost.map(|lost| lost.lost.ordinals).sum()
+    fn watched(&self, value: impl Fn(&WatchedLane) -> u64) -> impl Iterator<Item = (OfLane, u64)> {
+        self.watched.iter().map(move |lane| (of_lane(lane.edge, lane.lane), value(lane)))
     }
 
     fn reported(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
@@ -182,9 +172,11 @@ impl Numbers {
 
     fn known_here(&self, scrape: &mut Scrape<'_>) -> fmt::Result {
         let quarantined = ("tributary_stream_quarantined", "Whether nothing is taken from the stream");
-        scrape.gauges(quarantined, self.streams(|_, lane| u64::from(lane.quarantined.is_some())))?;
+        scrape.gauges(quarantined, self.watched(|lane| u64::from(lane.quarantined)))?;
+        let gaps = ("tributary_stream_gaps", "Gaps that the edge has declared");
+        scrape.gauges(gaps, self.watched(|lane| lane.lost.gaps))?;
         let lost = ("tributary_stream_lost_ordinals", "Ordinals that the edge has declared lost");
-        scrape.gauges(lost, self.streams(|edge, lane| self.lost(edge, lane.lane)))?;
+        scrape.gauges(lost, self.watched(|lane| lane.lost.ordinals))?;
         let alerts = self.alerts.iter().map(|(kind, open)| (OfKind { kind: kind.clone() }, *open));
         scrape.gauges(("tributary_alerts_open", "Alerts that nobody has acknowledged"), alerts)?;
         let outcomes = self.outcomes.iter().map(|(outcome, count)| (WithOutcome { outcome }, *count));

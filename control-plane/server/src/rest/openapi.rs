@@ -47,6 +47,7 @@ fn operator_routes() -> OpenApiRouter<Api> {
         .routes(routes!(edges::revoke_edge))
         .routes(routes!(edges::release_edge))
         .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::get_alert))
         .routes(routes!(alerts::acknowledge_alert))
         .routes(routes!(journal::verify_journal))
         .routes(routes!(deployment::get_deployment))

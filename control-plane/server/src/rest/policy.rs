@@ -55,6 +55,7 @@ pub const ROUTES: &[Route] = &[
     route(POST, "/v1/edges/{edge_id}/revoke", Policy::Operator),
     route(POST, "/v1/edges/{edge_id}/release", Policy::Operator),
     route(GET, "/v1/alerts", Policy::Operator),
+    route(GET, "/v1/alerts/{alert_id}", Policy::Operator),
     route(POST, "/v1/alerts/{alert_id}/acknowledge", Policy::Operator),
     route(GET, "/metrics", Policy::Operator),
     route(POST, "/v1/journal/verify", Policy::Operator),

@@ -127,7 +127,7 @@ async fn numbers_are_for_operators_and_have_their_names() {
     };
     let of = |name: &str| value(&format!("tributary_{name}{{edge=\"{id}\"}}"));
     let of_lane = |name: &str, lane| value(&format!("tributary_{name}{{edge=\"{id}\",lane=\"{lane}\"}}"));
-    let whole: [(f64, f64); 15] = [
+    let whole: [(f64, f64); 17] = [
         (of_lane("edge_lag_events", "traffic"), 5.0),
         (of_lane("edge_lag_events", "money"), 0.0),
         (of_lane("edge_oldest_unacked_seconds", "money"), 0.0),
@@ -139,6 +139,8 @@ async fn numbers_are_for_operators_and_have_their_names() {
         (of_lane("edge_halted", "money"), 0.0),
         (of_lane("stream_quarantined", "traffic"), 1.0),
         (of_lane("stream_quarantined", "money"), 0.0),
+        (of_lane("stream_gaps", "traffic"), 1.0),
+        (of_lane("stream_gaps", "money"), 0.0),
         (of_lane("stream_lost_ordinals", "traffic"), 4.0),
         (value("tributary_alerts_open{kind=\"gap_declared\"}"), 1.0),
         (value("tributary_alerts_open{kind=\"disk_cloned\"}"), 0.0),
@@ -177,11 +179,26 @@ async fn alerts_are_listed_and_acknowledged() {
     for nothing in ["?status=acknowledged", "?kind=disk_cloned"] {
         assert_eq!(list(nothing).await, [] as [Value; 0], "{nothing}");
     }
-    let path = format!("/v1/alerts/{}/acknowledge", open[0]["id"].as_str().unwrap());
-    let seen = api.post(&path, &api.operator, json!({})).await;
+    let path = format!("/v1/alerts/{}", open[0]["id"].as_str().unwrap());
+    assert_eq!(api.get(&path, &api.operator).await, open[0]);
+    let path = format!("{path}/acknowledge");
+    let read = open[0]["count"].as_u64().unwrap();
+    // It has happened once more than this reader knows.
+    let stale = api.call(Method::POST, &path, Some(&api.operator), Some(json!({"count": read - 1}))).await;
+    assert_eq!((stale.status.as_u16(), stale.problem()), (409, "alert_moved_on".into()), "{}", stale.text);
+    assert!(stale.text.contains("read it again"), "{}", stale.text);
+    let silent = api.call(Method::POST, &path, Some(&api.operator), Some(json!({}))).await;
+    assert_eq!(
+        (silent.status.as_u16(), silent.problem()),
+        (422, "invalid_request".into()),
+        "{}",
+        silent.text
+    );
+    assert_eq!(list("?status=open").await, open);
+    let seen = api.post(&path, &api.operator, json!({"count": read})).await;
     assert_eq!(seen["status"], "acknowledged");
     assert!(seen["acknowledged_by"].as_str().unwrap().starts_with("key_"));
-    assert_eq!(api.post(&path, &api.operator, json!({})).await, seen, "once");
+    assert_eq!(api.post(&path, &api.operator, json!({"count": read})).await, seen, "once");
     assert_eq!(list("?status=open").await, [] as [Value; 0]);
     for (wrong, status) in [("?status=shut", 400), ("?kind=Nothing", 400), ("?limit=0", 400), ("?x=1", 400)] {
         let answer = api.call(Method::GET, &format!("/v1/alerts{wrong}"), Some(&api.operator), None).await;
@@ -189,7 +206,8 @@ async fn alerts_are_listed_and_acknowledged() {
     }
     for unknown in ["alr_77", "77", "alr_", "alr_x"] {
         let path = format!("/v1/alerts/{unknown}/acknowledge");
-        let answer = api.call(Method::POST, &path, Some(&api.operator), None).await;
+        let count = Some(json!({"count": 1}));
+        let answer = api.call(Method::POST, &path, Some(&api.operator), count).await;
         assert_eq!((answer.status.as_u16(), answer.problem()), (404, "not_found".into()), "{unknown}");
     }
     api.plane.stop().await;

@@ -142,7 +142,8 @@ async fn a_freeze_is_lifted_when_every_edge_is_whole_or_done_without() {
         assert_eq!(seen, expected, "{case:?}: {found:?}");
         let quarantined = edge.lanes.iter().any(|lane| lane.quarantined.is_some());
         assert_eq!(quarantined, matches!(case, Case::Quarantined), "{found:?}");
-        let lost: Vec<_> = edge.lost.iter().map(|lost| (lost.first_ordinal, lost.last_ordinal)).collect();
+        let lost: Vec<_> =
+            edge.lost.named.iter().map(|lost| (lost.first_ordinal, lost.last_ordinal)).collect();
         assert_eq!(lost, vec![(2, 4); usize::from(matches!(case, Case::Lossy))], "{found:?}");
         let found = world.reconcile(true).await;
         assert!(found.frozen.is_none(), "{case:?}: {found:?}");

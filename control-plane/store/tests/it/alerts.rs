@@ -1,7 +1,7 @@
 //! What an operator must look at: one row while it is open, counted up.
 
 use crate::world::{NOW, store};
-use control_plane_store::alerts::{AlertFilter, AlertKind, Raised};
+use control_plane_store::alerts::{Acknowledged, Alert, AlertFilter, AlertKind, Raised};
 use control_plane_store::{Store, StoreError};
 use proto_model::UnixMicros;
 use std::collections::BTreeSet;
@@ -26,12 +26,17 @@ async fn what_happens_again_is_counted_until_somebody_has_seen_it() {
     assert_eq!((alert.count, alert.first_at, alert.last_at), (6, NOW, NOW.plus_secs(2)));
     assert_eq!((alert.kind.as_str(), alert.detail.as_str()), ("clock_skew", "-5 s on"));
 
-    let (seen, first) = store.acknowledge_alert(1, "key_1", NOW.plus_secs(9)).await.unwrap();
-    let by = Some((NOW.plus_secs(9), "key_1".to_owned()));
-    assert_eq!((first, &seen.acknowledged), (true, &by));
-    let again = store.acknowledge_alert(1, "key_2", NOW.plus_secs(99)).await.unwrap();
-    assert_eq!(again, (seen, false), "who was first stays");
-    assert!(matches!(store.acknowledge_alert(77, "key_1", NOW).await, Err(StoreError::NotFound)));
+    // Whoever has read it before the last time, or says what never was, has not seen all of it.
+    for seen in [5, 7, 0, u64::MAX] {
+        let refused = store.acknowledge_alert(1, seen, "key_1", NOW.plus_secs(9)).await.unwrap();
+        assert_eq!(refused, Acknowledged::MovedOn(alert.clone()), "{seen}");
+    }
+    let now = store.acknowledge_alert(1, 6, "key_1", NOW.plus_secs(9)).await.unwrap();
+    let seen = Alert { acknowledged: Some((NOW.plus_secs(9), "key_1".to_owned())), ..alert };
+    assert_eq!(now, Acknowledged::Now(seen.clone()));
+    let again = store.acknowledge_alert(1, 6, "key_2", NOW.plus_secs(99)).await.unwrap();
+    assert_eq!(again, Acknowledged::Before(seen), "who was first stays");
+    assert!(matches!(store.acknowledge_alert(77, 1, "key_1", NOW).await, Err(StoreError::NotFound)));
 
     store.raise_alert(&skew("a", 1, 20)).await.unwrap();
     let (open, seen, other) = (Some(true), Some(false), Some(AlertKind::GapDeclared));

@@ -3,7 +3,7 @@
 use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, edge, store};
 use control_plane_store::alerts::{AlertFilter, AlertKind, lane_subject};
-use control_plane_store::gaps::{GapRow, LaneLost, Lost, NewGap};
+use control_plane_store::gaps::{GapRow, Lost, NewGap, WatchedLane};
 use control_plane_store::journal::AppendOutcome;
 use control_plane_store::{Store, StoreError};
 use proto_model::Lane;
@@ -39,6 +39,11 @@ async fn lossy(store: &Store) -> (Edge, NewGap) {
     (edge, gap)
 }
 
+/// Of each lane, money first.
+async fn lost(store: &Store) -> Vec<Lost> {
+    store.watched_lanes().await.unwrap().into_iter().map(|lane| lane.lost).collect()
+}
+
 async fn alerts(store: &Store, kind: AlertKind) -> Vec<(String, u64)> {
     let filter = AlertFilter { kind: Some(kind), open: Some(true) };
     let page = store.list_alerts(filter, None, 10).await.unwrap();
@@ -52,9 +57,8 @@ async fn a_gap_stands_where_the_batches_would_have_stood() {
     let stream = edge.epoch.traffic_stream;
     assert_eq!(store.gaps_beginning_after(stream, 0, 9).await.unwrap(), std::slice::from_ref(&gap.row));
     assert_eq!(store.stream_head(stream).await.unwrap(), (6, [9; 32]));
-    let lost = Lost { gaps: 1, ordinals: 3 };
-    let of_lane = LaneLost { edge: edge.id, lane: Lane::Traffic, stream, lost };
-    assert_eq!(store.lost().await.unwrap(), [of_lane]);
+    assert_eq!(lost(&store).await, [Lost::default(), Lost { gaps: 1, ordinals: 3 }]);
+    assert_eq!(store.edge_streams(edge.id).await.unwrap()[1].lost, Lost { gaps: 1, ordinals: 3 });
     assert_eq!(alerts(&store, AlertKind::GapDeclared).await, [(lane_subject(edge.id, Lane::Traffic), 1)]);
     // What follows continues the hash that the gap names.
     let after = edge.batch(7, 8, [9; 32], 2);
@@ -64,6 +68,7 @@ async fn a_gap_stands_where_the_batches_would_have_stood() {
     let covered = AppendOutcome::AlreadyCovered { last_ordinal: 8, head_hash: [2; 32] };
     assert_eq!(declare(&store, &gap).await, covered);
     assert_eq!(alerts(&store, AlertKind::GapDeclared).await[0].1, 1);
+    assert_eq!(lost(&store).await[1], Lost { gaps: 1, ordinals: 3 }, "nor is it counted twice");
     assert_eq!(declare(&store, &edge.gap(9, 9, 2, 3)).await, AppendOutcome::Declared);
     assert_eq!(alerts(&store, AlertKind::GapDeclared).await[0].1, 2, "one row, counted up");
     assert!(store.headless().await.unwrap().is_empty(), "a head may be that of a gap");
@@ -90,8 +95,32 @@ async fn a_gap_that_contradicts_the_stream_is_a_fork() {
         }
         let counted = alerts(&store, AlertKind::StreamQuarantined).await;
         assert_eq!(counted, [(lane_subject(edge.id, Lane::Traffic), 1)], "{what}: it stays what it is");
-        assert_eq!(store.lost().await.unwrap()[0].lost.ordinals, 3, "{what}: nothing was taken");
+        assert_eq!(lost(&store).await[1].ordinals, 3, "{what}: nothing was taken");
     }
+}
+
+#[tokio::test]
+async fn a_lane_is_watched_with_all_that_its_edge_has_lost() {
+    let store = store().await;
+    let (mut lossy, _) = lossy(&store).await;
+    let healthy = edge(&store, 2).await;
+    let traffic = |edge: &Edge, quarantined, gaps, ordinals| {
+        let lost = Lost { gaps, ordinals };
+        WatchedLane { edge: edge.id, lane: Lane::Traffic, quarantined, lost }
+    };
+    let watched = async || {
+        let lanes = store.watched_lanes().await.unwrap().into_iter();
+        lanes.filter(|lane| lane.lane == Lane::Traffic).collect::<Vec<_>>()
+    };
+    store.quarantine(lossy.epoch.traffic_stream, "a clone", NOW).await.unwrap();
+    assert_eq!(watched().await, [traffic(&lossy, true, 1, 3), traffic(&healthy, false, 0, 0)]);
+    // What it loses in a new epoch comes on top; the old stream is nobody's concern any more.
+    lossy.epoch = store.open_epoch(lossy.id, "disk lost", NOW).await.unwrap();
+    lossy.session = store.open_session(lossy.id, lossy.epoch.epoch, &[], NOW).await.unwrap().session;
+    assert_eq!(declare(&store, &lossy.gap(1, 10, 0, 1)).await, AppendOutcome::Declared);
+    assert_eq!(watched().await, [traffic(&lossy, false, 2, 13), traffic(&healthy, false, 0, 0)]);
+    store.revoke_edge(lossy.id).await.unwrap();
+    assert_eq!(watched().await, [traffic(&healthy, false, 0, 0)]);
 }
 
 #[tokio::test]

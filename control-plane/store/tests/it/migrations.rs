@@ -173,6 +173,28 @@ async fn every_level_comes_up_to_date_with_its_rows() {
     }
 }
 
+#[tokio::test]
+async fn what_was_lost_before_it_was_counted_is_counted() {
+    let complete = Place::new().await;
+    let store = complete.open().await;
+    let edge = edge(&store, 1).await;
+    for (first, last, prev) in [(1, 3, 0), (4, 9, 1)] {
+        store.append_gap(&edge.gap(first, last, prev, prev + 1)).await.unwrap();
+    }
+    let counted = store.watched_lanes().await.unwrap();
+    assert_eq!((counted[1].lost.gaps, counted[1].lost.ordinals), (2, 9));
+    store.close().await;
+    let place = Place::empty();
+    let mut raw = Raw::open(&place.url).await;
+    raw.migrate(&up_to(complete.kind(), 14).await).await;
+    let tables = columns(&mut raw).await;
+    assert!(!tables["streams"].contains(&"gaps".to_owned()));
+    copy(&complete, &place, &tables).await;
+    let store = place.open().await;
+    assert_eq!(store.watched_lanes().await.unwrap(), counted);
+    store.close().await;
+}
+
 /// What a later version may do while this one is at work: it only adds.
 const EXPAND: [&str; 9] = [
     "ALTER TABLE journal ADD COLUMN later TEXT",

@@ -4,8 +4,9 @@
 use crate::raw::{Place, Raw};
 use crate::world::{Edge, NOW, World, edge};
 use control_plane_store::fleet::LaneClaim;
+use control_plane_store::gaps::Lost;
 use control_plane_store::journal::AppendOutcome;
-use control_plane_store::restore::LostSince;
+use control_plane_store::restore::{LOST_NAMED, LostOrdinals, LostSince};
 use control_plane_store::{DatabaseUrl, Store, StoreError, backup};
 use proto_model::{Lane, StreamNo};
 use std::collections::BTreeSet;
@@ -163,14 +164,11 @@ async fn a_gap_that_is_declared_since_the_restore_is_named_until_somebody_has_re
     assert_eq!(store.append_gap(&edge.gap(4, 6, 1, 2)).await.unwrap(), AppendOutcome::Declared);
     assert!(matches!(append(&store, &edge, 7, 8, 2, 3).await, AppendOutcome::Appended { .. }));
     let stream = edge.epoch.traffic_stream;
-    let lost = LostSince { lane: Lane::Traffic, stream, first_ordinal: 4, last_ordinal: 6 };
+    let named = vec![LostOrdinals { lane: Lane::Traffic, stream, first_ordinal: 4, last_ordinal: 6 }];
+    let lost = LostSince { total: Lost { gaps: 1, ordinals: 3 }, named };
     let returned = store.returned().await.unwrap().remove(0);
     assert!(returned.lanes[1].is_whole(), "it has come to where the edge stood: {returned:?}");
-    assert_eq!(
-        (returned.is_whole(), &returned.lost),
-        (false, &vec![lost.clone()]),
-        "not what was lost before"
-    );
+    assert_eq!((returned.is_whole(), &returned.lost), (false, &lost), "not what was lost before");
 
     // Neither a second restore nor a new epoch hides it.
     store.close().await;
@@ -178,9 +176,30 @@ async fn a_gap_that_is_declared_since_the_restore_is_named_until_somebody_has_re
     store.after_restore(&KEYS, NOW, "a slip").await.unwrap();
     let next = store.open_epoch(edge.id, "disk lost", NOW).await.unwrap();
     store.open_session(edge.id, next.epoch, &[], NOW).await.unwrap();
-    assert_eq!(store.returned().await.unwrap()[0].lost, [lost]);
+    assert_eq!(store.returned().await.unwrap()[0].lost, lost);
     store.lift_freeze().await.unwrap();
-    assert_eq!(store.returned().await.unwrap()[0].lost, []);
+    assert_eq!(store.returned().await.unwrap()[0].lost, LostSince::default());
+}
+
+#[tokio::test]
+async fn of_many_gaps_the_first_are_named_and_all_are_counted() {
+    let live = Place::new().await;
+    let backup = copy(&live, live.open().await).await;
+    let store = backup.open().await;
+    store.after_restore(&KEYS, NOW, "the disk died").await.unwrap();
+    let (many, one) = (edge(&store, 1).await, edge(&store, 2).await);
+    let more = u64::from(LOST_NAMED) + 3;
+    for n in 0..more {
+        let (prev, next) = (u8::try_from(n).unwrap(), u8::try_from(n + 1).unwrap());
+        store.append_gap(&many.gap(2 * n + 1, 2 * n + 2, prev, next)).await.unwrap();
+    }
+    store.append_gap(&one.gap(1, 5, 0, 1)).await.unwrap();
+    let returned = store.returned().await.unwrap();
+    let named: Vec<u64> = returned[0].lost.named.iter().map(|lost| lost.first_ordinal).collect();
+    assert_eq!(named, (0..u64::from(LOST_NAMED)).map(|n| 2 * n + 1).collect::<Vec<_>>());
+    assert_eq!(returned[0].lost.total, Lost { gaps: more, ordinals: 2 * more });
+    assert_eq!(returned[1].lost.total, Lost { gaps: 1, ordinals: 5 }, "each edge for itself");
+    assert_eq!(returned[1].lost.named.len(), 1);
 }
 
 #[tokio::test]

@@ -31,9 +31,13 @@ pub struct Options {
     /// Only one kind, such as `gap_declared` (docs/fleet.md lists them).
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// Say of this alert that you have looked at it; shows it as it is then.
+    /// Say of this alert that you have looked at it; shows what you have acknowledged.
     #[arg(long, value_name = "ALERT", conflicts_with_all = ["all", "kind"])]
     acknowledge: Option<String>,
+    /// How often it had happened when you looked; refused if that is more by now. Without it, as often as it has when this
+    /// command reads it.
+    #[arg(long, value_name = "COUNT", requires = "acknowledge")]
+    seen: Option<u64>,
     /// `json` is one array.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -43,10 +47,7 @@ pub async fn run(options: Options) -> Result<(), BoxError> {
     permit(&options.api_url, options.insecure)?;
     let (client, key) = (HttpClient::over_tls()?, key(&options)?);
     let alerts = match &options.acknowledge {
-        Some(id) => {
-            let url = path(&options.api_url, &["v1", "alerts", id, "acknowledge"])?;
-            vec![answer(&url, &client.post_json(url.as_str(), Some(&key), &json!({})).await?)?]
-        }
+        Some(id) => vec![acknowledge(&options, id, &client, &key).await?],
         None => {
             let mut alerts = Vec::new();
             let mut cursor = None;
@@ -62,6 +63,19 @@ pub async fn run(options: Options) -> Result<(), BoxError> {
         }
     };
     show(options.output, &alerts, &mut std::io::stdout().lock())
+}
+
+/// As it is then. Refused if it has happened again since it was seen, or read here: so this is what was acknowledged.
+async fn acknowledge(options: &Options, id: &str, client: &HttpClient, key: &str) -> Result<Value, BoxError> {
+    let count = match options.seen {
+        Some(seen) => Value::from(seen),
+        None => {
+            let url = path(&options.api_url, &["v1", "alerts", id])?;
+            answer(&url, &client.get(url.as_str(), Some(key)).await?)?["count"].clone()
+        }
+    };
+    let url = path(&options.api_url, &["v1", "alerts", id, "acknowledge"])?;
+    answer(&url, &client.post_json(url.as_str(), Some(key), &json!({"count": count})).await?)
 }
 
 fn page(options: &Options, cursor: Option<&str>) -> Result<Url, BoxError> {
@@ -133,6 +147,15 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
 
     #[test]
     fn a_table_has_a_line_for_each_and_json_is_one_array() {
@@ -153,5 +176,57 @@ mod tests {
         assert_eq!(shown(Format::Table, &[]), "no alerts\n");
         let json = shown(Format::Json, std::slice::from_ref(&alert));
         assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), json!([alert]));
+    }
+
+    /// Answers each call with one alert, and gives what was asked: the first line and the body.
+    async fn answered(listener: TcpListener, calls: usize) -> Vec<(String, String)> {
+        let mut asked = Vec::new();
+        for _ in 0..calls {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let (mut line, mut length) = (String::new(), 0);
+            stream.read_line(&mut line).await.unwrap();
+            loop {
+                let mut header = String::new();
+                stream.read_line(&mut header).await.unwrap();
+                match header.trim_end().to_ascii_lowercase().split_once(": ") {
+                    Some(("content-length", value)) => length = value.parse().unwrap(),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            let reply = json!({"id": "alr_7", "count": 3}).to_string();
+            let reply = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{reply}",
+                reply.len()
+            );
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            let words = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+            asked.push((words, String::from_utf8(body).unwrap()));
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn it_acknowledges_what_was_seen_and_nothing_more() {
+        let (read, write) = ("GET /v1/alerts/alr_7", "POST /v1/alerts/alr_7/acknowledge");
+        for (seen, expected) in [
+            (None, vec![(read, ""), (write, r#"{"count":3}"#)]),
+            (Some("2"), vec![(write, r#"{"count":2}"#)]),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let mut args = vec!["alerts", "--api-url", &url, "--operator-key", "k", "--acknowledge", "alr_7"];
+            args.extend(seen.iter().flat_map(|seen| ["--seen", seen]));
+            let options = Command::try_parse_from(args).unwrap().options;
+            let (asked, done) = tokio::join!(answered(listener, expected.len()), run(options));
+            done.unwrap();
+            let asked: Vec<_> = asked.iter().map(|(line, body)| (line.as_str(), body.as_str())).collect();
+            assert_eq!(asked, expected);
+        }
+        let without = Command::try_parse_from(["alerts", "--seen", "2"]);
+        assert!(without.is_err(), "what was seen?");
     }
 }

@@ -92,8 +92,8 @@ async fn alerts(store: &Store, report: &mut Report) {
         Ok(open) => {
             let count: u64 = open.iter().map(|(_, alerts)| alerts).sum();
             let told: Vec<String> = open.iter().map(|(kind, alerts)| format!("{alerts} {kind}")).collect();
-            let fix = "look at each (tributary ctl alerts; docs/fleet.md, Alerts), then POST \
-                /v1/alerts/{alert_id}/acknowledge";
+            let fix = "look at each (tributary ctl alerts; docs/fleet.md, Alerts), then acknowledge what you have seen \
+                (--acknowledge ALERT --seen COUNT)";
             report.warning(CHECK, format!("{count} open: {}", told.join(", ")), fix);
         }
     }
