@@ -98,6 +98,8 @@ impl ControlPlane {
         self.stop.send_replace(true);
         join(self.listeners, DRAIN).await;
         join(self.workers, DRAIN).await;
+        // Calls that were still under way have raised alerts, too.
+        let _ = tokio::time::timeout(DRAIN, alerts::write_rest(&self.app)).await;
         self.app.store.clone().close().await;
     }
 }

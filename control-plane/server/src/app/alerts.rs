@@ -1,10 +1,10 @@
 //! Alerts on their way to the database. What happens in the path of a batch is only counted there, and written soon
 //! after: the first at once, what follows of the same kind and subject once a minute, however much that is.
 
+use super::health::Status;
 use super::{App, clock};
 use crate::error::{AppError, chain};
 use crate::supervise::Stop;
-use control_plane_store::StoreError;
 use control_plane_store::alerts::{AlertKind, Raised};
 use proto_model::UnixMicros;
 use std::collections::BTreeMap;
@@ -79,8 +79,8 @@ impl Waiting {
         .collect()
     }
 
-    /// What could not be written; due again with the next look.
-    fn put_back(&mut self, raised: Raised) {
+    /// What could not be written; due again as if it was last tried at `tried`, `None` = with the next look.
+    fn put_back(&mut self, raised: Raised, tried: Option<Instant>) {
         let key = (raised.kind, raised.subject.clone());
         match self.0.get_mut(&key) {
             // What has come meanwhile is newer.
@@ -88,7 +88,7 @@ impl Waiting {
             _ => self.raise(raised),
         }
         if let Some(counted) = self.0.get_mut(&key) {
-            counted.written = None;
+            counted.written = tried;
         }
     }
 
@@ -101,38 +101,46 @@ impl Waiting {
     }
 }
 
-/// Writes what is due, until the process is asked to stop; then the rest.
+/// Writes what is due, until the process is asked to stop. What is raised from then on is for [`write_rest`].
 pub async fn run(app: Arc<App>, mut stop: Stop) -> Result<(), AppError> {
+    app.health.set(PART, Status::Ok);
     loop {
         let due = app.alerts.waiting().take_due(Instant::now());
-        write(&app, due).await?;
-        app.health.set(PART, super::health::Status::Ok);
+        write(&app, due).await;
         if !stop.sleep(LOOK).await {
-            let rest = app.alerts.waiting().take_all();
-            return write(&app, rest).await;
+            write_rest(&app).await;
+            return Ok(());
         }
     }
 }
 
-async fn write(app: &App, due: Vec<Raised>) -> Result<(), AppError> {
-    let mut failed: Option<StoreError> = None;
-    for raised in due {
-        // One after another fails for the same reason.
-        if failed.is_none() {
-            match app.store.raise_alert(&raised).await {
-                Ok(()) => continue,
-                Err(error) => failed = Some(error),
+/// All of it, once nobody is left who could raise more.
+pub async fn write_rest(app: &App) {
+    let rest = app.alerts.waiting().take_all();
+    write(app, rest).await;
+}
+
+async fn write(app: &App, due: Vec<Raised>) {
+    let mut due = due.into_iter();
+    while let Some(raised) = due.next() {
+        match app.store.raise_alert(&raised).await {
+            Ok(()) => {}
+            Err(error) if error.is_temporary() => {
+                tracing::debug!("alerts are not written yet: {}", chain(&error));
+                // One after another would fail for the same reason.
+                std::iter::once(raised)
+                    .chain(due)
+                    .for_each(|raised| app.alerts.waiting().put_back(raised, None));
+                break;
+            }
+            // Of this one alone, as far as anybody knows: it must not hold up the others, nor be lost.
+            Err(error) => {
+                let (kind, subject, count) = (raised.kind.as_str(), &raised.subject, raised.count);
+                let (what, why) = (&raised.detail, chain(&error));
+                tracing::error!(kind, subject, count, "an alert cannot be written ({what}): {why}");
+                app.alerts.waiting().put_back(raised, Some(Instant::now()));
             }
         }
-        app.alerts.waiting().put_back(raised);
-    }
-    match failed {
-        Some(error) if error.is_temporary() => {
-            tracing::debug!("alerts are not written yet: {}", chain(&error));
-            Ok(())
-        }
-        Some(error) => Err(error.into()),
-        None => Ok(()),
     }
 }
 
@@ -172,11 +180,16 @@ mod tests {
         waiting.raise(refused("a", "first"));
         let due = waiting.take_due(now).remove(0);
         waiting.raise(refused("a", "second"));
-        waiting.put_back(due);
+        waiting.put_back(due, None);
         let due = waiting.take_due(now);
         assert_eq!(seen(&due), [("a", 2, "second")]);
-        waiting.put_back(due.into_iter().next().unwrap());
-        assert_eq!(seen(&waiting.take_due(now)), [("a", 2, "second")]);
+        waiting.put_back(due.into_iter().next().unwrap(), None);
+        let due = waiting.take_due(now);
+        assert_eq!(seen(&due), [("a", 2, "second")]);
+        // One that will hardly be better in a second waits for its minute.
+        waiting.put_back(due.into_iter().next().unwrap(), Some(now));
+        assert!(waiting.take_due(now + LOOK).is_empty());
+        assert_eq!(seen(&waiting.take_due(now + PAUSE)), [("a", 2, "second")]);
         waiting.raise(refused("a", "third"));
         assert_eq!(seen(&waiting.take_all()), [("a", 1, "third")], "at the end nothing waits for its minute");
     }

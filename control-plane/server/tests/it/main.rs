@@ -3,6 +3,7 @@
 // Tests say what must hold by panicking when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerting;
 mod click_caps;
 mod clicks;
 mod commit_points;
@@ -12,6 +13,7 @@ mod enrolment;
 mod fleet_health;
 mod gaps;
 mod hits;
+mod logged;
 mod money;
 mod plane;
 mod priority;
