@@ -11,6 +11,7 @@ use tokio::time::Instant;
 /// So many within [`WITHIN`] are no coincidence: a node that is replaced is fenced once.
 const FENCES: usize = 3;
 const WITHIN: Duration = Duration::from_secs(60);
+const FENCING: &str = "its sessions fence each other: two nodes run with one identity; stop one of them";
 
 /// When sessions of each edge were fenced of late.
 #[derive(Default)]
@@ -34,12 +35,23 @@ impl Fenced {
     }
 }
 
-/// A session of an older epoch wants to write: a spool that was replaced, which happens to an edge now and then.
-pub fn fenced(app: &App, edge: EdgeId) {
+/// A session of an older epoch still sends: its spool was replaced while it did, which happens to an edge now and then.
+fn fenced(app: &App, edge: EdgeId) {
     let of_late = app.contention.0.lock().unwrap_or_else(PoisonError::into_inner).note(edge, Instant::now());
     if of_late >= FENCES {
-        raise(app, edge);
+        raise(app, edge, FENCING.to_owned());
     }
+}
+
+/// A session is asked for in an older epoch. A node that has moved on to a new one never goes back, and who is refused
+/// here stands aside until it is restarted: so this is another node or an old disk, and there is no second time to wait
+/// for.
+pub fn refused_epoch(app: &App, edge: EdgeId, epoch: u32) {
+    let detail = format!(
+        "a spool of epoch {epoch} asks for a session, and the edge writes a newer one: an old disk, or a second node; \
+         stop it, and keep what it has not sent"
+    );
+    raise(app, edge, detail);
 }
 
 /// A session that still sends is told that it is over. A process opens a session after it has left the one before: who
@@ -47,14 +59,12 @@ pub fn fenced(app: &App, edge: EdgeId) {
 /// is no second time to wait for.
 pub async fn fenced_while_sending(app: &App, edge: EdgeId, epoch: u32) {
     match app.store.get_edge(edge).await {
-        Ok(current) if current.epoch == epoch => raise(app, edge),
+        Ok(current) if current.epoch == epoch => raise(app, edge, FENCING.to_owned()),
         _ => fenced(app, edge),
     }
 }
 
-fn raise(app: &App, edge: EdgeId) {
-    let detail =
-        "its sessions fence each other: two nodes run with one identity; stop one of them".to_owned();
+fn raise(app: &App, edge: EdgeId, detail: String) {
     app.alerts.raise(AlertKind::SessionContention, edge_subject(edge), detail);
 }
 

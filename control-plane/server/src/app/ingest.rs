@@ -2,7 +2,7 @@
 //! committed.
 
 use super::outcomes::Outcome;
-use super::{App, clock, restore};
+use super::{App, clock, gap_rate, restore};
 use crate::error::AppError;
 use control_plane_store::StoreError;
 use control_plane_store::alerts::{AlertKind, edge_subject, lane_subject};
@@ -105,6 +105,9 @@ pub async fn take_gap(
         Ok(checked) => checked,
         Err(refused) => return Ok(invalid(app, edge, refused)),
     };
+    if !app.gap_rate.has_room(edge.id, gap.lane) {
+        return Ok(invalid(app, edge, (Some(gap.lane), flooded())));
+    }
     let row = GapRow {
         stream: gap.stream,
         first_ordinal: gap.first_ordinal,
@@ -119,12 +122,21 @@ pub async fn take_gap(
     let new = NewGap { edge: edge.id, session: open.session, epoch: gap.epoch, lane: gap.lane, row };
     let outcome = app.store.append_gap(&new).await?;
     if outcome == AppendOutcome::Declared {
+        app.gap_rate.note(edge.id, gap.lane);
         tracing::error!(
             edge = %edge.id, lane = gap.lane.as_str(), first = gap.first_ordinal, last = gap.last_ordinal,
             "the edge declares batches as lost that it had sealed ({})", gap.reason.as_str()
         );
     }
     Ok(verdict(app, edge, gap.lane, open, (gap.last_ordinal, gap.resume_hash), outcome))
+}
+
+fn flooded() -> String {
+    format!(
+        "the lane declares gaps too fast: after {} at once, one in {} s is taken; look at the edge's disk",
+        gap_rate::AT_ONCE,
+        gap_rate::EACH.as_secs()
+    )
 }
 
 /// Whoever may not send at all.

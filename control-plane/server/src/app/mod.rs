@@ -12,6 +12,7 @@ pub mod domains;
 pub mod edge_health;
 pub mod erase;
 pub mod fleet;
+pub mod gap_rate;
 pub mod health;
 pub mod hits;
 pub mod ingest;
@@ -55,6 +56,7 @@ pub struct App {
     pub alerts: alerts::Alerts,
     pub contention: contention::Contention,
     pub outcomes: outcomes::Outcomes,
+    pub gap_rate: gap_rate::GapRate,
     /// Ends long replies (event streams) when the process shall end.
     pub stop: Stop,
     pub reconciling: job::Job<restore::Reconciliation>,
@@ -93,6 +95,7 @@ impl App {
             alerts: alerts::Alerts::default(),
             contention: contention::Contention::default(),
             outcomes: outcomes::Outcomes::default(),
+            gap_rate: gap_rate::GapRate::default(),
             stop,
             reconciling: job::Job::default(),
             verifying: job::Job::default(),

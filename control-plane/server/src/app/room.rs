@@ -3,6 +3,10 @@
 //! The projector takes batches in the order of the journal. If an edge that comes back after an outage could put a
 //! million clicks there at once, a conversion behind them would be paid seconds later. So batches of clicks are let in
 //! only as fast as they are projected; what waits, waits in the spool of its edge, where the money lane passes it.
+//!
+//! All edges wait in one line, since one projector reads one journal. But a session has one batch of clicks in it at a
+//! time, and the line is served in its order: an edge with a backlog costs the others a place in each round, never the
+//! backlog.
 
 use super::App;
 use std::sync::Mutex;

@@ -132,6 +132,7 @@ impl Session {
         open: &ingest::OpenSession,
         stop: &Stop,
     ) -> Result<(), Ended> {
+        let mut early = None;
         while let Some(piece) = pieces.recv().await {
             let place = match (lane, &piece) {
                 (Lane::Traffic, Piece::Batch(_)) => self.room(stop.clone()).await?,
@@ -144,7 +145,7 @@ impl Session {
             };
             // A peer that reads no answers must not keep others from it.
             drop(place);
-            self.answer(verdict, open.epoch()).await?;
+            self.answer(verdict, open.epoch(), &mut early).await?;
         }
         Ok(())
     }
@@ -178,8 +179,9 @@ impl Session {
                 Ok(session)
             }
             Err(AppError::Store(StoreError::Fenced)) => {
-                contention::fenced(&self.app, self.edge.id);
+                contention::refused_epoch(&self.app, self.edge.id, open.epoch);
                 let detail = "this epoch is not the edge's newest: another spool writes now";
+                tracing::warn!(edge = %self.edge.id, epoch = open.epoch, "a session was refused: {detail}");
                 self.refuse(Kind::Fenced, None, 0, detail).await?;
                 Err(Ended)
             }
@@ -190,11 +192,23 @@ impl Session {
         }
     }
 
-    async fn answer(&self, verdict: Result<Verdict, AppError>, epoch: u32) -> Result<(), Ended> {
+    /// `early` is what the lane was last told to begin again from.
+    async fn answer(
+        &self,
+        verdict: Result<Verdict, AppError>,
+        epoch: u32,
+        early: &mut Option<u64>,
+    ) -> Result<(), Ended> {
         match verdict {
-            Ok(Verdict::Committed(ack)) => self.reply(Down::Ack(ack)).await,
+            Ok(Verdict::Committed(ack)) => {
+                *early = None;
+                self.reply(Down::Ack(ack)).await
+            }
             Ok(Verdict::Gap { lane, expected }) => {
-                tracing::debug!(edge = %self.edge.id, lane = lane.as_str(), expected, "a batch came too early");
+                // What was under way behind it comes too early as well, which is no news.
+                if early.replace(expected) != Some(expected) {
+                    tracing::warn!(edge = %self.edge.id, lane = lane.as_str(), expected, "a batch came too early");
+                }
                 self.refuse(Kind::Gap, Some(lane), expected, "send from the expected ordinal on").await
             }
             Ok(Verdict::Fenced { lane }) => {
@@ -239,6 +253,7 @@ impl Session {
     }
 
     async fn fail(&self, status: Status) -> Ended {
+        tracing::warn!(edge = %self.edge.id, "the stream is ended: {}", status.message());
         let _ = self.replies.send(Err(status)).await;
         Ended
     }

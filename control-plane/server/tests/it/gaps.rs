@@ -3,7 +3,10 @@
 use crate::edge::{Edge, LaneWriter, Publisher};
 use crate::money::World;
 use crate::plane::Plane;
-use control_plane_server::app::clock;
+use crate::refusals::{alerts, counted};
+use control_plane_server::app::outcomes::Outcome;
+use control_plane_server::app::{clock, gap_rate};
+use control_plane_store::alerts::{AlertKind, lane_subject};
 use proto_model::event::Authority;
 use proto_model::{EdgeId, Lane};
 use proto_wire::edge_v1::publish_request::Message as Up;
@@ -234,6 +237,40 @@ async fn what_is_left_verifies_when_days_around_a_gap_were_dropped() {
         assert_eq!((found.ok(), found.batches), (true, 1), "{found:?}");
         world.plane.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_gaps_is_refused_and_holds_nobody_up() {
+    let mut world = World::new().await;
+    for _ in 0..gap_rate::AT_ONCE {
+        let gap = world.traffic.gap(1);
+        acked(&world.edge, world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
+        world.traffic.go_on_after(&gap);
+    }
+    // A new session begins nothing anew.
+    world.publisher = world.edge.open().await;
+    for _ in 0..2 {
+        let gap = world.traffic.gap(1);
+        let refusal = refused(world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
+        assert_eq!((refusal.kind(), refusal.lane), (Kind::Invalid, 2));
+        assert!(refusal.detail.contains("too fast"), "{refusal:?}");
+    }
+    // The lane's batches, the other lane and other edges have nothing to do with it.
+    world.click().await;
+    let gap = world.money.gap(1);
+    acked(&world.edge, world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
+    let other = Edge::join(&world.plane, "other").await;
+    let gap = other.lane(Lane::Traffic).gap(1);
+    acked(&other, other.open().await.declare(&gap, &other.keys.batch_key).await);
+    assert_eq!(counted(&world.plane, Outcome::Invalid), 2);
+    let subject = lane_subject(world.edge.id, Lane::Traffic);
+    let plane = world.plane.restart().await;
+    let store = &plane.app().store;
+    let refused = alerts(store, AlertKind::BatchRefused).await;
+    assert_eq!((refused.len(), &refused[0].0, refused[0].1), (1, &subject, 2), "{refused:?}");
+    let declared = alerts(store, AlertKind::GapDeclared).await;
+    assert!(declared.iter().any(|(of, count, _)| *of == subject && *count == 256), "{declared:?}");
+    plane.stop().await;
 }
 
 #[tokio::test]
