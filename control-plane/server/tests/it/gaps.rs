@@ -68,6 +68,21 @@ impl World {
         world
     }
 
+    /// Declares clicks as lost, one by one, until that is refused; gives how many were.
+    async fn flood(&mut self) -> (u64, Refusal) {
+        let mut declared = 0;
+        loop {
+            let gap = self.traffic.gap(1);
+            match self.publisher.declare(&gap, &self.edge.keys.batch_key).await {
+                Down::Refusal(refusal) => return (declared, refusal),
+                answer => drop(acked(&self.edge, answer)),
+            }
+            self.traffic.go_on_after(&gap);
+            declared += 1;
+            assert!(declared < 4 * u64::from(gap_rate::AT_ONCE), "it is never refused");
+        }
+    }
+
     /// The next `count` clicks.
     pub async fn declare_lost(&mut self, count: u64) {
         let gap = self.traffic.gap(count);
@@ -242,19 +257,13 @@ async fn what_is_left_verifies_when_days_around_a_gap_were_dropped() {
 #[tokio::test]
 async fn a_flood_of_gaps_is_refused_and_holds_nobody_up() {
     let mut world = World::new().await;
-    for _ in 0..gap_rate::AT_ONCE {
-        let gap = world.traffic.gap(1);
-        acked(&world.edge, world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
-        world.traffic.go_on_after(&gap);
-    }
-    // A new session begins nothing anew.
+    let (first, refusal) = world.flood().await;
+    assert_eq!((refusal.kind(), refusal.lane), (Kind::Invalid, 2));
+    assert!(refusal.detail.contains("too fast"), "{refusal:?}");
+    // A new session begins nothing anew. On a slow machine, time passes meanwhile and makes a little room.
     world.publisher = world.edge.open().await;
-    for _ in 0..2 {
-        let gap = world.traffic.gap(1);
-        let refusal = refused(world.publisher.declare(&gap, &world.edge.keys.batch_key).await);
-        assert_eq!((refusal.kind(), refusal.lane), (Kind::Invalid, 2));
-        assert!(refusal.detail.contains("too fast"), "{refusal:?}");
-    }
+    let (more, _) = world.flood().await;
+    assert!(first >= u64::from(gap_rate::AT_ONCE) && more < first / 2, "{first}, then {more}");
     // The lane's batches, the other lane and other edges have nothing to do with it.
     world.click().await;
     let gap = world.money.gap(1);
@@ -269,7 +278,7 @@ async fn a_flood_of_gaps_is_refused_and_holds_nobody_up() {
     let refused = alerts(store, AlertKind::BatchRefused).await;
     assert_eq!((refused.len(), &refused[0].0, refused[0].1), (1, &subject, 2), "{refused:?}");
     let declared = alerts(store, AlertKind::GapDeclared).await;
-    assert!(declared.iter().any(|(of, count, _)| *of == subject && *count == 256), "{declared:?}");
+    assert!(declared.iter().any(|(of, count, _)| *of == subject && *count == first + more), "{declared:?}");
     plane.stop().await;
 }
 
