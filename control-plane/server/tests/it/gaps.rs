@@ -75,7 +75,9 @@ impl World {
             let gap = self.traffic.gap(1);
             match self.publisher.declare(&gap, &self.edge.keys.batch_key).await {
                 Down::Refusal(refusal) => return (declared, refusal),
-                answer => drop(acked(&self.edge, answer)),
+                answer => {
+                    acked(&self.edge, answer);
+                }
             }
             self.traffic.go_on_after(&gap);
             declared += 1;
