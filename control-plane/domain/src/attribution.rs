@@ -2,7 +2,7 @@
 //! when none can for which somebody better does.
 
 use crate::intake::{ClickCredit, Touch, Vouched};
-use crate::order::{Candidate, CandidateOrigin, Decision, MAX_TOUCHES};
+use crate::order::{Candidate, CandidateOrigin, Decision, MAX_TOUCHES, Part, WHOLE};
 use crate::reason;
 use crate::terms::{GoalPlan, OfferTerms};
 use proto_model::event::Authority;
@@ -28,17 +28,26 @@ pub(crate) struct Evidence<'a, 't> {
     pub(crate) authority: Authority,
 }
 
-/// The click that won, and what its offer's terms pay for it.
+/// A click that may be credited, and what its offer's terms pay for it.
+#[derive(Clone, Copy)]
 pub(crate) struct Winner<'a> {
     pub(crate) credit: ClickCredit,
     pub(crate) terms: &'a OfferTerms,
     pub(crate) plan: &'a GoalPlan,
 }
 
+/// Who is credited with which part, and what for.
+pub(crate) struct Credited<'a> {
+    pub(crate) part: Part,
+    /// In millionths; those of all parts add up to [`crate::order::WHOLE`].
+    pub(crate) share: u32,
+    pub(crate) won: Winner<'a>,
+}
+
 pub(crate) struct Choice<'a> {
     pub(crate) decision: Decision,
-    /// Or why nobody is credited.
-    pub(crate) winner: Result<Winner<'a>, &'static str>,
+    /// Each part once; or why nobody is credited.
+    pub(crate) credited: Result<Vec<Credited<'a>>, &'static str>,
 }
 
 /// The terms of an offer in force for a click: of those valid then, the ones written down last.
@@ -85,9 +94,10 @@ impl<'t> Evidence<'_, 't> {
                 winner: winner.as_ref().map(|(index, _)| *index),
                 authority: Some(self.authority),
                 terms_version: winner.as_ref().map(|(_, found)| found.terms.version),
-                arithmetic: None,
             },
-            winner: winner.map(|(_, found)| found).ok_or(why_nobody),
+            credited: winner
+                .map(|(_, won)| vec![Credited { part: Part::Whole, share: WHOLE, won }])
+                .ok_or(why_nobody),
         }
     }
 

@@ -4,11 +4,11 @@
 //! believed. An equal or lower one that says otherwise is kept as a conflict and changes nothing.
 
 use crate::attribution::{Choice, Evidence};
+use crate::credit::credit;
 use crate::error::DomainError;
 use crate::intake::{ClickCredit, ConversionReport, CustomerRef, Touch, Vouched};
 use crate::journey::is_usable;
 use crate::lifecycle;
-use crate::notify;
 use crate::order::{
     AmountSource, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
     ConversionStatus, Decision, MAX_CONFLICTS, MAX_PIXEL_CONVERSIONS, Order,
@@ -21,7 +21,7 @@ use crate::step::Step;
 use crate::terms::OfferTerms;
 use crate::touches;
 use proto_model::event::Authority;
-use proto_model::{AdvertiserId, Amount, Currency, DerivedId, OfferId, UnixMicros};
+use proto_model::{AdvertiserId, Amount, OfferId, UnixMicros};
 use std::collections::BTreeMap;
 
 /// What a decision may look at besides the report.
@@ -52,7 +52,7 @@ pub(crate) fn report(
         order.conversions.get(&report.key).map(|conversion| conversion.amount.map(|a| a.currency))
     };
     let before = currency(order);
-    let mut credited = None;
+    let mut credited = Vec::new();
     if is_one_pixel_too_many(order, report) {
         order.refused_pixels = order.refused_pixels.saturating_add(1);
         return Ok(order_id.clone());
@@ -79,7 +79,7 @@ pub(crate) fn report(
     if currency(order) != before {
         orders::note_unusable_amounts(order, &report.key);
     }
-    lifecycle::refresh(step, advertiser, order, credited)?;
+    lifecycle::refresh(step, advertiser, order, &credited)?;
     Ok(order_id.clone())
 }
 
@@ -125,7 +125,7 @@ fn admit<'a>(
         conflicts: Vec::new(),
         more_conflicts: 0,
         duplicates: 0,
-        commission: None,
+        commissions: BTreeMap::new(),
         first_ordinal: step.ordinal,
         last_ordinal: step.ordinal,
     };
@@ -339,7 +339,7 @@ impl<'a> Merge<'a> {
     /// commission that was certain already.
     fn may_take_from_page(&self) -> bool {
         let certain = |held: &Commission| held.status != CommissionStatus::Pending;
-        self.report.authority > Authority::Pixel || !self.conversion.commission.as_ref().is_some_and(certain)
+        self.report.authority > Authority::Pixel || !self.conversion.commissions.values().any(certain)
     }
 
     fn finish(self) -> &'a mut Conversion {
@@ -354,59 +354,4 @@ impl<'a> Merge<'a> {
         }
         self.conversion
     }
-}
-
-/// Writes a decision down. A commission that goes to another partner is first taken from the one who had
-/// it. Gives the conversion's id when a partner is newly credited.
-fn credit(
-    mover: &mut Mover<'_, '_>,
-    conversion: &mut Conversion,
-    choice: Choice<'_>,
-) -> Result<Option<DerivedId>, DomainError> {
-    conversion.decision = choice.decision;
-    let winner = match choice.winner {
-        Ok(winner) => winner,
-        Err(why) => {
-            (conversion.status, conversion.reason) = (ConversionStatus::Unattributed, Some(why));
-            return Ok(None);
-        }
-    };
-    (conversion.status, conversion.reason) = (ConversionStatus::Attributed, None);
-    let same_partner = |held: &Commission| held.partner == winner.credit.partner;
-    let fresh = Commission {
-        id: DerivedId::of("commission", &[&conversion.id.0]),
-        partner: winner.credit.partner,
-        offer: winner.terms.offer,
-        terms_version: winner.terms.version,
-        plan: winner.plan.plan.clone(),
-        hold: winner.terms.hold,
-        trust_pixel: winner.terms.trust_pixel,
-        amount: Amount::new(0, Currency::NONE),
-        status: CommissionStatus::Pending,
-        reason: reason::AWAITING_AMOUNT,
-        hold_until: None,
-        approved_at: None,
-        statement: None,
-        postings: 0,
-    };
-    let Some(mut held) = conversion.commission.take() else {
-        conversion.commission = Some(fresh);
-        return Ok(Some(conversion.id));
-    };
-    if same_partner(&held) {
-        let Commission { offer, terms_version, plan, hold, trust_pixel, .. } = fresh;
-        conversion.commission = Some(Commission { offer, terms_version, plan, hold, trust_pixel, ..held });
-        return Ok(None);
-    }
-    let lost = held.amount;
-    if matches!(held.status, CommissionStatus::Pending | CommissionStatus::Approved) {
-        mover.undo(&mut held)?;
-        let kind = match held.status {
-            CommissionStatus::ClawedBack => notify::COMMISSION_CLAWED_BACK,
-            _ => notify::COMMISSION_REVERSED,
-        };
-        mover.step.notify(kind, held.partner, held.id, lost, mover.order_id);
-    }
-    conversion.commission = Some(Commission { postings: held.postings, ..fresh });
-    Ok(Some(conversion.id))
 }

@@ -1,10 +1,10 @@
 //! What must hold of a shard's books after every step, whatever was fed to it.
 
-use crate::intake::ShardKey;
+use crate::intake::{ClickCredit, ShardKey};
 use crate::ledger::{
     Account, ChainError, LedgerHead, LedgerTransaction, TransactionKind, balances, verify_chain,
 };
-use crate::order::{Commission, CommissionStatus, Conversion, ConversionStatus};
+use crate::order::{Commission, CommissionStatus, Conversion, ConversionStatus, WHOLE};
 use crate::reason;
 use crate::replay::Replay;
 use crate::settlement::Statement;
@@ -70,9 +70,14 @@ fn check_orders(
             return Err(Violation::Conversion { conversion: conversion.id, what });
         }
         check_decision(conversion)?;
-        let Some(commission) = &conversion.commission else { continue };
-        let postings = by_subject.remove(&commission.id).unwrap_or_default();
-        check_commission(advertiser, conversion, commission, &postings)?;
+        for (part, commission) in &conversion.commissions {
+            let postings = by_subject.remove(&commission.id).unwrap_or_default();
+            if (*part, part.commission(conversion.id)) != (commission.part, commission.id) {
+                let what = "is not the part that it stands for";
+                return Err(Violation::Commission { commission: commission.id, what });
+            }
+            check_commission(advertiser, conversion, commission, &postings)?;
+        }
     }
     by_subject.into_keys().next().map_or(Ok(()), |subject| Err(Violation::Stray(subject)))
 }
@@ -87,11 +92,14 @@ fn check_decision(conversion: &Conversion) -> Result<(), Violation> {
         return wrong("the winner is not the one candidate that won");
     }
     let winner = decision.winner.map(|index| decision.candidates[index].credit);
-    match (conversion.status, winner, &conversion.commission) {
-        (ConversionStatus::Unattributed, None, _) if conversion.reason.is_some() => {}
-        (ConversionStatus::Attributed, Some(winner), Some(commission))
-            if winner.partner == commission.partner && conversion.reason.is_none() => {}
-        _ => return wrong("status, winner and commission do not agree"),
+    let credited = conversion.commissions.values().filter(|commission| commission.share > 0);
+    let given: u64 = credited.clone().map(|commission| u64::from(commission.share)).sum();
+    let has_part = |winner: ClickCredit| credited.clone().any(|held| held.partner == winner.partner);
+    match (conversion.status, winner) {
+        (ConversionStatus::Unattributed, None) if conversion.reason.is_some() => {}
+        (ConversionStatus::Attributed, Some(winner))
+            if given == u64::from(WHOLE) && has_part(winner) && conversion.reason.is_none() => {}
+        _ => return wrong("status, winner and commissions do not agree"),
     }
     if winner.is_some_and(|winner| winner.click.flags.test()) {
         return wrong("a test click won");
@@ -111,7 +119,7 @@ fn check_commission(
     if !(0..=MAX_MINOR).contains(&worth.minor) || (!live && worth.minor != 0) {
         return wrong("its amount is out of range, or left over");
     }
-    let arithmetic = conversion.decision.arithmetic.map(|arithmetic| arithmetic.result());
+    let arithmetic = commission.arithmetic.map(|arithmetic| arithmetic.result());
     if arithmetic.is_some_and(|result| result.minor != worth.minor)
         || (arithmetic.is_none() && worth.minor != 0)
     {

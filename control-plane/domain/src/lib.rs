@@ -8,6 +8,7 @@ pub mod attribution;
 mod canonical;
 mod commission;
 mod conversion;
+mod credit;
 pub mod engine;
 mod error;
 pub mod intake;

@@ -8,7 +8,7 @@ use crate::notify;
 use crate::order::{Arithmetic, Commission, CommissionStatus, Conversion, ConversionStatus, Order};
 use crate::posting::{Goal, Mover};
 use crate::reason;
-use crate::shares::{Standing, standings};
+use crate::shares::{Standing, split, standings};
 use crate::step::Step;
 use crate::terms::Plan;
 use proto_model::event::Authority;
@@ -22,21 +22,20 @@ struct Target {
     arithmetic: Option<Arithmetic>,
 }
 
-/// Brings every commission of the order to where it should stand. `credited` was credited to a partner
-/// in this very step. Says whether anything changed.
+/// Brings every commission of the order to where it should stand. `anew` became a partner's in this very step. Says
+/// whether anything changed.
 pub(crate) fn refresh(
     step: &mut Step<'_>,
     advertiser: AdvertiserId,
     order: &mut Order,
-    credited: Option<DerivedId>,
+    anew: &[DerivedId],
 ) -> Result<bool, DomainError> {
     let journey = Journey::of(&order.events);
     let standings = standings(order, &journey);
     let mut changed = false;
     for (conversion, standing) in order.conversions.values_mut().zip(standings) {
-        let is_new = credited == Some(conversion.id);
         let mut mover = Mover { step: &mut *step, advertiser, order_id: &order.order_id };
-        if refresh_one(&mut mover, conversion, &standing, journey.delivered, is_new)? {
+        if refresh_one(&mut mover, conversion, &standing, journey.delivered, anew)? {
             conversion.last_ordinal = step.ordinal;
             changed = true;
         }
@@ -49,38 +48,50 @@ fn refresh_one(
     conversion: &mut Conversion,
     standing: &Standing,
     delivered: bool,
-    is_new: bool,
+    anew: &[DerivedId],
 ) -> Result<bool, DomainError> {
-    let Some(mut commission) = conversion.commission.take() else { return Ok(false) };
-    let before = commission.clone();
-    let target = target(conversion, &commission, standing, delivered, mover.step.now);
-    mover.move_to(&mut commission, target.goal)?;
-    if let (Goal::Undone, Some(left)) = (target.goal, target.arithmetic) {
-        commission.amount = Amount::new(0, left.result().currency);
+    let mut commissions = std::mem::take(&mut conversion.commissions);
+    let shares: Vec<i64> = commissions.values().map(|commission| i64::from(commission.share)).collect();
+    let mut changed = false;
+    for (place, commission) in commissions.values_mut().enumerate() {
+        let before = commission.clone();
+        let part = |whole: Amount| part_of(whole, &shares, place);
+        let target = target(conversion, commission, standing, &part, delivered, mover.step.now);
+        mover.move_to(commission, target.goal)?;
+        if let (Goal::Undone, Some(left)) = (target.goal, target.arithmetic) {
+            commission.amount = Amount::new(0, left.result().currency);
+        }
+        commission.hold_until = target.hold_until;
+        commission.arithmetic = target.arithmetic;
+        if before.status != commission.status || commission.status != CommissionStatus::Approved {
+            commission.reason = target.reason;
+        }
+        announce(mover, &before, commission, anew.contains(&commission.id));
+        changed |= *commission != before;
     }
-    commission.hold_until = target.hold_until;
-    if before.status != commission.status || commission.status != CommissionStatus::Approved {
-        commission.reason = target.reason;
-    }
-    announce(mover, &before, &commission, is_new);
-    let changed = commission != before || conversion.decision.arithmetic != target.arithmetic;
-    conversion.decision.arithmetic = target.arithmetic;
-    conversion.commission = Some(commission);
+    conversion.commissions = commissions;
     Ok(changed)
+}
+
+/// What falls to the one at this place when `whole` is shared out. Nothing is lost in it: the parts add up.
+fn part_of(whole: Amount, shares: &[i64], place: usize) -> Amount {
+    let minor = split(i128::from(whole.minor), shares).get(place).copied().unwrap_or_default();
+    Amount::new(minor, whole.currency)
 }
 
 fn target(
     conversion: &Conversion,
     commission: &Commission,
     standing: &Standing,
+    part: &dyn Fn(Amount) -> Amount,
     delivered: bool,
     now: UnixMicros,
 ) -> Target {
     let undone = |reason, arithmetic| Target { goal: Goal::Undone, reason, hold_until: None, arithmetic };
-    if conversion.status == ConversionStatus::Unattributed {
+    if conversion.status == ConversionStatus::Unattributed || commission.share == 0 {
         return undone(reason::NOT_CREDITED, None);
     }
-    let arithmetic = match (standing.gone, worth(&commission.plan, standing.net)) {
+    let arithmetic = match (standing.gone, worth(&commission.plan, standing.net, part)) {
         (Some(why), found) => return undone(why, nothing_left(commission, found)),
         (None, Worth::OutOfRange) => return undone(reason::COMMISSION_OUT_OF_RANGE, None),
         (None, Worth::AwaitingAmount) => {

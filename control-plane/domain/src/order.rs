@@ -71,7 +71,7 @@ pub struct Conversion {
     pub key: ConversionKey,
     /// The highest authority that has reported it.
     pub authority: Authority,
-    /// As reported; what order events made of it stands in the decision's arithmetic.
+    /// As reported; what order events made of it stands in the arithmetic of its commissions.
     pub amount: Option<Amount>,
     /// The highest authority that stated this amount: what a pixel says of an order that a postback
     /// confirmed without an amount is still only what a pixel says.
@@ -91,7 +91,8 @@ pub struct Conversion {
     pub more_conflicts: u32,
     /// Reports that said the same again.
     pub duplicates: u32,
-    pub commission: Option<Commission>,
+    /// By the part of the credit that each is for. What is credited to nobody any more stays, undone.
+    pub commissions: BTreeMap<Part, Commission>,
     /// The intake ordinals that made and last changed it.
     pub first_ordinal: u64,
     pub last_ordinal: u64,
@@ -127,7 +128,6 @@ pub struct Decision {
     /// Of the report the choice rests on; only a higher one can change it.
     pub authority: Option<Authority>,
     pub terms_version: Option<u32>,
-    pub arithmetic: Option<Arithmetic>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,6 +175,31 @@ pub enum Arithmetic {
     },
 }
 
+/// The credit for one conversion, in millionths.
+pub const WHOLE: u32 = 1_000_000;
+
+/// Which part of a conversion's credit a commission is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Part {
+    /// All of it, whoever has it.
+    Whole,
+    /// What one partner has of it, for clicks of one offer.
+    Share { partner: PartnerId, offer: OfferId },
+}
+
+impl Part {
+    /// The id of the commission for this part of a conversion.
+    pub fn commission(self, conversion: DerivedId) -> DerivedId {
+        match self {
+            Self::Whole => DerivedId::of("commission", &[&conversion.0]),
+            Self::Share { partner, offer } => {
+                let of = [&conversion.0[..], &partner.get().to_be_bytes(), &offer.get().to_be_bytes()];
+                DerivedId::of("commission", &of)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum CommissionStatus {
     Pending,
@@ -204,6 +229,9 @@ impl CommissionStatus {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Commission {
     pub id: DerivedId,
+    pub part: Part,
+    /// How much of the conversion's credit that is, in millionths; 0 = it is credited no more.
+    pub share: u32,
     pub partner: PartnerId,
     pub offer: OfferId,
     pub terms_version: u32,
@@ -213,6 +241,8 @@ pub struct Commission {
     pub trust_pixel: bool,
     /// What it is worth now: zero when undone or while the amount is awaited (then in `XXX`, no currency).
     pub amount: Amount,
+    /// How that was reckoned.
+    pub arithmetic: Option<Arithmetic>,
     pub status: CommissionStatus,
     /// One of [`crate::reason`], e.g. `awaiting_delivery`, `hold_elapsed`, `refunded`.
     pub reason: &'static str,

@@ -36,7 +36,7 @@ pub(crate) fn event(
         note_unusable(conversion, &record);
     }
     order.events.push(record);
-    lifecycle::refresh(step, advertiser, order, None)?;
+    lifecycle::refresh(step, advertiser, order, &[])?;
     Ok(Some(event.order_id.clone()))
 }
 
@@ -49,14 +49,14 @@ pub(crate) fn hold_elapsed(
     order_id: &str,
 ) -> Result<Option<String>, DomainError> {
     let Some(order) = state.orders.get_mut(order_id) else { return Ok(None) };
-    let changed = lifecycle::refresh(step, advertiser, order, None)?;
+    let changed = lifecycle::refresh(step, advertiser, order, &[])?;
     Ok(changed.then(|| order_id.to_owned()))
 }
 
 /// A commission stands on a statement now.
 pub(crate) fn settled(state: &mut ShardState, settled: &Settled) -> Option<String> {
     let order = state.orders.get_mut(&settled.order_id)?;
-    let mut commissions = order.conversions.values_mut().filter_map(|c| c.commission.as_mut());
+    let mut commissions = order.conversions.values_mut().flat_map(|c| c.commissions.values_mut());
     let commission = commissions.find(|commission| commission.id == settled.commission)?;
     if commission.statement == Some(settled.statement) {
         return None;

@@ -89,7 +89,7 @@ fn books_that_were_tampered_with_do_not_pass() {
     let mut raised = shards[&advertiser(1)].books.clone();
     let order = raised.state.orders.get_mut("A").unwrap();
     let conversion = order.conversions.values_mut().next().unwrap();
-    conversion.commission.as_mut().unwrap().amount.minor += 1;
+    conversion.commissions.values_mut().next().unwrap().amount.minor += 1;
     assert!(invariants::check(advertiser(1), &raised).is_err(), "a raised commission");
 }
 

@@ -153,7 +153,7 @@ fn a_carried_click_and_a_page_end_alike_in_any_order() {
             });
             let books = &scenario.world.shards[&advertiser(1)].books;
             let conversion = books.state.orders["A"].conversions.values().next().unwrap();
-            let partner = conversion.commission.as_ref().map(|held| held.partner.to_string());
+            let partner = conversion.commissions.values().next().map(|held| held.partner.to_string());
             assert_eq!(partner.as_deref(), Some(end), "{heard:?}: {order:?}");
         }
     }
@@ -162,7 +162,7 @@ fn a_carried_click_and_a_page_end_alike_in_any_order() {
 fn outcome(scenario: &Scenario) -> String {
     let books = &scenario.world.shards[&advertiser(1)].books;
     let conversion = books.state.orders["A"].conversions.values().next().unwrap();
-    let commission = conversion.commission.as_ref().unwrap();
+    let commission = conversion.commissions.values().next().unwrap();
     assert_eq!(commission.partner, PartnerId::new(1).unwrap());
     let Amount { minor, currency } = commission.amount;
     // What the partner can be paid says the same, once all messages have arrived.

@@ -122,7 +122,7 @@ fn conversion(conversion: &Conversion) -> String {
     if let Some(reason) = conversion.reason {
         write!(line, " {} ({reason})", conversion.status.as_str()).unwrap();
     }
-    if let Some(commission) = &conversion.commission {
+    for commission in conversion.commissions.values() {
         let (partner, worth) = (commission.partner.get(), text(commission.amount));
         write!(line, " p{partner} v{} {} {worth}", commission.terms_version, commission.status.as_str())
             .unwrap();
