@@ -1,10 +1,11 @@
-//! Whose conversion it is: the last click, among those that may win. A click for which only a page vouches wins
-//! when none can for which somebody better does.
+//! Whose conversion it is: of the clicks that may win the last one, or whoever it shares with by the model of its terms.
+//! A click for which only a page vouches wins when none can for which somebody better does.
 
 use crate::intake::{ClickCredit, Touch, Vouched};
+use crate::models::{self, Touchpoint};
 use crate::order::{Candidate, CandidateOrigin, Decision, MAX_TOUCHES, Part, WHOLE};
 use crate::reason;
-use crate::terms::{GoalPlan, OfferTerms};
+use crate::terms::{GoalPlan, Model, OfferTerms};
 use proto_model::event::Authority;
 use proto_model::{OfferId, TenantId, UnixMicros, VerdictKind};
 use std::collections::BTreeMap;
@@ -68,37 +69,30 @@ pub fn terms_in_force(versions: &[OfferTerms], click_secs: i64) -> Option<&Offer
 impl<'t> Evidence<'_, 't> {
     pub(crate) fn decide(&self) -> Choice<'t> {
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut winner: Option<(usize, Winner<'t>)> = None;
+        let mut able: Vec<Able<'t>> = Vec::new();
         for (credit, origin) in self.named() {
-            let index = candidates.len();
             let outcome = match self.examine(&credit, origin) {
-                Ok(found) => {
-                    let best = winner.as_ref().map(|(at, best)| rank(&best.credit, candidates[*at].origin));
-                    if best.is_none_or(|best| rank(&credit, origin) > best) {
-                        winner = Some((index, found));
-                    }
+                Ok(won) => {
+                    able.push(Able { index: candidates.len(), origin, won });
                     reason::OLDER
                 }
                 Err(why) => why,
             };
-            candidates.push(Candidate { credit, origin, outcome });
+            candidates.push(Candidate { credit, origin, outcome, share: None });
         }
         let why_nobody = nobody(&candidates);
-        if let Some((index, _)) = &winner {
-            name_the_winner(&mut candidates, *index);
-        }
+        let (winner, credited) = match share_out(&able) {
+            Some(outcome) => {
+                name_the_winner(&mut candidates, outcome.winner, &outcome.shares);
+                (Some(outcome.winner), Ok(outcome.credited))
+            }
+            None => (None, Err(why_nobody)),
+        };
         candidates.extend(self.overruled(&candidates));
-        Choice {
-            decision: Decision {
-                candidates,
-                winner: winner.as_ref().map(|(index, _)| *index),
-                authority: Some(self.authority),
-                terms_version: winner.as_ref().map(|(_, found)| found.terms.version),
-            },
-            credited: winner
-                .map(|(_, won)| vec![Credited { part: Part::Whole, share: WHOLE, won }])
-                .ok_or(why_nobody),
-        }
+        let terms_version =
+            able.iter().find(|able| Some(able.index) == winner).map(|able| able.won.terms.version);
+        let decision = Decision { candidates, winner, authority: Some(self.authority), terms_version };
+        Choice { decision, credited }
     }
 
     /// Every click once, the carried one first.
@@ -140,9 +134,12 @@ impl<'t> Evidence<'_, 't> {
     fn overruled(&self, current: &[Candidate]) -> Vec<Candidate> {
         let gone = self.earlier.iter().filter(|old| current.iter().all(|new| new.credit != old.credit));
         gone.map(|old| match old.outcome {
-            reason::WON | reason::OLDER | reason::UNVOUCHED => {
-                Candidate { outcome: reason::SUPERSEDED, ..old.clone() }
-            }
+            reason::WON
+            | reason::OLDER
+            | reason::NEWER
+            | reason::UNVOUCHED
+            | reason::SHARED
+            | reason::NO_SHARE => Candidate { outcome: reason::SUPERSEDED, share: None, ..old.clone() },
             _ => old.clone(),
         })
         .take(MAX_TOUCHES)
@@ -157,26 +154,93 @@ fn origin_of(touch: &Touch) -> CandidateOrigin {
     }
 }
 
-/// The others could have won: each was older, or later and a page's alone.
-fn name_the_winner(candidates: &mut [Candidate], winner: usize) {
-    let Some(won) = candidates.get(winner).map(|won| recency(&won.credit, won.origin)) else { return };
+/// A candidate that may be credited.
+struct Able<'a> {
+    index: usize,
+    origin: CandidateOrigin,
+    won: Winner<'a>,
+}
+
+impl Able<'_> {
+    fn rank(&self) -> (bool, Recency) {
+        rank(&self.won.credit, self.origin)
+    }
+}
+
+struct Outcome<'a> {
+    /// The candidate that the conversion counts for: the last one with a part of the credit.
+    winner: usize,
+    /// Of candidates, where several share the credit.
+    shares: Vec<(usize, u32)>,
+    credited: Vec<Credited<'a>>,
+}
+
+/// The one that stands first leads: by its terms it shares with the others of its program that are as well vouched for.
+fn share_out<'a>(able: &[Able<'a>]) -> Option<Outcome<'a>> {
+    // Of equals the first.
+    let lead = able.iter().rev().max_by_key(|able| able.rank())?;
+    let alike = |other: &&Able<'a>| {
+        other.won.terms.program == lead.won.terms.program && other.rank().0 == lead.rank().0
+    };
+    let mut path: Vec<&Able<'a>> = able.iter().filter(alike).collect();
+    path.sort_by_key(|able| able.rank());
+    let model = &lead.won.terms.model;
+    let alone = match model {
+        Model::Last => Some(lead),
+        Model::First => path.first().copied(),
+        Model::Linear | Model::Position { .. } | Model::Decay { .. } | Model::Weights(_) => None,
+    };
+    if let Some(Able { index, won, .. }) = alone {
+        let credited = vec![Credited { part: Part::Whole, share: WHOLE, won: *won }];
+        return Some(Outcome { winner: *index, shares: Vec::new(), credited });
+    }
+    let touchpoint = |able: &&Able<'_>| Touchpoint {
+        partner: able.won.credit.partner,
+        at_secs: able.won.credit.click.at_secs,
+    };
+    let shares = models::shares(model, &path.iter().map(touchpoint).collect::<Vec<_>>());
+    let mut credited: BTreeMap<Part, Credited<'a>> = BTreeMap::new();
+    for (able, share) in path.iter().zip(&shares).filter(|(_, share)| **share > 0) {
+        let part = Part::Share { partner: able.won.credit.partner, offer: able.won.terms.offer };
+        let held = credited.get(&part).map_or(0, |held| held.share);
+        // The terms of its latest click.
+        credited.insert(part, Credited { part, share: held + share, won: able.won });
+    }
+    let shares: Vec<(usize, u32)> =
+        path.iter().zip(shares).map(|(able, share)| (able.index, share)).collect();
+    let (winner, _) = shares.iter().rfind(|(_, share)| *share > 0)?;
+    Some(Outcome { winner: *winner, shares, credited: credited.into_values().collect() })
+}
+
+/// What became of the others that could have won.
+fn name_the_winner(candidates: &mut [Candidate], winner: usize, shares: &[(usize, u32)]) {
+    for (index, share) in shares {
+        if let Some(candidate) = candidates.get_mut(*index) {
+            candidate.share = Some(*share);
+            candidate.outcome = if *share > 0 { reason::SHARED } else { reason::NO_SHARE };
+        }
+    }
+    let Some(won) = candidates.get(winner).map(|won| rank(&won.credit, won.origin)) else { return };
     for (index, candidate) in candidates.iter_mut().enumerate() {
-        let later = recency(&candidate.credit, candidate.origin) > won;
+        let (vouched, recency) = rank(&candidate.credit, candidate.origin);
         candidate.outcome = match candidate.outcome {
             _ if index == winner => reason::WON,
-            reason::OLDER if later => reason::UNVOUCHED,
+            reason::OLDER if recency > won.1 && vouched == won.0 => reason::NEWER,
+            reason::OLDER if recency > won.1 => reason::UNVOUCHED,
             other => other,
         };
     }
 }
 
+type Recency = (u32, bool, proto_model::Address);
+
 /// What a page says stands behind everything else: anybody can write one.
-fn rank(credit: &ClickCredit, origin: CandidateOrigin) -> (bool, (u32, bool, proto_model::Address)) {
+fn rank(credit: &ClickCredit, origin: CandidateOrigin) -> (bool, Recency) {
     (origin != CandidateOrigin::PageTouch, recency(credit, origin))
 }
 
 /// Later is greater; of two clicks in one second the one the conversion carried counts as later.
-fn recency(credit: &ClickCredit, origin: CandidateOrigin) -> (u32, bool, proto_model::Address) {
+fn recency(credit: &ClickCredit, origin: CandidateOrigin) -> Recency {
     (credit.click.at_secs, origin == CandidateOrigin::ClickId, credit.click.address)
 }
 

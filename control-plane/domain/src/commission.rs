@@ -16,12 +16,9 @@ pub(crate) enum Worth {
     OutOfRange,
 }
 
-/// `part` is what falls to this commission of something that several share.
-pub(crate) fn worth(plan: &Plan, net: Option<Amount>, part: &dyn Fn(Amount) -> Amount) -> Worth {
-    let arithmetic = match (plan, net.map(part)) {
-        // A part of what is negative may be nothing.
-        (Plan::Flat(whole), _) if !is_usable(*whole) => None,
-        (Plan::Flat(whole), _) => Some(Arithmetic::Flat { result: part(*whole) }),
+pub(crate) fn worth(plan: &Plan, net: Option<Amount>) -> Worth {
+    let arithmetic = match (plan, net) {
+        (Plan::Flat(result), _) => Some(Arithmetic::Flat { result: *result }),
         (Plan::Percentage(_), None) => return Worth::AwaitingAmount,
         (Plan::Percentage(rate), Some(base)) => rate.of(base.minor).map(|minor| {
             let result = Amount::new(minor, base.currency);
@@ -69,12 +66,12 @@ mod tests {
             (Plan::Flat(Amount::new(-1, usd)), None, None),
         ];
         for (plan, net, expected) in cases {
-            let found = match worth(&plan, net, &|whole| whole) {
+            let found = match worth(&plan, net) {
                 Worth::Known(arithmetic) => Some(arithmetic.result()),
                 _ => None,
             };
             assert_eq!(found, expected, "{plan:?} of {net:?}");
         }
-        assert_eq!(worth(&percent(1), None, &|whole| whole), Worth::AwaitingAmount);
+        assert_eq!(worth(&percent(1), None), Worth::AwaitingAmount);
     }
 }

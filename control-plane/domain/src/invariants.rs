@@ -4,6 +4,7 @@ use crate::intake::{ClickCredit, ShardKey};
 use crate::ledger::{
     Account, ChainError, LedgerHead, LedgerTransaction, TransactionKind, balances, verify_chain,
 };
+use crate::lifecycle::{part_of, shares};
 use crate::order::{Commission, CommissionStatus, Conversion, ConversionStatus, WHOLE};
 use crate::reason;
 use crate::replay::Replay;
@@ -70,13 +71,19 @@ fn check_orders(
             return Err(Violation::Conversion { conversion: conversion.id, what });
         }
         check_decision(conversion)?;
-        for (part, commission) in &conversion.commissions {
+        let shares = shares(&conversion.commissions);
+        for (place, (part, commission)) in conversion.commissions.iter().enumerate() {
             let postings = by_subject.remove(&commission.id).unwrap_or_default();
             if (*part, part.commission(conversion.id)) != (commission.part, commission.id) {
                 let what = "is not the part that it stands for";
                 return Err(Violation::Commission { commission: commission.id, what });
             }
             check_commission(advertiser, conversion, commission, &postings)?;
+            let whole = commission.arithmetic.map(|arithmetic| arithmetic.result());
+            if whole.is_some_and(|whole| part_of(whole, &shares, place).minor != commission.amount.minor) {
+                let what = "its amount is not its part of what its arithmetic gives";
+                return Err(Violation::Commission { commission: commission.id, what });
+            }
         }
     }
     by_subject.into_keys().next().map_or(Ok(()), |subject| Err(Violation::Stray(subject)))
@@ -119,11 +126,8 @@ fn check_commission(
     if !(0..=MAX_MINOR).contains(&worth.minor) || (!live && worth.minor != 0) {
         return wrong("its amount is out of range, or left over");
     }
-    let arithmetic = commission.arithmetic.map(|arithmetic| arithmetic.result());
-    if arithmetic.is_some_and(|result| result.minor != worth.minor)
-        || (arithmetic.is_none() && worth.minor != 0)
-    {
-        return wrong("its amount is not what its arithmetic gives");
+    if commission.arithmetic.is_none() && worth.minor != 0 {
+        return wrong("its amount comes from nowhere");
     }
     let approved = commission.status == CommissionStatus::Approved;
     if approved && commission.approved_at.is_none() {

@@ -16,6 +16,7 @@ pub mod invariants;
 mod journey;
 pub mod ledger;
 mod lifecycle;
+mod models;
 pub mod notify;
 pub mod order;
 mod orders;

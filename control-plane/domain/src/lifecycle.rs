@@ -5,7 +5,7 @@ use crate::commission::{Worth, worth};
 use crate::error::DomainError;
 use crate::journey::Journey;
 use crate::notify;
-use crate::order::{Arithmetic, Commission, CommissionStatus, Conversion, ConversionStatus, Order};
+use crate::order::{Arithmetic, Commission, CommissionStatus, Conversion, ConversionStatus, Order, Part};
 use crate::posting::{Goal, Mover};
 use crate::reason;
 use crate::shares::{Standing, split, standings};
@@ -13,8 +13,9 @@ use crate::step::Step;
 use crate::terms::Plan;
 use proto_model::event::Authority;
 use proto_model::{AdvertiserId, Amount, Currency, DerivedId, UnixMicros};
+use std::collections::BTreeMap;
 
-/// What a commission should be now, and why.
+/// What a commission should be now with all of the credit, and why.
 struct Target {
     goal: Goal,
     reason: &'static str,
@@ -51,14 +52,15 @@ fn refresh_one(
     anew: &[DerivedId],
 ) -> Result<bool, DomainError> {
     let mut commissions = std::mem::take(&mut conversion.commissions);
-    let shares: Vec<i64> = commissions.values().map(|commission| i64::from(commission.share)).collect();
+    let shares = shares(&commissions);
     let mut changed = false;
     for (place, commission) in commissions.values_mut().enumerate() {
         let before = commission.clone();
         let part = |whole: Amount| part_of(whole, &shares, place);
-        let target = target(conversion, commission, standing, &part, delivered, mover.step.now);
-        mover.move_to(commission, target.goal)?;
-        if let (Goal::Undone, Some(left)) = (target.goal, target.arithmetic) {
+        let target = target(conversion, commission, standing, delivered, mover.step.now);
+        let goal = target.goal.map(part);
+        mover.move_to(commission, goal)?;
+        if let (Goal::Undone, Some(left)) = (goal, target.arithmetic) {
             commission.amount = Amount::new(0, left.result().currency);
         }
         commission.hold_until = target.hold_until;
@@ -73,8 +75,14 @@ fn refresh_one(
     Ok(changed)
 }
 
-/// What falls to the one at this place when `whole` is shared out. Nothing is lost in it: the parts add up.
-fn part_of(whole: Amount, shares: &[i64], place: usize) -> Amount {
+/// How the credit is shared out among the commissions of a conversion, in their order.
+pub(crate) fn shares(commissions: &BTreeMap<Part, Commission>) -> Vec<i64> {
+    commissions.values().map(|commission| i64::from(commission.share)).collect()
+}
+
+/// What falls to the one at this place of what it would be worth with all of the credit. Where all have the same terms,
+/// the parts add up to what one alone would have.
+pub(crate) fn part_of(whole: Amount, shares: &[i64], place: usize) -> Amount {
     let minor = split(i128::from(whole.minor), shares).get(place).copied().unwrap_or_default();
     Amount::new(minor, whole.currency)
 }
@@ -83,7 +91,6 @@ fn target(
     conversion: &Conversion,
     commission: &Commission,
     standing: &Standing,
-    part: &dyn Fn(Amount) -> Amount,
     delivered: bool,
     now: UnixMicros,
 ) -> Target {
@@ -91,7 +98,7 @@ fn target(
     if conversion.status == ConversionStatus::Unattributed || commission.share == 0 {
         return undone(reason::NOT_CREDITED, None);
     }
-    let arithmetic = match (standing.gone, worth(&commission.plan, standing.net, part)) {
+    let arithmetic = match (standing.gone, worth(&commission.plan, standing.net)) {
         (Some(why), found) => return undone(why, nothing_left(commission, found)),
         (None, Worth::OutOfRange) => return undone(reason::COMMISSION_OUT_OF_RANGE, None),
         (None, Worth::AwaitingAmount) => {

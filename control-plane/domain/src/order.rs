@@ -160,6 +160,8 @@ pub struct Candidate {
     pub origin: CandidateOrigin,
     /// `won`, `older`, or why it could not win: see [`crate::reason`].
     pub outcome: &'static str,
+    /// In millionths, where several share the credit.
+    pub share: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

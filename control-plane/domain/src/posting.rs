@@ -14,6 +14,16 @@ pub(crate) enum Goal {
     Undone,
 }
 
+impl Goal {
+    pub(crate) fn map(self, change: impl Fn(Amount) -> Amount) -> Self {
+        match self {
+            Self::Pending(worth) => Self::Pending(change(worth)),
+            Self::Approved(worth) => Self::Approved(change(worth)),
+            Self::Undone => Self::Undone,
+        }
+    }
+}
+
 /// A commission on its way, with what every posting for it needs to know.
 pub(crate) struct Mover<'s, 'h> {
     pub(crate) step: &'s mut Step<'h>,

@@ -14,6 +14,12 @@ reasons! {
     WON = "won",
     /// Could have won, but a later click did.
     OLDER = "older",
+    /// Could have won, but an earlier click did: by its terms the first one wins.
+    NEWER = "newer",
+    /// Has a part of the credit beside the winner.
+    SHARED = "shared",
+    /// Could have had a part of the credit, but by the model of the terms nothing falls to it.
+    NO_SHARE = "no_share",
     /// Could have won as the later click, but only a page vouches for it, and for the winner somebody better does.
     UNVOUCHED = "unvouched",
     OUTSIDE_WINDOW = "outside_window",

@@ -6,7 +6,7 @@ use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind, Settled,
     ShardKey, Source, Touch, Vouched,
 };
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proto_model::event::Authority;
@@ -83,13 +83,37 @@ fn plan() -> impl Strategy<Value = Plan> {
     prop_oneof![1 => amount().prop_map(Plan::Flat), 2 => rate]
 }
 
+fn model() -> impl Strategy<Value = Model> {
+    let partner = |n| PartnerId::new(n).unwrap();
+    let models = vec![
+        Model::Last,
+        Model::First,
+        Model::Linear,
+        Model::Position { first: 400_000, last: 400_000 },
+        Model::Decay { half_life_secs: 86_400 },
+        Model::Weights([(partner(1), 3), (partner(2), 1)].into()),
+        Model::Weights([(partner(2), 1)].into()),
+    ];
+    prop_oneof![1 => Just(Model::Last), 2 => select(models)]
+}
+
 fn terms() -> impl Strategy<Value = OfferTerms> {
     let hold = (any::<bool>(), prop::option::of(0..8u32));
-    (1..4u64, 1..4u32, time(), 0..20i64, plan(), plan(), hold, prop::bool::weighted(0.2)).prop_map(
-        |(offer, version, valid_from, days, sale, lead, (until_delivered, hold_days), trust_pixel)| {
+    let who = (1..4u64, 1..4u32, select(vec![1, 1, 2u64]));
+    (who, time(), 0..20i64, plan(), plan(), hold, prop::bool::weighted(0.2), model()).prop_map(
+        |(
+            (offer, version, program),
+            valid_from,
+            days,
+            sale,
+            lead,
+            (until_delivered, hold_days),
+            trust_pixel,
+            model,
+        )| {
             OfferTerms {
                 offer: OfferId::new(offer).unwrap(),
-                program: ProgramId::new(1).unwrap(),
+                program: ProgramId::new(program).unwrap(),
                 version,
                 valid_from,
                 window_secs: days * 86_400,
@@ -98,6 +122,7 @@ fn terms() -> impl Strategy<Value = OfferTerms> {
                     GoalPlan { goal: "lead".to_owned(), plan: lead },
                 ],
                 hold: Hold { until_delivered, days: hold_days },
+                model,
                 trust_pixel,
             }
         },

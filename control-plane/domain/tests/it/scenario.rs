@@ -4,7 +4,8 @@
 //! ```text
 //! case the name of the case
 //! at 10                                   the intake's clock, from here on
-//! terms OFFER vN [from=0] [window=60] [hold=delivered,30d|30d|delivered|none] [trust] goal=10%|5.00USD ...
+//! terms OFFER vN [from=0] [window=60] [hold=delivered,30d|30d|delivered|none] [trust] [model=last|first|linear|ends:40:40|
+//!     halves:MINUTES|weights:P:W:P:W] [program=1] goal=10%|5.00USD ...
 //! click NAME OFFER PARTNER at=5 [test] [block] [flag] [foreign]
 //! touch CUSTOMER CLICK [page]             a server vouches for it, or only a page
 //! pixel|token|signed ORDER [goal=sale] [event=E] [amount=] [click=] [customer=] [coupon=] [at=]
@@ -19,7 +20,7 @@ use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, CustomerRef, Input, OrderEvent, OrderEventKind, Source,
     Touch, Vouched,
 };
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use proto_model::event::Authority;
 use proto_model::{
     Address, Amount, ClickFacts, ClickFlags, Country, Currency, DeviceClass, LinkId, OfferId, PartnerId,
@@ -92,6 +93,27 @@ fn hold(text: &str) -> Hold {
         }
     }
     hold
+}
+
+fn model(text: &str) -> Model {
+    let words: Vec<&str> = text.split(':').collect();
+    let percent = |text: &str| u32::try_from(number(text)).unwrap() * 10_000;
+    match words[..] {
+        ["last"] => Model::Last,
+        ["first"] => Model::First,
+        ["linear"] => Model::Linear,
+        ["ends", first, last] => Model::Position { first: percent(first), last: percent(last) },
+        ["halves", after] => Model::Decay { half_life_secs: u32::try_from(minutes(after).secs()).unwrap() },
+        ["weights", ref weights @ ..] => Model::Weights(
+            weights
+                .chunks(2)
+                .map(|pair| {
+                    (PartnerId::new(number(pair[0])).unwrap(), u32::try_from(number(pair[1])).unwrap())
+                })
+                .collect(),
+        ),
+        _ => panic!("no model {text:?}"),
+    }
 }
 
 fn customer(text: &str) -> CustomerRef {
@@ -199,16 +221,17 @@ impl Scenario {
 }
 
 fn terms(words: &Words<'_>) -> OfferTerms {
-    let named = ["from", "window", "hold"];
+    let named = ["from", "window", "hold", "model", "program"];
     let goals = words.pairs().filter(|(key, _)| !named.contains(key));
     OfferTerms {
         offer: OfferId::new(number(words.at(1))).unwrap(),
-        program: ProgramId::new(1).unwrap(),
+        program: ProgramId::new(words.get("program").map_or(1, number)).unwrap(),
         version: u32::try_from(number(words.at(2))).unwrap(),
         valid_from: words.get("from").map_or(UnixMicros(0), minutes),
         window_secs: words.get("window").map_or(3600, |text| minutes(text).secs()),
         goals: goals.map(|(goal, text)| GoalPlan { goal: goal.to_owned(), plan: plan(text) }).collect(),
         hold: hold(words.get("hold").unwrap_or("delivered,1d")),
+        model: model(words.get("model").unwrap_or("last")),
         trust_pixel: words.has("trust"),
     }
 }

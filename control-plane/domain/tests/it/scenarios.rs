@@ -2,14 +2,15 @@
 
 use crate::scenario::{Scenario, Words};
 use crate::world::{advertiser, settlement};
-use control_plane_domain::order::{Conversion, Order};
+use control_plane_domain::order::{Conversion, Order, Part};
 use proto_model::Amount;
 use std::fmt::Write;
 
-const CASES: [(&str, &str); 5] = [
+const CASES: [(&str, &str); 6] = [
     ("attribution", include_str!("cases/attribution.txt")),
     ("authority", include_str!("cases/authority.txt")),
     ("lifecycle", include_str!("cases/lifecycle.txt")),
+    ("models", include_str!("cases/models.txt")),
     ("settlement", include_str!("cases/settlement.txt")),
     ("vouching", include_str!("cases/vouching.txt")),
 ];
@@ -102,8 +103,11 @@ fn statements(scenario: &Scenario) -> Vec<String> {
 
 fn candidates(order: &Order) -> Vec<String> {
     let all = order.conversions.values().flat_map(|conversion| &conversion.decision.candidates);
-    all.map(|c| format!("click {} {} {}", c.credit.click.address.ordinal, c.origin.as_str(), c.outcome))
-        .collect()
+    all.map(|c| {
+        let share = c.share.map_or_else(String::new, |share| format!(" {share} ppm"));
+        format!("click {} {} {}{share}", c.credit.click.address.ordinal, c.origin.as_str(), c.outcome)
+    })
+    .collect()
 }
 
 fn conversions(order: &Order) -> Vec<String> {
@@ -122,11 +126,15 @@ fn conversion(conversion: &Conversion) -> String {
     if let Some(reason) = conversion.reason {
         write!(line, " {} ({reason})", conversion.status.as_str()).unwrap();
     }
-    for commission in conversion.commissions.values() {
+    for (place, commission) in conversion.commissions.values().enumerate() {
         let (partner, worth) = (commission.partner.get(), text(commission.amount));
+        line.push_str(if place > 0 { "," } else { "" });
         write!(line, " p{partner} v{} {} {worth}", commission.terms_version, commission.status.as_str())
             .unwrap();
         write!(line, " ({})", commission.reason).unwrap();
+        if commission.part != Part::Whole {
+            write!(line, " for {} ppm", commission.share).unwrap();
+        }
         if let Some(until) = commission.hold_until {
             write!(line, " until {}", until.secs() / 60).unwrap();
         }
