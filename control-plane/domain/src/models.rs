@@ -93,7 +93,8 @@ mod tests {
         let learned =
             Model::Weights([(PartnerId::new(1).unwrap(), 300), (PartnerId::new(2).unwrap(), 100)].into());
         let three: &[(u64, u32)] = &[(1, 0), (2, 7), (3, 14)];
-        let cases: &[(&Model, &[(u64, u32)], &[u32])] = &[
+        type Case<'a> = (&'a Model, &'a [(u64, u32)], &'a [u32]);
+        let cases: &[Case<'_>] = &[
             (&Model::Last, three, &[0, 0, 1_000_000]),
             (&Model::First, three, &[1_000_000, 0, 0]),
             (&Model::Linear, three, &[333_334, 333_333, 333_333]),

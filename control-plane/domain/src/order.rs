@@ -98,6 +98,18 @@ pub struct Conversion {
     pub last_ordinal: u64,
 }
 
+impl Conversion {
+    /// The commission of the partner that the conversion counts for; what stands undone of one that was credited
+    /// before, if nobody is.
+    pub fn main_commission(&self) -> Option<&Commission> {
+        let winner = self.decision.winner.and_then(|index| self.decision.candidates.get(index));
+        let of_winner = |held: &&Commission| {
+            held.share > 0 && winner.is_some_and(|winner| winner.credit.partner == held.partner)
+        };
+        self.commissions.values().find(of_winner).or_else(|| self.commissions.values().next())
+    }
+}
+
 /// The report that the believed amount rests on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AmountSource {

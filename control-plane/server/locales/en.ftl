@@ -90,6 +90,7 @@ why-unvouched = { $count ->
     }
 why-percentage = { $rate } % of { $base } is { $result } (terms version { $version }).
 why-flat = A flat { $result } (terms version { $version }).
+why-share = { $partner } has { $share } % of the credit (terms version { $version }): { $amount }, { $status }: { $reason }.
 why-nobody = Nobody is credited: { $reason }.
 why-conflicts = { $count ->
         [one] One report disagrees and was not believed.
@@ -100,6 +101,9 @@ why-reported = Reported by { $authority }.
 
 reason-won = it won
 reason-older = a later click won
+reason-newer = the first click won
+reason-shared = it shares the credit
+reason-no_share = the model of the terms gives it nothing
 reason-unvouched = only a page vouches for the click, and somebody better does for the one that won
 reason-outside_window = the click was outside the window
 reason-after_conversion = the click came after the conversion

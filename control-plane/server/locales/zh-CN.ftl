@@ -87,6 +87,7 @@ why-won = { $considered ->
 why-unvouched = 有 { $count } 次更近的点击仅由页面担保，未被采用。
 why-percentage = { $base } 的 { $rate }% 为 { $result }（条款第 { $version } 版）。
 why-flat = 固定 { $result }（条款第 { $version } 版）。
+why-share = { $partner } 分得 { $share } % 的归因份额（条款第 { $version } 版）：{ $amount }，{ $status }：{ $reason }。
 why-nobody = 未归于任何人：{ $reason }。
 why-conflicts = 有 { $count } 份报告与之不符，未被采信。
 why-status = { $status }：{ $reason }。
@@ -94,6 +95,9 @@ why-reported = 来源：{ $authority }。
 
 reason-won = 胜出
 reason-older = 更近的点击胜出
+reason-newer = 首次点击胜出
+reason-shared = 与其他点击分享归因
+reason-no_share = 条款的归因模型未分配份额
 reason-unvouched = 该点击仅由页面担保，而胜出的点击有更可靠的担保
 reason-outside_window = 点击超出归因窗口
 reason-after_conversion = 点击晚于转化

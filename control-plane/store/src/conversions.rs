@@ -1,11 +1,11 @@
 //! Reads of conversions and orders.
 
-use crate::aggregate::{load_order, read_conversion, select_conversions};
+use crate::aggregate::{load_order, of_conversions, read_conversion, select_conversions};
 use crate::row::{Columns, Id, page};
 use crate::sql::{Row, query};
 use crate::{Page, Store, StoreError};
 use control_plane_domain::intake::ShardKey;
-use control_plane_domain::order::{Conversion, ConversionStatus, Order};
+use control_plane_domain::order::{Commission, Conversion, ConversionStatus, Order};
 use proto_model::{AdvertiserId, DerivedId, LinkId, PartnerId, TenantId, UnixMicros};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,12 +36,13 @@ pub struct OrderRow {
     pub updated_at: UnixMicros,
 }
 
-fn read_row(row: &Row) -> Result<ConversionRow, StoreError> {
+/// `commissions` are those of the conversion.
+fn read_row(row: &Row, commissions: Vec<Commission>) -> Result<ConversionRow, StoreError> {
     Ok(ConversionRow {
         advertiser: row.id("advertiser_id")?,
         link: row.id_opt("link_id")?,
         partner: row.id_opt("partner_id")?,
-        conversion: read_conversion(row)?,
+        conversion: read_conversion(row, commissions)?,
         recorded_at: row.time("recorded_at")?,
     })
 }
@@ -67,12 +68,14 @@ const LIST_OF_CONFLICTS: &str = list!("AND c.conflicts <> '[]'");
 
 impl Store {
     pub async fn get_conversion(&self, tenant: TenantId, id: DerivedId) -> Result<ConversionRow, StoreError> {
+        let mut conn = self.read_snapshot(tenant).await?;
         let row = query(select_conversions!("WHERE c.tenant_id = $1 AND c.id = $2"))
             .bind(tenant.column())
             .bind(&id.0[..])
-            .fetch_one(&mut self.read(tenant).await?)
+            .fetch_one(&mut conn)
             .await?;
-        read_row(&row)
+        let commissions = of_conversions(&mut conn, tenant, &[id]).await?.remove(&id);
+        read_row(&row, commissions.unwrap_or_default())
     }
 
     pub async fn list_conversions(
@@ -99,7 +102,13 @@ impl Store {
         if let Some(order_id) = &filter.order_id {
             query = query.bind(order_id);
         }
-        page(&query.fetch_all(&mut self.read(tenant).await?).await?, limit, read_row)
+        let mut conn = self.read_snapshot(tenant).await?;
+        let rows = query.fetch_all(&mut conn).await?;
+        let ids = rows.iter().map(|row| row.derived("id")).collect::<Result<Vec<_>, _>>()?;
+        let commissions = of_conversions(&mut conn, tenant, &ids).await?;
+        page(&rows, limit, |row| {
+            read_row(row, commissions.get(&row.derived("id")?).cloned().unwrap_or_default())
+        })
     }
 
     pub async fn get_order(

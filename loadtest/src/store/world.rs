@@ -3,7 +3,7 @@
 
 use super::BenchError;
 use super::events::{Catalog, LinkRow};
-use control_plane_domain::terms::{GoalPlan, Hold, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, Plan};
 use control_plane_server::app::catalog::{self, NewOffer, TermsDraft};
 use control_plane_server::app::ingest::{self, OpenSession};
 use control_plane_server::app::{clock, money, project};
@@ -94,6 +94,7 @@ fn ten_percent() -> TermsDraft {
         window_secs: 30 * 86_400,
         goals: vec![GoalPlan { goal: "sale".into(), plan: Plan::Percentage(Rate(100_000)) }],
         hold: Hold { until_delivered: true, days: Some(30) },
+        model: Model::Last,
         trust_pixel: false,
     }
 }

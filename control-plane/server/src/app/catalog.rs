@@ -5,7 +5,8 @@ pub use super::links::set_link_active;
 use super::settings::{self, KeptRouting, RoutingBody};
 use super::{App, clock};
 use crate::error::AppError;
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::order::WHOLE;
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use control_plane_store::StoreError;
 use control_plane_store::catalog::{
     Advertiser, ClickKeyRecord, Link, Offer, OfferChange, Partner, Program, Tenant,
@@ -19,6 +20,8 @@ const MAX_GOALS: usize = 32;
 /// How far an edge's clock may run behind ours.
 const EDGE_CLOCK_SECS: i64 = 300;
 const MAX_HOLD_DAYS: u32 = 3_660;
+const MAX_HALF_LIFE_SECS: u32 = 3_660 * 86_400;
+const MAX_WEIGHTS: usize = 1_000;
 
 /// Terms as an operator writes them; the version is given when they are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub struct TermsDraft {
     pub window_secs: i64,
     pub goals: Vec<GoalPlan>,
     pub hold: Hold,
+    pub model: Model,
     pub trust_pixel: bool,
 }
 
@@ -81,7 +85,24 @@ fn checked_terms(draft: &TermsDraft) -> Result<(), AppError> {
             return Err(AppError::invalid("goals", format!("goal `{}` stands twice", goal.goal)));
         }
     }
-    Ok(())
+    checked_model(&draft.model)
+}
+
+fn checked_model(model: &Model) -> Result<(), AppError> {
+    let wrong = |message: String| Err(AppError::invalid("attribution", message));
+    match model {
+        Model::Last | Model::First | Model::Linear => Ok(()),
+        Model::Position { first, last } if first.saturating_add(*last) > WHOLE => {
+            wrong("first and last click must not have more than all (1) together".to_owned())
+        }
+        Model::Decay { half_life_secs } if !(1..=MAX_HALF_LIFE_SECS).contains(half_life_secs) => {
+            wrong("use a half-life of 1 second to ten years".to_owned())
+        }
+        Model::Weights(weights) if weights.len() > MAX_WEIGHTS => {
+            wrong(format!("name at most {MAX_WEIGHTS} partners"))
+        }
+        Model::Position { .. } | Model::Decay { .. } | Model::Weights(_) => Ok(()),
+    }
 }
 
 fn checked_goal(goal: &GoalPlan) -> Result<(), AppError> {
@@ -170,6 +191,7 @@ fn terms_of(draft: &TermsDraft, offer: OfferId, program: ProgramId, version: u32
         window_secs: draft.window_secs,
         goals: draft.goals.clone(),
         hold: draft.hold,
+        model: draft.model.clone(),
         trust_pixel: draft.trust_pixel,
     }
 }
@@ -263,7 +285,8 @@ pub async fn put_terms(
 ) -> Result<OfferTerms, AppError> {
     checked_terms(draft)?;
     if draft.valid_from.is_some_and(|from| from.secs() < clock::now().secs()) {
-        let message = "is past: new terms never change what earlier clicks earn (leave it out for now)".to_owned();
+        let message =
+            "is past: new terms never change what earlier clicks earn (leave it out for now)".to_owned();
         return Err(AppError::InvalidAt { pointer: "/valid_from".to_owned(), message });
     }
     let offer = app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;

@@ -191,7 +191,7 @@ fn conversion_row(words: Words, names: &Names, row: &Record) -> ConversionRow {
     let winner = conversion.decision.winner.and_then(|index| conversion.decision.candidates.get(index));
     let at = winner.map(|candidate| moment(candidate.credit.click.at()).text);
     let partner = row.partner.map(|id| names.partner(id)).unwrap_or_default();
-    let commission = conversion.commission.as_ref();
+    let commission = conversion.main_commission();
     let status = commission.map_or("none", |commission| commission.status.as_str());
     ConversionRow {
         at: moment(conversion.occurred_at),
@@ -205,7 +205,7 @@ fn conversion_row(words: Words, names: &Names, row: &Record) -> ConversionRow {
             "reversed" | "clawed_back" => "bad",
             _ => "",
         },
-        why: sentences(&words, conversion, &partner, at.as_deref()),
+        why: sentences(&words, conversion, &|id| names.partner(id), at.as_deref()),
         partner,
     }
 }

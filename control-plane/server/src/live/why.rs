@@ -1,20 +1,30 @@
 //! Why a commission is what it is, in words.
 
 use super::language::Words;
-use control_plane_domain::order::{Arithmetic, Commission, Conversion, Decision};
+use control_plane_domain::order::{Arithmetic, Commission, Conversion, Decision, Part};
 use control_plane_domain::reason;
 use fluent_bundle::FluentArgs;
-use proto_model::{Amount, Rate};
+use proto_model::{Amount, PartnerId, Rate};
 
 /// Who won and why, the arithmetic, the status, and what disagrees: one sentence each.
-pub fn sentences(words: &Words, conversion: &Conversion, partner: &str, at: Option<&str>) -> Vec<String> {
-    let mut lines = vec![attribution(words, conversion, partner, at)];
+pub fn sentences(
+    words: &Words,
+    conversion: &Conversion,
+    name: &dyn Fn(PartnerId) -> String,
+    at: Option<&str>,
+) -> Vec<String> {
+    let mut lines = vec![attribution(words, conversion, name, at)];
     lines.extend(passed_over(words, unvouched(&conversion.decision)));
-    lines.extend(conversion.decision.arithmetic.as_ref().map(|arithmetic| {
-        let version = conversion.decision.terms_version.unwrap_or_default();
-        arithmetic_text(words, arithmetic, version)
-    }));
-    lines.extend(conversion.commission.as_ref().map(|commission| status_text(words, commission)));
+    let shares: Vec<&Commission> =
+        conversion.commissions.values().filter(|commission| commission.part != Part::Whole).collect();
+    match conversion.main_commission() {
+        Some(commission) if shares.is_empty() => {
+            let arithmetic = commission.arithmetic.as_ref();
+            lines.extend(arithmetic.map(|found| arithmetic_text(words, found, commission.terms_version)));
+            lines.push(status_text(words, commission));
+        }
+        _ => lines.extend(shares.into_iter().map(|commission| share_text(words, commission, name))),
+    }
     let mut args = FluentArgs::new();
     args.set("authority", words.coded("authority", conversion.authority.as_str()));
     lines.push(words.with("why-reported", &args));
@@ -26,12 +36,19 @@ pub fn sentences(words: &Words, conversion: &Conversion, partner: &str, at: Opti
     lines
 }
 
-fn attribution(words: &Words, conversion: &Conversion, partner: &str, at: Option<&str>) -> String {
+fn attribution(
+    words: &Words,
+    conversion: &Conversion,
+    name: &dyn Fn(PartnerId) -> String,
+    at: Option<&str>,
+) -> String {
+    let winner = conversion.decision.winner.and_then(|index| conversion.decision.candidates.get(index));
+    let partner = winner.map(|winner| name(winner.credit.partner)).unwrap_or_default();
     let mut args = FluentArgs::new();
     match at {
         Some(at) => {
             args.set("at", at.to_owned());
-            args.set("partner", partner.to_owned());
+            args.set("partner", partner);
             args.set("considered", conversion.decision.candidates.len());
             words.with("why-won", &args)
         }
@@ -69,6 +86,18 @@ fn arithmetic_text(words: &Words, arithmetic: &Arithmetic, version: u32) -> Stri
             words.with("why-percentage", &args)
         }
     }
+}
+
+/// One of several who share the credit.
+fn share_text(words: &Words, commission: &Commission, name: &dyn Fn(PartnerId) -> String) -> String {
+    let mut args = FluentArgs::new();
+    args.set("partner", name(commission.partner));
+    args.set("share", percent(Rate(commission.share)));
+    args.set("amount", money(commission.amount));
+    args.set("version", commission.terms_version.to_string());
+    args.set("status", words.coded("status", commission.status.as_str()));
+    args.set("reason", words.coded("reason", commission.reason));
+    words.with("why-share", &args)
 }
 
 fn status_text(words: &Words, commission: &Commission) -> String {

@@ -7,11 +7,13 @@ use super::ids::{
 };
 use super::page::List;
 use super::problem::Problem;
+use super::terms::RateText;
 use super::{Api, Reply};
 use axum::Json;
 use axum::extract::State;
 use control_plane_domain::order::CommissionStatus;
 use control_plane_store::commissions::{CommissionFilter, CommissionRow};
+use proto_model::Rate;
 use utoipa::{IntoParams, ToSchema};
 
 /// Earned on one conversion.
@@ -26,6 +28,9 @@ pub struct CommissionView {
     pub partner_id: PartnerRef,
     pub offer_id: OfferRef,
     pub terms_version: u32,
+    /// Of the credit for the conversion, as a decimal string: `"1"` is all of it, `"0"` that it is credited no more.
+    #[schema(example = "1")]
+    pub share: String,
     /// What it is worth now.
     pub amount: AmountView,
     /// `pending`, `approved`, `reversed` or `clawed_back`.
@@ -52,6 +57,7 @@ impl From<CommissionRow> for CommissionView {
             partner_id: Id(commission.partner),
             offer_id: Id(commission.offer),
             terms_version: commission.terms_version,
+            share: RateText(Rate(commission.share)).text(),
             amount: commission.amount.into(),
             status: commission.status.as_str(),
             reason: commission.reason,

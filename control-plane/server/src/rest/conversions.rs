@@ -3,12 +3,13 @@
 use super::auth::Tenant;
 use super::body::{Body, Params};
 use super::envelope::RequestId;
-use super::explain::{Explain, SHOWN_REPORTS, explain};
+use super::explain::{ArithmeticView, Explain, SHOWN_REPORTS, explain};
 use super::ids::{
     AdvertiserRef, AmountView, COMMISSION, CONVERSION, Id, LinkRef, PartnerRef, PathText, Time, derived,
 };
 use super::page::List;
 use super::problem::Problem;
+use super::terms::RateText;
 use super::{Api, Reply};
 use crate::app::conversions::{self, NewConversion};
 use axum::Json;
@@ -18,8 +19,8 @@ use control_plane_domain::order::{Commission, ConversionStatus};
 use control_plane_store::conversions::{ConversionFilter, ConversionRow};
 use control_plane_store::ledger::LedgerFilter;
 use http::StatusCode;
-use proto_model::TenantId;
 use proto_model::event::Authority;
+use proto_model::{Rate, TenantId};
 use utoipa::{IntoParams, ToSchema};
 
 /// More transactions than any commission gets; beyond, the ledger's own list has them.
@@ -53,7 +54,10 @@ pub struct ConversionView {
     pub partner_id: Option<PartnerRef>,
     /// Of the winning click.
     pub link_id: Option<LinkRef>,
+    /// Of the partner of the winning click.
     pub commission: Option<CommissionBrief>,
+    /// Of all who share the credit, and of those who were credited before.
+    pub commissions: Vec<CommissionBrief>,
     pub occurred_at: Time,
     pub recorded_at: Time,
     pub explain: Explain,
@@ -62,6 +66,14 @@ pub struct ConversionView {
 #[derive(serde::Serialize, ToSchema)]
 pub struct CommissionBrief {
     pub id: String,
+    pub partner_id: PartnerRef,
+    /// Of the credit for the conversion, as a decimal string: `"1"` is all of it, `"0"` that it is credited no more.
+    #[schema(example = "1")]
+    pub share: String,
+    /// By the terms under which it was credited.
+    pub terms_version: u32,
+    /// What all of the credit comes to.
+    pub arithmetic: Option<ArithmeticView>,
     pub amount: AmountView,
     pub status: &'static str,
     pub reason: &'static str,
@@ -71,6 +83,10 @@ impl From<&Commission> for CommissionBrief {
     fn from(commission: &Commission) -> Self {
         Self {
             id: commission.id.text(COMMISSION),
+            partner_id: Id(commission.partner),
+            share: RateText(Rate(commission.share)).text(),
+            terms_version: commission.terms_version,
+            arithmetic: commission.arithmetic.as_ref().map(ArithmeticView::from),
             amount: commission.amount.into(),
             status: commission.status.as_str(),
             reason: commission.reason,
@@ -81,10 +97,10 @@ impl From<&Commission> for CommissionBrief {
 async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<ConversionView> {
     let conversion = row.conversion;
     let mut transactions = Vec::new();
-    if let Some(commission) = &conversion.commission {
+    for commission in conversion.commissions.values() {
         let filter = LedgerFilter { subject: Some(commission.id), ..LedgerFilter::default() };
         let page = api.store().list_transactions(tenant, &filter, None, MAX_TRANSACTIONS).await?;
-        transactions = page.items.into_iter().rev().map(|row| row.transaction.id).collect();
+        transactions.extend(page.items.into_iter().rev().map(|row| row.transaction.id));
     }
     let shard = ShardKey::advertiser(tenant, row.advertiser);
     let reports = api.store().conversion_reports(shard, &conversion.key, SHOWN_REPORTS).await?;
@@ -102,7 +118,8 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
         coupon: conversion.coupon.clone(),
         partner_id: row.partner.map(Id),
         link_id: row.link.map(Id),
-        commission: conversion.commission.as_ref().map(CommissionBrief::from),
+        commission: conversion.main_commission().map(CommissionBrief::from),
+        commissions: conversion.commissions.values().map(CommissionBrief::from).collect(),
         occurred_at: Time(conversion.occurred_at),
         recorded_at: Time(row.recorded_at),
         explain: explain(&conversion, &reports, &transactions),

@@ -6,7 +6,7 @@ use control_plane_domain::intake::{ClickCredit, Source};
 use control_plane_domain::order::{Arithmetic, Candidate, Conflict, Conversion};
 use control_plane_store::conversion_reports::{ConversionReports, RecordedReport};
 use proto_model::event::Authority;
-use proto_model::{Address, DerivedId};
+use proto_model::{Address, DerivedId, Rate};
 use utoipa::ToSchema;
 
 /// Enough to see who said what; the count is complete.
@@ -33,6 +33,7 @@ pub struct Explain {
     pub winner: Option<usize>,
     /// The version of the offer's terms in force when the winning click happened.
     pub terms_version: Option<u32>,
+    /// Of the winner's terms: what all of the credit comes to. Each commission has its own.
     pub arithmetic: Option<ArithmeticView>,
     /// What was posted for it so far, oldest first.
     pub ledger_transaction_ids: Vec<String>,
@@ -72,9 +73,12 @@ pub struct CandidateView {
     /// `click_id` (the conversion named it), or bound to the customer before: `touch` by a server, `page_touch` by a
     /// page alone.
     pub origin: &'static str,
-    /// `won`, or why not: `older`, `unvouched` (later, and only a page's), `outside_window`, `blocked`, ...
+    /// `won` (the conversion counts for it), `shared` (it has a part beside the winner), or why not: `older`, `unvouched` (later, and only a page's), `outside_window`, `blocked`, ...
     #[schema(example = "won")]
     pub outcome: &'static str,
+    /// Of the credit, where several share it, as a decimal string.
+    #[schema(example = "0.4")]
+    pub share: Option<String>,
 }
 
 /// A click as its sealed id tells of it.
@@ -134,6 +138,7 @@ impl From<&Candidate> for CandidateView {
             click: (&candidate.credit).into(),
             origin: candidate.origin.as_str(),
             outcome: candidate.outcome,
+            share: candidate.share.map(|share| RateText(Rate(share)).text()),
         }
     }
 }
@@ -230,6 +235,7 @@ impl From<&Conflict> for ConflictView {
 /// `transactions` are the ledger transactions about the conversion's commission.
 pub fn explain(conversion: &Conversion, reports: &ConversionReports, transactions: &[DerivedId]) -> Explain {
     let decision = &conversion.decision;
+    let arithmetic = conversion.main_commission().and_then(|commission| commission.arithmetic.as_ref());
     Explain {
         reports: reports.count,
         report_log: reports.first.iter().map(ReportView::from).collect(),
@@ -240,7 +246,7 @@ pub fn explain(conversion: &Conversion, reports: &ConversionReports, transaction
         candidates: decision.candidates.iter().map(CandidateView::from).collect(),
         winner: decision.winner,
         terms_version: decision.terms_version,
-        arithmetic: decision.arithmetic.as_ref().map(ArithmeticView::from),
+        arithmetic: arithmetic.map(ArithmeticView::from),
         ledger_transaction_ids: transactions.iter().map(|id| id.text(LEDGER_TRANSACTION)).collect(),
         first_intake_ordinal: conversion.first_ordinal,
         last_intake_ordinal: conversion.last_ordinal,

@@ -131,7 +131,7 @@ fn authority_of(refused: &RefusedHit) -> Option<&'static str> {
 }
 
 fn commission(row: Option<ConversionRow>) -> Option<CommissionBrief> {
-    row?.conversion.commission.as_ref().map(CommissionBrief::from)
+    row?.conversion.main_commission().map(CommissionBrief::from)
 }
 
 fn kind(body: &Body) -> &'static str {

@@ -4,6 +4,7 @@
 mod advertisers;
 mod alerts;
 mod api_keys;
+mod attribution;
 mod auth;
 mod body;
 mod click_caps;

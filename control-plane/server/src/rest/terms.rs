@@ -1,5 +1,6 @@
 //! Terms as JSON: goals with their plans, window, hold.
 
+use super::attribution::AttributionView;
 use super::ids::{AmountView, Id, OfferRef, Time};
 use super::problem::Problem;
 use crate::app::catalog::TermsDraft;
@@ -84,6 +85,9 @@ pub struct NewTerms {
     window_secs: Option<i64>,
     goals: Vec<GoalView>,
     hold: HoldView,
+    /// The last click has it all unless you say so.
+    #[serde(default)]
+    attribution: AttributionView,
     /// A pixel alone may confirm a conversion; false unless you say so.
     #[serde(default)]
     trust_pixel: bool,
@@ -99,6 +103,7 @@ pub struct TermsView {
     pub window_secs: i64,
     pub goals: Vec<GoalView>,
     pub hold: HoldView,
+    pub attribution: AttributionView,
     pub trust_pixel: bool,
 }
 
@@ -118,6 +123,7 @@ impl From<&OfferTerms> for TermsView {
             window_secs: terms.window_secs,
             goals: terms.goals.iter().map(goal).collect(),
             hold: HoldView { until_delivered: terms.hold.until_delivered, days: terms.hold.days },
+            attribution: (&terms.model).into(),
             trust_pixel: terms.trust_pixel,
         }
     }
@@ -146,11 +152,16 @@ pub fn draft(new: &NewTerms, at: &str) -> Result<TermsDraft, Problem> {
             return Err(Problem::invalid_field(&format!("{at}/window_days"), "invalid_value", message));
         }
     };
+    let Some(model) = new.attribution.model() else {
+        let place = format!("{at}/attribution/weights");
+        return Err(Problem::invalid_field(&place, "invalid_value", "a partner stands twice"));
+    };
     Ok(TermsDraft {
         valid_from: new.valid_from.map(|time| time.0),
         window_secs,
         goals,
         hold: Hold { until_delivered: new.hold.until_delivered, days: new.hold.days },
+        model,
         trust_pixel: new.trust_pixel,
     })
 }

@@ -1,6 +1,6 @@
 //! A running control plane on a temporary directory, and a small catalog.
 
-use control_plane_domain::terms::{GoalPlan, Hold, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, Plan};
 use control_plane_server::app::catalog::{self, NewOffer, TermsDraft};
 use control_plane_server::app::clock;
 use control_plane_server::app::health::Status;
@@ -119,6 +119,7 @@ pub fn ten_percent() -> TermsDraft {
         window_secs: 30 * 86_400,
         goals: vec![GoalPlan { goal: "sale".into(), plan: Plan::Percentage(Rate(100_000)) }],
         hold: Hold { until_delivered: true, days: Some(30) },
+        model: Model::Last,
         trust_pixel: false,
     }
 }

@@ -100,7 +100,7 @@ fn orders(replay: &Replay) -> String {
                 conversion.more_conflicts,
             )
             .unwrap();
-            if let Some(commission) = &conversion.commission {
+            for commission in conversion.commissions.values() {
                 writeln!(text, "    {}", of_commission(commission)).unwrap();
             }
         }

@@ -12,8 +12,9 @@ mod terms;
 
 pub(crate) use input::{input_from_json, input_to_json};
 pub(crate) use order::{
-    amount_source_from_json, amount_source_to_json, conflicts_from_json, conflicts_to_json,
-    decision_from_json, decision_to_json, events_from_json, events_to_json,
+    amount_source_from_json, amount_source_to_json, arithmetic_from_json, arithmetic_to_json,
+    conflicts_from_json, conflicts_to_json, decision_from_json, decision_to_json, events_from_json,
+    events_to_json,
 };
 pub(crate) use parts::{bound_from_json, bound_to_json};
 pub(crate) use terms::{Basis, basis_from_json, basis_to_json, terms_from_json, terms_to_json};

@@ -34,12 +34,24 @@ pub(crate) fn conflicts_from_json(json: &str) -> Result<Vec<Conflict>, StoreErro
     read::<Vec<ConflictJson>>("conflicts", json)?.into_iter().map(ConflictJson::value).collect()
 }
 
-pub(crate) fn decision_to_json(decision: &Decision) -> Result<String, StoreError> {
-    write(&DecisionJson::of(decision))
+/// `arithmetic` of the commission for all of the credit has always stood with the decision.
+pub(crate) fn decision_to_json(
+    decision: &Decision,
+    arithmetic: Option<&Arithmetic>,
+) -> Result<String, StoreError> {
+    write(&DecisionJson::of(decision, arithmetic))
 }
 
-pub(crate) fn decision_from_json(json: &str) -> Result<Decision, StoreError> {
+pub(crate) fn decision_from_json(json: &str) -> Result<(Decision, Option<Arithmetic>), StoreError> {
     read::<DecisionJson>("decision", json)?.value()
+}
+
+pub(crate) fn arithmetic_to_json(arithmetic: &Arithmetic) -> Result<String, StoreError> {
+    write(&ArithmeticJson::of(arithmetic))
+}
+
+pub(crate) fn arithmetic_from_json(json: &str) -> Result<Arithmetic, StoreError> {
+    read::<ArithmeticJson>("arithmetic", json)?.value()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,24 +152,25 @@ struct DecisionJson {
 }
 
 impl DecisionJson {
-    fn of(decision: &Decision) -> Self {
+    fn of(decision: &Decision, arithmetic: Option<&Arithmetic>) -> Self {
         Self {
             candidates: decision.candidates.iter().map(CandidateJson::of).collect(),
             winner: decision.winner,
             authority: decision.authority.map(|authority| authority.as_str().to_owned()),
             terms_version: decision.terms_version,
-            arithmetic: decision.arithmetic.as_ref().map(ArithmeticJson::of),
+            arithmetic: arithmetic.map(ArithmeticJson::of),
         }
     }
 
-    fn value(self) -> Result<Decision, StoreError> {
-        Ok(Decision {
+    fn value(self) -> Result<(Decision, Option<Arithmetic>), StoreError> {
+        let arithmetic = self.arithmetic.map(|arithmetic| arithmetic.value()).transpose()?;
+        let decision = Decision {
             candidates: self.candidates.into_iter().map(CandidateJson::value).collect::<Result<_, _>>()?,
             winner: self.winner,
             authority: self.authority.as_deref().map(parts::authority).transpose()?,
             terms_version: self.terms_version,
-            arithmetic: self.arithmetic.map(|a| a.value()).transpose()?,
-        })
+        };
+        Ok((decision, arithmetic))
     }
 }
 
@@ -167,6 +180,8 @@ struct CandidateJson {
     click: ClickJson,
     origin: String,
     outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share_ppm: Option<u32>,
 }
 
 impl CandidateJson {
@@ -175,12 +190,14 @@ impl CandidateJson {
             click: ClickJson::of(&candidate.credit),
             origin: candidate.origin.as_str().to_owned(),
             outcome: candidate.outcome.to_owned(),
+            share_ppm: candidate.share,
         }
     }
 
     fn value(self) -> Result<Candidate, StoreError> {
         let origin = parts::word("origin", &self.origin, CandidateOrigin::parse)?;
-        Ok(Candidate { credit: self.click.value()?, origin, outcome: reason(&self.outcome)? })
+        let outcome = reason(&self.outcome)?;
+        Ok(Candidate { credit: self.click.value()?, origin, outcome, share: self.share_ppm })
     }
 }
 

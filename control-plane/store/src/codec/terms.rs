@@ -3,7 +3,7 @@
 use super::parts::{self, AmountJson};
 use super::{read, write};
 use crate::StoreError;
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use proto_model::{Rate, UnixMicros};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,55 @@ pub(super) struct TermsJson {
     window_secs: i64,
     goals: Vec<GoalJson>,
     hold: HoldJson,
+    /// Absent = the last click. A version that knows no other stops at one rather than pay the wrong partner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<ModelJson>,
     trust_pixel: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum ModelJson {
+    First,
+    Linear,
+    Position {
+        first_ppm: u32,
+        last_ppm: u32,
+    },
+    Decay {
+        half_life_secs: u32,
+    },
+    /// Partner and weight.
+    Weights(Vec<(u64, u32)>),
+}
+
+impl ModelJson {
+    fn of(model: &Model) -> Option<Self> {
+        Some(match model {
+            Model::Last => return None,
+            Model::First => Self::First,
+            Model::Linear => Self::Linear,
+            Model::Position { first, last } => Self::Position { first_ppm: *first, last_ppm: *last },
+            Model::Decay { half_life_secs } => Self::Decay { half_life_secs: *half_life_secs },
+            Model::Weights(weights) => {
+                Self::Weights(weights.iter().map(|(partner, weight)| (partner.get(), *weight)).collect())
+            }
+        })
+    }
+
+    fn value(self) -> Result<Model, StoreError> {
+        Ok(match self {
+            Self::First => Model::First,
+            Self::Linear => Model::Linear,
+            Self::Position { first_ppm, last_ppm } => Model::Position { first: first_ppm, last: last_ppm },
+            Self::Decay { half_life_secs } => Model::Decay { half_life_secs },
+            Self::Weights(weights) => {
+                let weights = weights.into_iter();
+                let weights = weights.map(|(partner, weight)| Ok((parts::id("partner", partner)?, weight)));
+                Model::Weights(weights.collect::<Result<_, StoreError>>()?)
+            }
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +172,7 @@ impl TermsJson {
             window_secs: terms.window_secs,
             goals: terms.goals.iter().map(GoalJson::of).collect(),
             hold: HoldJson::of(terms.hold),
+            model: ModelJson::of(&terms.model),
             trust_pixel: terms.trust_pixel,
         }
     }
@@ -137,6 +186,7 @@ impl TermsJson {
             window_secs: self.window_secs,
             goals: self.goals.into_iter().map(GoalJson::value).collect::<Result<_, _>>()?,
             hold: self.hold.value(),
+            model: self.model.map_or(Ok(Model::Last), ModelJson::value)?,
             trust_pixel: self.trust_pixel,
         })
     }

@@ -2,6 +2,7 @@
 //! per batch: on SQLite twice the speed of a prepared insert per row, on PostgreSQL one round trip instead of
 //! hundreds. Bytes travel as hex text.
 
+use crate::aggregate::commission_columns;
 use crate::sql::Sql;
 
 pub(crate) const INSERT_INTAKE: Sql = Sql {
@@ -164,6 +165,22 @@ pub(crate) const TERMS_OF: Sql = Sql {
     SELECT body FROM terms WHERE tenant_id = $1 AND advertiser_id = $2
         AND offer_id IN (SELECT v::bigint FROM jsonb_array_elements_text($3::text::jsonb) v)
         ORDER BY offer_id, version",
+};
+
+/// $1 tenant, $2 a list of conversion ids in hex.
+pub(crate) const COMMISSIONS_OF: Sql = Sql {
+    sqlite: concat!(
+        "SELECT ",
+        commission_columns!(),
+        " FROM commissions m WHERE m.tenant_id = $1
+            AND m.conversion_id IN (SELECT unhex(value) FROM json_each($2))"
+    ),
+    postgres: concat!(
+        "SELECT ",
+        commission_columns!(),
+        " FROM commissions m WHERE m.tenant_id = $1
+            AND m.conversion_id IN (SELECT decode(v, 'hex') FROM jsonb_array_elements_text($2::text::jsonb) v)"
+    ),
 };
 
 /// $1 tenant; rows: stream, ordinal. The blobs that may hold their values.

@@ -6,10 +6,10 @@ use control_plane_domain::intake::{
 };
 use control_plane_domain::order::{
     AmountSource, Arithmetic, Candidate, CandidateOrigin, Commission, CommissionStatus, Conflict, Conversion,
-    ConversionStatus, Decision, Order, OrderEventRecord,
+    ConversionStatus, Decision, Order, OrderEventRecord, Part, WHOLE,
 };
 use control_plane_domain::reason;
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -117,10 +117,20 @@ fn hold() -> impl Strategy<Value = Hold> {
         .prop_map(|(until_delivered, days)| Hold { until_delivered, days })
 }
 
+fn model() -> impl Strategy<Value = Model> {
+    let weights = btree_map(any::<u64>().prop_map(PartnerId::from_random), any::<u32>(), 0..4);
+    prop_oneof![
+        select(vec![Model::Last, Model::First, Model::Linear]),
+        any::<[u32; 2]>().prop_map(|[first, last]| Model::Position { first, last }),
+        any::<u32>().prop_map(|half_life_secs| Model::Decay { half_life_secs }),
+        weights.prop_map(Model::Weights),
+    ]
+}
+
 pub fn terms() -> impl Strategy<Value = OfferTerms> {
     let goals = vec((text(), plan()).prop_map(|(goal, plan)| GoalPlan { goal, plan }), 0..4);
-    (any::<[u64; 2]>(), any::<u32>(), time(), any::<i64>(), goals, hold(), any::<bool>()).prop_map(
-        |(ids, version, valid_from, window_secs, goals, hold, trust_pixel)| OfferTerms {
+    (any::<[u64; 2]>(), any::<u32>(), time(), any::<i64>(), goals, hold(), model(), any::<bool>()).prop_map(
+        |(ids, version, valid_from, window_secs, goals, hold, model, trust_pixel)| OfferTerms {
             offer: OfferId::from_random(ids[0]),
             program: ProgramId::from_random(ids[1]),
             version,
@@ -128,6 +138,7 @@ pub fn terms() -> impl Strategy<Value = OfferTerms> {
             window_secs,
             goals,
             hold,
+            model,
             trust_pixel,
         },
     )
@@ -200,15 +211,14 @@ fn arithmetic() -> impl Strategy<Value = Arithmetic> {
 
 fn decision() -> impl Strategy<Value = Decision> {
     let origin = select(vec![CandidateOrigin::ClickId, CandidateOrigin::Touch, CandidateOrigin::PageTouch]);
-    let candidate = (credit(), origin, reason()).prop_map(|(credit, origin, outcome)| Candidate {
-        credit,
-        origin,
-        outcome,
-    });
-    let rest =
-        (option::of(0usize..3), option::of(authority()), option::of(any::<u32>()), option::of(arithmetic()));
-    (vec(candidate, 0..3), rest).prop_map(|(candidates, (winner, authority, terms_version, arithmetic))| {
-        Decision { candidates, winner, authority, terms_version, arithmetic }
+    let candidate = (credit(), origin, reason(), option::of(any::<u32>()))
+        .prop_map(|(credit, origin, outcome, share)| Candidate { credit, origin, outcome, share });
+    let rest = (option::of(0usize..3), option::of(authority()), option::of(any::<u32>()));
+    (vec(candidate, 0..3), rest).prop_map(|(candidates, (winner, authority, terms_version))| Decision {
+        candidates,
+        winner,
+        authority,
+        terms_version,
     })
 }
 
@@ -232,7 +242,8 @@ fn commission() -> impl Strategy<Value = Commission> {
         CommissionStatus::Reversed,
         CommissionStatus::ClawedBack,
     ]);
-    let what = (derived(), any::<[u64; 2]>(), any::<u32>(), plan(), hold(), any::<bool>());
+    let part = (any::<bool>(), 0..=WHOLE, option::of(arithmetic()));
+    let what = (derived(), part, any::<[u64; 2]>(), any::<u32>(), plan(), hold(), any::<bool>());
     let now = (
         amount(),
         status,
@@ -242,17 +253,22 @@ fn commission() -> impl Strategy<Value = Commission> {
         option::of(derived()),
         any::<u32>(),
     );
-    (what, now).prop_map(|((id, ids, terms_version, plan, hold, trust_pixel), now)| {
+    (what, now).prop_map(|((id, part, ids, terms_version, plan, hold, trust_pixel), now)| {
+        let (whole, share, arithmetic) = part;
+        let (partner, offer) = (PartnerId::from_random(ids[0]), OfferId::from_random(ids[1]));
         let (amount, status, reason, hold_until, approved_at, statement, postings) = now;
         Commission {
             id,
-            partner: PartnerId::from_random(ids[0]),
-            offer: OfferId::from_random(ids[1]),
+            part: if whole { Part::Whole } else { Part::Share { partner, offer } },
+            share,
+            partner,
+            offer,
             terms_version,
             plan,
             hold,
             trust_pixel,
             amount,
+            arithmetic,
             status,
             reason,
             hold_until,
@@ -271,7 +287,7 @@ fn conversion() -> impl Strategy<Value = Conversion> {
     let status = select(vec![ConversionStatus::Attributed, ConversionStatus::Unattributed]);
     let more = (option::of(text()), time(), status, option::of(reason()), decision());
     let counts = (vec(conflict(), 0..3), any::<u32>(), any::<u32>(), ordinal(), ordinal());
-    (believed, more, counts, option::of(commission())).prop_map(|(believed, more, counts, commission)| {
+    (believed, more, counts, vec(commission(), 0..4)).prop_map(|(believed, more, counts, commissions)| {
         let (authority, (amount, amount_authority, amount_source), customer) = believed;
         let (coupon, occurred_at, status, reason, decision) = more;
         let (conflicts, more_conflicts, duplicates, first_ordinal, last_ordinal) = counts;
@@ -291,7 +307,7 @@ fn conversion() -> impl Strategy<Value = Conversion> {
             conflicts,
             more_conflicts,
             duplicates,
-            commission,
+            commissions: commissions.into_iter().map(|commission| (commission.part, commission)).collect(),
             first_ordinal,
             last_ordinal,
         }

@@ -3,7 +3,7 @@
 use crate::arbitrary;
 use crate::world::{NOW, World, append, lease, run_money, store};
 use control_plane_domain::intake::{ConversionReport, CustomerRef, Input, OrderEventKind, Touch, Vouched};
-use control_plane_domain::order::{CommissionStatus, ConversionStatus, Order};
+use control_plane_domain::order::{CommissionStatus, ConversionStatus, Order, Part};
 use control_plane_domain::state::{Effect, Needs, ShardState};
 use control_plane_domain::terms::OfferTerms;
 use control_plane_store::catalog::Offer;
@@ -94,7 +94,7 @@ async fn a_sale_becomes_a_statement_and_a_payout() {
     assert_eq!((row.link, row.partner), (Some(world.link), Some(world.partner)));
     assert_eq!(row.conversion.status, ConversionStatus::Attributed);
     assert_eq!(store.get_conversion(world.tenant, row.conversion.id).await.unwrap(), *row);
-    let commission = row.conversion.commission.clone().unwrap();
+    let commission = row.conversion.commissions[&Part::Whole].clone();
     assert_eq!((commission.amount.minor, commission.status), (1_000, CommissionStatus::Pending));
 
     append(&store, world.shard(), &world.order_event("A-1", OrderEventKind::Delivered)).await;

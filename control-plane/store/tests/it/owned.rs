@@ -3,6 +3,7 @@
 use crate::projection::{clicks, value};
 use crate::world::{NOW, World, append, edge, lease, run_money};
 use control_plane_domain::intake::{CustomerRef, Input, OrderEventKind, Touch, Vouched};
+use control_plane_domain::order::Part;
 use control_plane_store::Store;
 use control_plane_store::catalog::{LinkChange, LinkFilter, NewApiKey};
 use control_plane_store::click_leases::{ClickClaim, ClickWant, LeaseTerms};
@@ -66,7 +67,7 @@ pub async fn own_everything(store: &Store, n: u64) -> Owned {
         api_key,
         secret,
         conversion: conversion.id,
-        commission: conversion.commission.as_ref().unwrap().id,
+        commission: conversion.commissions[&Part::Whole].id,
         statement: store.list_statements(tenant, None, None, 1).await.unwrap().items[0].statement.id,
         payout: store.list_payouts(tenant, None, None, 1).await.unwrap().items[0].payout.id,
         address,

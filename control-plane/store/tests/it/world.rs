@@ -4,7 +4,7 @@ use control_plane_domain::engine;
 use control_plane_domain::intake::{
     ClickCredit, ConversionKey, ConversionReport, Input, OrderEvent, OrderEventKind, ShardKey, Source,
 };
-use control_plane_domain::terms::{GoalPlan, Hold, OfferTerms, Plan};
+use control_plane_domain::terms::{GoalPlan, Hold, Model, OfferTerms, Plan};
 use control_plane_store::catalog::{
     Advertiser, ClickKeyRecord, Domain, Link, Offer, Partner, Program, Tenant, Vanity,
 };
@@ -138,6 +138,7 @@ impl World {
                 GoalPlan { goal: "lead".into(), plan: Plan::Flat(usd(500)) },
             ],
             hold: Hold { until_delivered: true, days: Some(30) },
+            model: Model::Last,
             trust_pixel: false,
         }
     }

@@ -184,3 +184,61 @@ async fn a_touch_wins_a_conversion_that_names_no_click() {
     assert_eq!(conversion["commission"]["amount"], json!({ "amount": 200, "currency": "USD" }));
     api.plane.stop().await;
 }
+
+#[tokio::test]
+async fn clicks_of_several_partners_share_a_conversion_by_the_model_of_the_terms() {
+    let api = Api::start().await;
+    let network = api.catalog("Shares").await;
+    let key = &network.key;
+    let mut terms = ten_percent();
+    terms["attribution"] = json!({ "model": "linear" });
+    let offer = json!({
+        "program_id": network.id("program_id"), "name": "Robot", "destination": "https://shop.example/", "terms": terms,
+    });
+    let offer = api.post("/v1/offers", key, offer).await["id"].clone();
+    let history = api.get(&format!("/v1/offers/{}/terms", text(&offer)), key).await;
+    assert_eq!(history["data"][0]["attribution"], json!({ "model": "linear" }));
+    for partner in ["Blog", "Video", "News"] {
+        let partner = api.post("/v1/partners", key, json!({ "name": partner })).await["id"].clone();
+        let link = json!({ "offer_id": offer, "partner_id": partner });
+        let mut of_partner = network.clone();
+        of_partner.ids["link_id"] = api.post("/v1/links", key, link).await["id"].clone();
+        of_partner.ids["offer_id"] = offer.clone();
+        let click_id = api.click_id(&of_partner).await;
+        api.post("/v1/touches", key, json!({ "click_id": click_id, "customer_id": "anna" })).await;
+    }
+    let report = json!({
+        "advertiser_id": network.id("advertiser_id"), "order_id": "o-1", "customer_id": "anna",
+        "amount": { "amount": 10_000, "currency": "USD" },
+    });
+    let accepted = api.post("/v1/conversions", key, report).await;
+    let path = format!("/v1/conversions/{}", text(&accepted["conversion_id"]));
+    let conversion = eventually("the conversion", async || {
+        let answer = api.call(Method::GET, &path, Some(key), None).await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    let commissions = conversion["commissions"].as_array().unwrap();
+    let mut parts: Vec<_> = commissions
+        .iter()
+        .map(|part| (part["amount"]["amount"].as_i64().unwrap(), text(&part["share"]).to_owned()))
+        .collect();
+    parts.sort_unstable();
+    let part = |minor, share: &str| (minor, share.to_owned());
+    assert_eq!(parts, [part(333, "0.333333"), part(333, "0.333333"), part(334, "0.333334")]);
+    assert_eq!(commissions[0]["arithmetic"]["formula"], "100.00 USD x 0.1 = 10.00 USD");
+    assert_eq!(conversion["commission"]["partner_id"], conversion["partner_id"]);
+    assert_eq!(conversion["explain"]["ledger_transaction_ids"].as_array().unwrap().len(), 3);
+    let outcomes: Vec<_> = conversion["explain"]["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|candidate| text(&candidate["outcome"]).to_owned())
+        .collect();
+    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "shared").count(), 2, "{outcomes:?}");
+    let list = api.get("/v1/commissions?order_id=o-1", key).await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 3);
+    let replay = api.post("/v1/ledger/replay", key, json!({})).await;
+    assert_eq!(replay["equal"], true, "{replay}");
+    api.plane.stop().await;
+}

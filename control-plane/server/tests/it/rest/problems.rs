@@ -125,6 +125,12 @@ async fn invalid_values_are_named_by_pointer() {
             "/terms/hold/weeks",
         ),
         ("/v1/offers", with("valid_from", json!("tomorrow")), "/terms/valid_from"),
+        (
+            "/v1/offers",
+            with("attribution", json!({ "model": "position", "first": "0.6", "last": "0.5" })),
+            "/attribution",
+        ),
+        ("/v1/offers", with("attribution", json!({ "model": "decay", "half_life_secs": 0 })), "/attribution"),
         ("/v1/offers", with("window_secs", json!(5)), "/terms/window_days"),
         (
             "/v1/conversions",

@@ -40,7 +40,10 @@ async fn a_catalog_is_built_and_changed_over_rest() {
     terms["goals"][0] = json!({ "goal": "lead", "flat": { "amount": 250, "currency": "CNY" } });
     terms["valid_from"] = json!("2020-01-01T00:00:00Z");
     let back_dated = api.call(Method::POST, &format!("{offer}/terms"), Some(key), Some(terms.clone())).await;
-    assert_eq!((back_dated.status, back_dated.json()["errors"][0]["pointer"].clone()), (422, json!("/valid_from")));
+    assert_eq!(
+        (back_dated.status, back_dated.json()["errors"][0]["pointer"].clone()),
+        (422, json!("/valid_from"))
+    );
     terms["valid_from"] = json!("2999-01-01T00:00:00Z");
     let version = api.post(&format!("{offer}/terms"), key, terms).await;
     assert_eq!(version["version"], 2);

@@ -1,83 +1,55 @@
 //! The order aggregate in rows, both ways: what is written reads back equal.
 
+mod commissions;
+
+pub(crate) use commissions::{commission_columns, of_conversions, read_commission};
+
 use crate::StoreError;
 use crate::codec::{
-    Basis, amount_source_from_json, amount_source_to_json, basis_from_json, basis_to_json,
-    conflicts_from_json, conflicts_to_json, decision_from_json, decision_to_json, events_from_json,
-    events_to_json, reason,
+    amount_source_from_json, amount_source_to_json, conflicts_from_json, conflicts_to_json,
+    decision_from_json, decision_to_json, events_from_json, events_to_json, reason,
 };
 use crate::intake::advertiser_column;
 use crate::money::Numbers;
 use crate::row::{Columns, Id, big, found};
 use crate::sql::{Connection, Query, Row, query};
 use control_plane_domain::intake::{ClickCredit, ConversionKey, CustomerRef, IntakeItem, ShardKey};
-use control_plane_domain::order::{Commission, CommissionStatus, Conversion, ConversionStatus, Order};
+use control_plane_domain::order::{Commission, Conversion, ConversionStatus, Order, Part};
+use proto_model::UnixMicros;
 use proto_model::event::Authority;
-use proto_model::{DerivedId, UnixMicros};
+use std::collections::BTreeMap;
 
-/// Columns of a commission `m`, under names of their own so that it can stand beside its conversion.
-macro_rules! commission_columns {
-    () => {
-        "m.id AS m_id, m.partner_id AS m_partner_id, m.offer_id AS m_offer_id, \
-         m.terms_version AS m_terms_version, m.basis AS m_basis, m.amount_minor AS m_amount_minor, \
-         m.currency AS m_currency, m.status AS m_status, m.reason AS m_reason, \
-         m.hold_until AS m_hold_until, m.approved_at AS m_approved_at, m.statement_id AS m_statement_id, \
-         m.postings AS m_postings"
-    };
-}
-pub(crate) use commission_columns;
-
-/// Conversions `c` with their commissions; each query says which.
+/// Conversions `c`; each query says which.
 macro_rules! select_conversions {
     ($($rest:literal),+ $(,)?) => {
         concat!(
             "SELECT c.id, c.seq, c.advertiser_id, c.order_id, c.goal, c.event_id, c.authority, c.amount_minor, \
              c.currency, c.amount_authority, c.amount_source, c.customer, c.coupon, c.occurred_at, c.status, \
              c.reason, c.link_id, c.partner_id, c.decision, c.conflicts, c.more_conflicts, c.duplicates, \
-             c.first_ordinal, c.last_ordinal, c.recorded_at, ",
-            crate::aggregate::commission_columns!(),
-            " FROM conversions c LEFT JOIN commissions m \
-             ON m.tenant_id = c.tenant_id AND m.conversion_id = c.id ",
+             c.first_ordinal, c.last_ordinal, c.recorded_at FROM conversions c ",
             $($rest),+
         )
     };
 }
 pub(crate) use select_conversions;
 
-pub(crate) fn read_commission(row: &Row) -> Result<Commission, StoreError> {
-    let Basis { plan, hold, trust_pixel } = basis_from_json(row.col("m_basis")?)?;
-    Ok(Commission {
-        id: row.derived("m_id")?,
-        partner: row.id("m_partner_id")?,
-        offer: row.id("m_offer_id")?,
-        terms_version: row.number("m_terms_version")?,
-        plan,
-        hold,
-        trust_pixel,
-        amount: row.amount("m_amount_minor", "m_currency")?,
-        status: row.word("m_status", CommissionStatus::parse)?,
-        reason: reason(row.col("m_reason")?)?,
-        hold_until: row.col::<Option<i64>>("m_hold_until")?.map(UnixMicros),
-        approved_at: row.col::<Option<i64>>("m_approved_at")?.map(UnixMicros),
-        statement: row.bytes_opt("m_statement_id")?.map(DerivedId),
-        postings: row.number("m_postings")?,
-    })
-}
-
 fn authority(code: i64) -> Result<Authority, StoreError> {
     let known = u8::try_from(code).ok().and_then(Authority::from_code);
     known.ok_or_else(|| StoreError::corrupt("authority", code))
 }
 
-pub(crate) fn read_conversion(row: &Row) -> Result<Conversion, StoreError> {
+/// `commissions` are those of the conversion.
+pub(crate) fn read_conversion(row: &Row, commissions: Vec<Commission>) -> Result<Conversion, StoreError> {
     let amount = match row.col::<Option<i64>>("amount_minor")? {
         Some(_) => Some(row.amount("amount_minor", "currency")?),
         None => None,
     };
-    let commission = match row.bytes_opt::<16>("m_id")? {
-        Some(_) => Some(read_commission(row)?),
-        None => None,
-    };
+    let (decision, arithmetic) = decision_from_json(row.col("decision")?)?;
+    let mut commissions: BTreeMap<Part, Commission> =
+        commissions.into_iter().map(|commission| (commission.part, commission)).collect();
+    if let Some(whole) = commissions.get_mut(&Part::Whole) {
+        whole.arithmetic = arithmetic;
+    }
     Ok(Conversion {
         id: row.derived("id")?,
         key: ConversionKey {
@@ -94,11 +66,11 @@ pub(crate) fn read_conversion(row: &Row) -> Result<Conversion, StoreError> {
         occurred_at: row.time("occurred_at")?,
         status: row.word("status", ConversionStatus::parse)?,
         reason: row.col::<Option<&str>>("reason")?.map(reason).transpose()?,
-        decision: decision_from_json(row.col("decision")?)?,
+        decision,
         conflicts: conflicts_from_json(row.col("conflicts")?)?,
         more_conflicts: row.number("more_conflicts")?,
         duplicates: row.number("duplicates")?,
-        commission,
+        commissions,
         first_ordinal: row.number("first_ordinal")?,
         last_ordinal: row.number("last_ordinal")?,
     })
@@ -123,9 +95,13 @@ pub(crate) async fn load_order(
             .bind(shard.tenant.column())
             .bind(advertiser_column(shard))
             .bind(order_id)
-            .fetch_all(conn)
+            .fetch_all(&mut *conn)
             .await?;
-    let conversions = rows.iter().map(read_conversion).map(|read| read.map(|c| (c.key.clone(), c)));
+    let mut commissions = commissions::of_order(conn, shard, order_id).await?;
+    let conversions = rows.iter().map(|row| {
+        let own = commissions.remove(&row.derived("id")?).unwrap_or_default();
+        read_conversion(row, own).map(|conversion| (conversion.key.clone(), conversion))
+    });
     let order = Order {
         order_id: order_id.to_owned(),
         events: events_from_json(row.col("events")?)?,
@@ -152,7 +128,7 @@ pub(crate) async fn put_order(
             continue;
         }
         put_conversion(conn, numbers, shard, item, before, conversion).await?;
-        put_commission(conn, numbers, shard, item, before, conversion).await?;
+        commissions::put(conn, numbers, shard, item, before, conversion).await?;
     }
     Ok(())
 }
@@ -244,10 +220,11 @@ impl<'a> ConversionColumns<'a> {
     fn of(conversion: &'a Conversion) -> Result<Self, StoreError> {
         let decision = &conversion.decision;
         let winner = decision.winner.and_then(|index| decision.candidates.get(index));
+        let whole = conversion.commissions.get(&Part::Whole);
         Ok(Self {
             conversion,
             winner: winner.map(|candidate| &candidate.credit),
-            decision: decision_to_json(decision)?,
+            decision: decision_to_json(decision, whole.and_then(|whole| whole.arithmetic.as_ref()))?,
             conflicts: conflicts_to_json(&conversion.conflicts)?,
             amount_source: conversion.amount_source.as_ref().map(amount_source_to_json).transpose()?,
         })
@@ -279,86 +256,4 @@ impl<'a> ConversionColumns<'a> {
             .bind(big(conversion.last_ordinal))
             .bind(amount_source.as_deref())
     }
-}
-
-async fn put_commission(
-    conn: &mut Connection,
-    numbers: &mut Numbers,
-    shard: ShardKey,
-    item: &IntakeItem,
-    before: Option<&Conversion>,
-    conversion: &Conversion,
-) -> Result<(), StoreError> {
-    const CHANGE: &str = "UPDATE commissions SET partner_id = $4, offer_id = $5, terms_version = $6, \
-        basis = $7, amount_minor = $8, currency = $9, status = $10, reason = $11, hold_until = $12, \
-        approved_at = $13, statement_id = $14, postings = $15, updated_at = $16 \
-        WHERE tenant_id = $1 AND id = $2 AND conversion_id = $3";
-    const NEW: &str = "INSERT INTO commissions (tenant_id, id, conversion_id, partner_id, offer_id, \
-        terms_version, basis, amount_minor, currency, status, reason, hold_until, approved_at, \
-        statement_id, postings, updated_at, recorded_at, seq, advertiser_id, order_id) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19)";
-    let before = before.and_then(|conversion| conversion.commission.as_ref());
-    let same = before.map(|before| before.id) == conversion.commission.as_ref().map(|now| now.id);
-    if before.is_some() && !same {
-        drop_commission(conn, shard, conversion.id).await?;
-    }
-    let Some(commission) = &conversion.commission else { return Ok(()) };
-    let basis = basis_to_json(&Basis {
-        plan: commission.plan.clone(),
-        hold: commission.hold,
-        trust_pixel: commission.trust_pixel,
-    })?;
-    if same {
-        let change = bind_commission(CHANGE, shard, item, conversion.id, commission, &basis);
-        return found(change.execute(conn).await?);
-    }
-    let seq = numbers.take(conn, "commissions").await?;
-    bind_commission(NEW, shard, item, conversion.id, commission, &basis)
-        .bind(seq)
-        .bind(advertiser_column(shard))
-        .bind(&conversion.key.order_id)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// A conversion has at most one commission: the row of another one must not stay behind.
-async fn drop_commission(
-    conn: &mut Connection,
-    shard: ShardKey,
-    conversion: DerivedId,
-) -> Result<(), StoreError> {
-    query("DELETE FROM commissions WHERE tenant_id = $1 AND conversion_id = $2")
-        .bind(shard.tenant.column())
-        .bind(&conversion.0[..])
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-fn bind_commission<'q>(
-    sql: &'static str,
-    shard: ShardKey,
-    item: &IntakeItem,
-    conversion: DerivedId,
-    commission: &'q Commission,
-    basis: &'q str,
-) -> Query<'q> {
-    query(sql)
-        .bind(shard.tenant.column())
-        .bind(commission.id.0.to_vec())
-        .bind(conversion.0.to_vec())
-        .bind(commission.partner.column())
-        .bind(commission.offer.column())
-        .bind(i64::from(commission.terms_version))
-        .bind(basis)
-        .bind(commission.amount.minor)
-        .bind(commission.amount.currency.code().to_owned())
-        .bind(commission.status.as_str())
-        .bind(commission.reason)
-        .bind(commission.hold_until.map(|at| at.0))
-        .bind(commission.approved_at.map(|at| at.0))
-        .bind(commission.statement.map(|id| id.0.to_vec()))
-        .bind(i64::from(commission.postings))
-        .bind(item.recorded_at.0)
 }
