@@ -45,7 +45,7 @@ openapi: .ci-needs-cargo ## Write the REST description anew: control-plane/serve
 bench: .ci-needs-cargo ## Measure the edge beside nginx, spool and store beside bare writes (docs/benchmarks.md); ONLY=edge|spool|store, ROUNDS
 	@loadtest/bench.sh
 
-soak: .ci-needs-cargo ## The long form of whatever must survive: kills, faults, power cuts, restores; then a one-page verdict (MINUTES=30 of kills, SEEDS)
+soak: .ci-needs-cargo ## The long form of whatever must survive: kills, faults, power cuts, restores; then a one-page verdict (MINUTES=30, SEEDS)
 	@.ci/soak.sh
 
 clean: ## Remove build output; keeps ./tributary-data and ./.tools

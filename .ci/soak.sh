@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # `make soak`: the long form of what `make test` does in short to prove that nothing that was answered is lost or counted
 # twice. One page says at its end what was found; what fails does not keep the rest from being tried. Environment:
-#   MINUTES (of kills, and of mischief with messages, side by side), SEEDS (of the simulation)
+#   MINUTES (about what all of it takes: two thirds are kills, and mischief with messages, side by side), SEEDS (of the
+#   simulation)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/needs.sh >&2
 
 cargo=${CARGO:-cargo}
 verdict=$(realpath -m "${CARGO_TARGET_DIR:-target}/soak-verdict.jsonl")
-export TRIBUTARY_SOAK_MINUTES=${MINUTES:-30} TRIBUTARY_SOAK_VERDICT=$verdict TRIBUTARY_SEEDS=${SEEDS:-1000}
+minutes=${MINUTES:-30}
+export TRIBUTARY_SOAK_MINUTES=$(((2 * minutes + 2) / 3)) TRIBUTARY_SOAK_VERDICT=$verdict
+export TRIBUTARY_SEEDS=${SEEDS:-$((200 + 10 * minutes))}
 mkdir -p "${verdict%/*}"
 : > "$verdict"
 

@@ -58,7 +58,10 @@ impl Default for HttpClient {
     }
 }
 
-impl HttpClient<HttpsConnector<HttpConnector>> {
+/// One that speaks TLS where the URL says so.
+pub type TlsClient = HttpClient<HttpsConnector<HttpConnector>>;
+
+impl TlsClient {
     pub fn over_tls() -> Result<Self, BoxError> {
         let tls = tls_connector(HttpConnector::new())?;
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(tls) })

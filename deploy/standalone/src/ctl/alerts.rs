@@ -3,7 +3,7 @@
 use super::Format;
 use super::api::{at, path, permit};
 use crate::error::{BoxError, Failure};
-use crate::http_client::{HttpClient, Reply};
+use crate::http_client::{HttpClient, Reply, TlsClient};
 use crate::local::LocalState;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ pub async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 /// As it is then. Refused if it has happened again since it was seen, or read here: so this is what was acknowledged.
-async fn acknowledge(options: &Options, id: &str, client: &HttpClient, key: &str) -> Result<Value, BoxError> {
+async fn acknowledge(options: &Options, id: &str, client: &TlsClient, key: &str) -> Result<Value, BoxError> {
     let count = match options.seen {
         Some(seen) => Value::from(seen),
         None => {

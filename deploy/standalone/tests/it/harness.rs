@@ -301,11 +301,18 @@ impl Api {
 }
 
 /// Asks until the answer is there; the deadline only ends a test that would hang.
-pub async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let end = Instant::now() + DEADLINE;
+    within(DEADLINE, what, ask).await
+}
+
+pub async fn within<T, F>(longest: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + longest;
     loop {
         if let Some(answer) = ask().await {
             return answer;

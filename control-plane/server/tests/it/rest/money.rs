@@ -1,6 +1,6 @@
 //! From a reported conversion to a statement, explained.
 
-use super::{Api, text};
+use super::{Api, ten_percent, text};
 use crate::edge::{self, Edge};
 use crate::plane::{Catalog, eventually, now_secs};
 use http::Method;

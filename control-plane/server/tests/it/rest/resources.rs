@@ -1,7 +1,7 @@
 //! Catalog, keys, fleet: made, read, changed, listed.
 
 use super::{Api, ten_percent, text};
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_catalog_is_built_and_changed_over_rest() {
     let back_dated = api.call(Method::POST, &format!("{offer}/terms"), Some(key), Some(terms.clone())).await;
     assert_eq!(
         (back_dated.status, back_dated.json()["errors"][0]["pointer"].clone()),
-        (422, json!("/valid_from"))
+        (StatusCode::UNPROCESSABLE_ENTITY, json!("/valid_from"))
     );
     terms["valid_from"] = json!("2999-01-01T00:00:00Z");
     let version = api.post(&format!("{offer}/terms"), key, terms).await;

@@ -5,7 +5,7 @@ use super::history::History;
 use super::verdict::Record;
 use super::{ALTERED, BESIDE, Field, READ, UNREAD, a_moment, authority, edge_at, join, load, minutes};
 use crate::failover::tenant;
-use crate::harness::{Api, click, eventually, temp_dir};
+use crate::harness::{Api, DEADLINE, click, eventually, temp_dir, within};
 use crate::outage::wait_for_link;
 use edge::Identity;
 use proto_model::{EdgeId, Lane};
@@ -24,7 +24,8 @@ impl Gateway {
     async fn wreak(&self, mischief: Mischief) {
         self.begin(mischief);
         let enough = 2 * (mischief.batches.len() + mischief.answers.len());
-        eventually(mischief.name, || async {
+        // Much of it comes by chance, and on a busy machine seldom.
+        within(10 * DEADLINE, mischief.name, || async {
             let late = if mischief.speaks_late { 2 } else { 0 };
             // The edge has just gone on to a new epoch.
             let outdated = usize::from(mischief.batches.contains(&Fate::Replayed));
