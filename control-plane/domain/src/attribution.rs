@@ -83,7 +83,7 @@ impl<'t> Evidence<'_, 't> {
         let why_nobody = nobody(&candidates);
         let (winner, credited) = match share_out(&able) {
             Some(outcome) => {
-                name_the_winner(&mut candidates, outcome.winner, &outcome.shares);
+                name_the_winner(&mut candidates, &outcome);
                 (Some(outcome.winner), Ok(outcome.credited))
             }
             None => (None, Err(why_nobody)),
@@ -173,6 +173,7 @@ struct Outcome<'a> {
     /// Of candidates, where several share the credit.
     shares: Vec<(usize, u32)>,
     credited: Vec<Credited<'a>>,
+    first_wins: bool,
 }
 
 /// The one that stands first leads: by its terms it shares with the others of its program that are as well vouched for.
@@ -192,7 +193,8 @@ fn share_out<'a>(able: &[Able<'a>]) -> Option<Outcome<'a>> {
     };
     if let Some(Able { index, won, .. }) = alone {
         let credited = vec![Credited { part: Part::Whole, share: WHOLE, won: *won }];
-        return Some(Outcome { winner: *index, shares: Vec::new(), credited });
+        let first_wins = *model == Model::First;
+        return Some(Outcome { winner: *index, shares: Vec::new(), credited, first_wins });
     }
     let touchpoint = |able: &&Able<'_>| Touchpoint {
         partner: able.won.credit.partner,
@@ -209,11 +211,14 @@ fn share_out<'a>(able: &[Able<'a>]) -> Option<Outcome<'a>> {
     let shares: Vec<(usize, u32)> =
         path.iter().zip(shares).map(|(able, share)| (able.index, share)).collect();
     let (winner, _) = shares.iter().rfind(|(_, share)| *share > 0)?;
-    Some(Outcome { winner: *winner, shares, credited: credited.into_values().collect() })
+    let credited = credited.into_values().collect();
+    Some(Outcome { winner: *winner, shares, credited, first_wins: false })
 }
 
 /// What became of the others that could have won.
-fn name_the_winner(candidates: &mut [Candidate], winner: usize, shares: &[(usize, u32)]) {
+fn name_the_winner(candidates: &mut [Candidate], outcome: &Outcome<'_>) {
+    let Outcome { winner, shares, first_wins, .. } = outcome;
+    let winner = *winner;
     for (index, share) in shares {
         if let Some(candidate) = candidates.get_mut(*index) {
             candidate.share = Some(*share);
@@ -225,8 +230,8 @@ fn name_the_winner(candidates: &mut [Candidate], winner: usize, shares: &[(usize
         let (vouched, recency) = rank(&candidate.credit, candidate.origin);
         candidate.outcome = match candidate.outcome {
             _ if index == winner => reason::WON,
-            reason::OLDER if recency > won.1 && vouched == won.0 => reason::NEWER,
-            reason::OLDER if recency > won.1 => reason::UNVOUCHED,
+            reason::OLDER if recency > won.1 && vouched != won.0 => reason::UNVOUCHED,
+            reason::OLDER if recency > won.1 && *first_wins => reason::NEWER,
             other => other,
         };
     }

@@ -85,9 +85,11 @@ pub(crate) fn report(
 
 fn is_one_pixel_too_many(order: &Order, report: &ConversionReport) -> bool {
     let claimed = order.conversions.values().filter(|known| known.authority == Authority::Pixel);
+    // A conversion that several share weighs as much as they are.
+    let claimed: usize = claimed.map(|known| known.commissions.len().max(1)).sum();
     report.authority == Authority::Pixel
         && !order.conversions.contains_key(&report.key)
-        && claimed.count() >= MAX_PIXEL_CONVERSIONS
+        && claimed >= MAX_PIXEL_CONVERSIONS
 }
 
 /// A conversion that nobody has reported before, and who it goes to.
@@ -182,6 +184,16 @@ impl Decision {
     fn carried(&self) -> Option<ClickCredit> {
         let mut own = self.candidates.iter().filter(|c| c.origin == CandidateOrigin::ClickId);
         own.next().map(|candidate| candidate.credit)
+    }
+
+    /// The carried click stood first, or could have a part: by the model of the terms others have the credit.
+    fn leaves_to_others(&self, click: &ClickCredit) -> bool {
+        let by_model = [reason::NEWER, reason::SHARED, reason::NO_SHARE];
+        self.candidates.iter().any(|candidate| {
+            candidate.origin == CandidateOrigin::ClickId
+                && candidate.credit == *click
+                && by_model.contains(&candidate.outcome)
+        })
     }
 
     /// The click the choice rests on: the winner, or else the one that the conversion carried.
@@ -290,6 +302,9 @@ impl<'a> Merge<'a> {
         let before = decision.authority;
         let of_page = decision.of_page();
         let named = of_page.map_or_else(|| decision.named_click(), |_| decision.carried());
+        // Who names the carried click contradicts nothing where by its terms another one has the credit, or a part of it.
+        let carried = self.report.click.filter(|stated| decision.leaves_to_others(stated));
+        let named = carried.or(named);
         match (self.report.click, named) {
             (None, _) if !new_customer || decision.winner.is_some() || touches.is_empty() => return None,
             (None, Some(_)) if authority < before => return None,

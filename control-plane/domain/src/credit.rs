@@ -43,6 +43,9 @@ fn give(
 ) -> Result<Option<DerivedId>, DomainError> {
     let mut fresh = fresh(conversion.id, credited);
     let id = fresh.id;
+    // What was once approved for the partner is not held again, under whatever offer.
+    let own = conversion.commissions.values().filter(|held| held.partner == fresh.partner);
+    fresh.approved_at = own.filter_map(|held| held.approved_at).min();
     let Some(mut held) = conversion.commissions.remove(&credited.part) else {
         conversion.commissions.insert(credited.part, fresh);
         return Ok(Some(id));

@@ -101,7 +101,7 @@ fn check_decision(conversion: &Conversion) -> Result<(), Violation> {
     let winner = decision.winner.map(|index| decision.candidates[index].credit);
     let credited = conversion.commissions.values().filter(|commission| commission.share > 0);
     let given: u64 = credited.clone().map(|commission| u64::from(commission.share)).sum();
-    let has_part = |winner: ClickCredit| credited.clone().any(|held| held.partner == winner.partner);
+    let has_part = |winner: ClickCredit| credited.clone().any(|held| held.is_for(&winner));
     match (conversion.status, winner) {
         (ConversionStatus::Unattributed, None) if conversion.reason.is_some() => {}
         (ConversionStatus::Attributed, Some(winner))

@@ -2,6 +2,7 @@
 //! that is loaded and stored.
 
 use crate::intake::{ClickCredit, ConversionKey, CustomerRef, OrderEventKind, Source};
+use crate::reason;
 use crate::terms::{Hold, Plan};
 use proto_model::event::Authority;
 use proto_model::{Amount, DerivedId, OfferId, PartnerId, Rate, UnixMicros};
@@ -103,10 +104,21 @@ impl Conversion {
     /// before, if nobody is.
     pub fn main_commission(&self) -> Option<&Commission> {
         let winner = self.decision.winner.and_then(|index| self.decision.candidates.get(index));
-        let of_winner = |held: &&Commission| {
-            held.share > 0 && winner.is_some_and(|winner| winner.credit.partner == held.partner)
-        };
+        let of_winner =
+            |held: &&Commission| held.share > 0 && winner.is_some_and(|winner| held.is_for(&winner.credit));
         self.commissions.values().find(of_winner).or_else(|| self.commissions.values().next())
+    }
+}
+
+impl Commission {
+    /// Whether the click's credit is in it.
+    pub fn is_for(&self, click: &ClickCredit) -> bool {
+        (self.partner, self.offer) == (click.partner, click.click.offer)
+    }
+
+    /// What it has of the credit now, in millionths.
+    pub fn credited_share(&self) -> u32 {
+        if self.reason == reason::NOT_CREDITED { 0 } else { self.share }
     }
 }
 

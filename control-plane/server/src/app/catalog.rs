@@ -105,6 +105,20 @@ fn checked_model(model: &Model) -> Result<(), AppError> {
     }
 }
 
+async fn known_partners(app: &App, tenant: TenantId, model: &Model) -> Result<(), AppError> {
+    let Model::Weights(weights) = model else { return Ok(()) };
+    for partner in weights.keys() {
+        match app.store.get_partner(tenant, *partner).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound) => {
+                return Err(AppError::invalid("attribution", format!("there is no partner {partner}")));
+            }
+            Err(error) => return Err(AppError::Store(error)),
+        }
+    }
+    Ok(())
+}
+
 fn checked_goal(goal: &GoalPlan) -> Result<(), AppError> {
     let fits = (1..=64).contains(&goal.goal.len());
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
@@ -198,6 +212,7 @@ fn terms_of(draft: &TermsDraft, offer: OfferId, program: ProgramId, version: u32
 
 pub async fn create_offer(app: &App, tenant: TenantId, new: NewOffer) -> Result<Offer, AppError> {
     checked_terms(&new.terms)?;
+    known_partners(app, tenant, &new.terms.model).await?;
     let program = app.store.get_program(tenant, new.program).await.map_err(AppError::of("program"))?;
     let offer = Offer {
         tenant,
@@ -289,6 +304,7 @@ pub async fn put_terms(
             "is past: new terms never change what earlier clicks earn (leave it out for now)".to_owned();
         return Err(AppError::InvalidAt { pointer: "/valid_from".to_owned(), message });
     }
+    known_partners(app, tenant, &draft.model).await?;
     let offer = app.store.get_offer(tenant, offer).await.map_err(AppError::of("offer"))?;
     // The store refuses the version when another author was faster.
     let terms = terms_of(draft, offer.id, offer.program, offer.terms_version.saturating_add(1));

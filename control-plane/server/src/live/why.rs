@@ -15,8 +15,8 @@ pub fn sentences(
 ) -> Vec<String> {
     let mut lines = vec![attribution(words, conversion, name, at)];
     lines.extend(passed_over(words, unvouched(&conversion.decision)));
-    let shares: Vec<&Commission> =
-        conversion.commissions.values().filter(|commission| commission.part != Part::Whole).collect();
+    let has_a_share = |held: &&Commission| held.part != Part::Whole && held.credited_share() > 0;
+    let shares: Vec<&Commission> = conversion.commissions.values().filter(has_a_share).collect();
     match conversion.main_commission() {
         Some(commission) if shares.is_empty() => {
             let arithmetic = commission.arithmetic.as_ref();

@@ -7,17 +7,18 @@ use proto_model::Rate;
 use utoipa::ToSchema;
 
 /// Which of the clicks that may be credited are, and with how much.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
+///
+/// With braces also where there is nothing to say: of a unit serde refuses no unknown fields.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(tag = "model", rename_all = "snake_case", deny_unknown_fields)]
 #[schema(as = Attribution)]
 pub enum AttributionView {
     /// All to the last click.
-    #[default]
-    Last,
+    Last {},
     /// All to the first click.
-    First,
+    First {},
     /// The same to each click.
-    Linear,
+    Linear {},
     /// So much to the first and to the last click, the rest to those between, the same to each.
     Position {
         /// As a decimal string: `"0.4"` is 40 %.
@@ -44,12 +45,18 @@ pub struct WeightView {
     pub weight: u32,
 }
 
+impl Default for AttributionView {
+    fn default() -> Self {
+        Self::Last {}
+    }
+}
+
 impl From<&Model> for AttributionView {
     fn from(model: &Model) -> Self {
         match model {
-            Model::Last => Self::Last,
-            Model::First => Self::First,
-            Model::Linear => Self::Linear,
+            Model::Last => Self::Last {},
+            Model::First => Self::First {},
+            Model::Linear => Self::Linear {},
             Model::Position { first, last } => {
                 Self::Position { first: RateText(Rate(*first)), last: RateText(Rate(*last)) }
             }
@@ -67,9 +74,9 @@ impl AttributionView {
     /// `None` = a partner stands twice.
     pub fn model(&self) -> Option<Model> {
         Some(match self {
-            Self::Last => Model::Last,
-            Self::First => Model::First,
-            Self::Linear => Model::Linear,
+            Self::Last {} => Model::Last,
+            Self::First {} => Model::First,
+            Self::Linear {} => Model::Linear,
             Self::Position { first, last } => Model::Position { first: first.0.0, last: last.0.0 },
             Self::Decay { half_life_secs } => Model::Decay { half_life_secs: *half_life_secs },
             Self::Weights { weights } => {

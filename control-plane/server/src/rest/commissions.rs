@@ -57,7 +57,7 @@ impl From<CommissionRow> for CommissionView {
             partner_id: Id(commission.partner),
             offer_id: Id(commission.offer),
             terms_version: commission.terms_version,
-            share: RateText(Rate(commission.share)).text(),
+            share: RateText(Rate(commission.credited_share())).text(),
             amount: commission.amount.into(),
             status: commission.status.as_str(),
             reason: commission.reason,

@@ -84,7 +84,7 @@ impl From<&Commission> for CommissionBrief {
         Self {
             id: commission.id.text(COMMISSION),
             partner_id: Id(commission.partner),
-            share: RateText(Rate(commission.share)).text(),
+            share: RateText(Rate(commission.credited_share())).text(),
             terms_version: commission.terms_version,
             arithmetic: commission.arithmetic.as_ref().map(ArithmeticView::from),
             amount: commission.amount.into(),
@@ -100,8 +100,10 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
     for commission in conversion.commissions.values() {
         let filter = LedgerFilter { subject: Some(commission.id), ..LedgerFilter::default() };
         let page = api.store().list_transactions(tenant, &filter, None, MAX_TRANSACTIONS).await?;
-        transactions.extend(page.items.into_iter().rev().map(|row| row.transaction.id));
+        transactions.extend(page.items.into_iter().map(|row| (row.transaction.sequence, row.transaction.id)));
     }
+    transactions.sort_unstable();
+    let transactions: Vec<_> = transactions.into_iter().map(|(_, id)| id).collect();
     let shard = ShardKey::advertiser(tenant, row.advertiser);
     let reports = api.store().conversion_reports(shard, &conversion.key, SHOWN_REPORTS).await?;
     Ok(ConversionView {

@@ -221,10 +221,11 @@ impl<'a> ConversionColumns<'a> {
         let decision = &conversion.decision;
         let winner = decision.winner.and_then(|index| decision.candidates.get(index));
         let whole = conversion.commissions.get(&Part::Whole);
+        let parts = conversion.commissions.keys().any(|part| *part != Part::Whole);
         Ok(Self {
             conversion,
             winner: winner.map(|candidate| &candidate.credit),
-            decision: decision_to_json(decision, whole.and_then(|whole| whole.arithmetic.as_ref()))?,
+            decision: decision_to_json(decision, whole.and_then(|whole| whole.arithmetic.as_ref()), parts)?,
             conflicts: conflicts_to_json(&conversion.conflicts)?,
             amount_source: conversion.amount_source.as_ref().map(amount_source_to_json).transpose()?,
         })

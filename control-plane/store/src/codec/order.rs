@@ -34,12 +34,14 @@ pub(crate) fn conflicts_from_json(json: &str) -> Result<Vec<Conflict>, StoreErro
     read::<Vec<ConflictJson>>("conflicts", json)?.into_iter().map(ConflictJson::value).collect()
 }
 
-/// `arithmetic` of the commission for all of the credit has always stood with the decision.
+/// `arithmetic` of the commission for all of the credit has always stood with the decision. `parts` says that there are
+/// other commissions, of which a version before them must not take one for the only one.
 pub(crate) fn decision_to_json(
     decision: &Decision,
     arithmetic: Option<&Arithmetic>,
+    parts: bool,
 ) -> Result<String, StoreError> {
-    write(&DecisionJson::of(decision, arithmetic))
+    write(&DecisionJson { parts, ..DecisionJson::of(decision, arithmetic) })
 }
 
 pub(crate) fn decision_from_json(json: &str) -> Result<(Decision, Option<Arithmetic>), StoreError> {
@@ -149,6 +151,8 @@ struct DecisionJson {
     authority: Option<String>,
     terms_version: Option<u32>,
     arithmetic: Option<ArithmeticJson>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    parts: bool,
 }
 
 impl DecisionJson {
@@ -159,6 +163,7 @@ impl DecisionJson {
             authority: decision.authority.map(|authority| authority.as_str().to_owned()),
             terms_version: decision.terms_version,
             arithmetic: arithmetic.map(ArithmeticJson::of),
+            parts: false,
         }
     }
 

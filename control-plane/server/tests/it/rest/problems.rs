@@ -131,6 +131,11 @@ async fn invalid_values_are_named_by_pointer() {
             "/attribution",
         ),
         ("/v1/offers", with("attribution", json!({ "model": "decay", "half_life_secs": 0 })), "/attribution"),
+        (
+            "/v1/offers",
+            with("attribution", json!({ "model": "linear", "half_life_secs": 60 })),
+            "/terms/attribution",
+        ),
         ("/v1/offers", with("window_secs", json!(5)), "/terms/window_days"),
         (
             "/v1/conversions",

@@ -44,7 +44,7 @@ async fn a_catalog_is_built_and_changed_over_rest() {
         (back_dated.status, back_dated.json()["errors"][0]["pointer"].clone()),
         (StatusCode::UNPROCESSABLE_ENTITY, json!("/valid_from"))
     );
-    terms["valid_from"] = json!("2999-01-01T00:00:00Z");
+    terms["valid_from"] = json!("2099-01-01T00:00:00Z");
     let version = api.post(&format!("{offer}/terms"), key, terms).await;
     assert_eq!(version["version"], 2);
     let history = api.get(&format!("{offer}/terms"), key).await;
