@@ -29,7 +29,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
         };
         // Also if it was there: whoever made it may have been killed before this.
         match parent.map_or(Ok(()), |parent| self.sync_dir(parent)) {
-            Err(error) if !made && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            // Of a directory that was there no file system has to be asked, and not each can do it.
+            Err(error) if !made && is_refused(&error) => Ok(()),
             outcome => outcome,
         }
     }
@@ -52,12 +53,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Bytes that can still be written in `dir`; `u64::MAX` where the file system does not say.
     fn free(&self, dir: &Path) -> io::Result<u64>;
-    /// `None` where the system does not say.
-    fn boot(&self) -> Option<Boot>;
+    /// Of the machine, and of the file system that `dir` is in. `None` where the system does not say.
+    fn boot(&self, dir: &Path) -> Option<Boot>;
 }
 
-/// Names the time since the machine was started. While it is the same, what was written can be read, durable or not;
-/// whoever wrote it may be gone.
+/// Names the time since the machine was started and the file system was mounted. While it is the same, what was written can
+/// be read, durable or not; whoever wrote it may be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boot(pub(crate) Vec<u8>);
 
@@ -69,6 +70,11 @@ pub trait DiskFile: Send {
     /// `fdatasync` of what was written before the call. After an error nothing is known of what was written since the last success, and
     /// asking again proves nothing: the kernel may have dropped the pages.
     fn sync_data(&mut self) -> io::Result<()>;
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 const UNFINISHED: &str = ".tmp";

@@ -2,6 +2,7 @@
 //! personal values and private keys.
 
 use super::{Boot, Disk, DiskFile};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -96,10 +97,20 @@ impl Disk for RealDisk {
         Ok(if known { stat.f_bavail.saturating_mul(stat.f_frsize) } else { u64::MAX })
     }
 
-    fn boot(&self) -> Option<Boot> {
+    fn boot(&self, dir: &Path) -> Option<Boot> {
         let id = std::fs::read(BOOT_ID).ok()?;
-        (id.trim_ascii().len() == BOOT_ID_LEN).then_some(Boot(id))
+        let id = id.trim_ascii();
+        let mount = mount_of(dir)?;
+        (id.len() == BOOT_ID_LEN).then(|| Boot([id, b" ", mount.to_string().as_bytes()].concat()))
     }
+}
+
+/// A number that no other mount has in this boot: a file system that was mounted again may have lost what was written
+/// before. Linux says it since 6.8.
+fn mount_of(dir: &Path) -> Option<u64> {
+    const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let found = statx(CWD, dir, AtFlags::empty(), MNT_ID_UNIQUE).ok()?;
+    StatxFlags::from_bits_retain(found.stx_mask).contains(MNT_ID_UNIQUE).then_some(found.stx_mnt_id)
 }
 
 struct RealFile(File);
@@ -129,8 +140,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn linux_names_its_boot() {
-        assert!(RealDisk.boot().is_some());
-        assert_eq!(RealDisk.boot(), RealDisk.boot());
+        let dir = std::env::temp_dir();
+        let boot = RealDisk.boot(&dir);
+        // Older systems do not say where a mount begins.
+        assert_eq!(boot.is_some(), mount_of(&dir).is_some());
+        assert_eq!(boot, RealDisk.boot(&dir));
+        // Another file system, in the same boot.
+        if boot.is_some() {
+            assert_ne!(boot, RealDisk.boot(Path::new("/proc")));
+        }
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl Disk for SimulatedDisk {
         Ok(self.0.lock().unwrap().free())
     }
 
-    fn boot(&self) -> Option<Boot> {
+    fn boot(&self, _dir: &Path) -> Option<Boot> {
         let inner = self.0.lock().unwrap();
         (!inner.faults.boot).then(|| Boot(inner.boot.to_string().into_bytes()))
     }

@@ -72,7 +72,8 @@ pub(super) struct Retention {
     pub secs: u64,
     pub bytes: u64,
 }
-
+/// Of a sealed file at the start, until it is given up.
+const READS: u32 = 4;
 const DAMAGED: &str = ".damaged";
 const REPLACED: &str = ".replaced";
 
@@ -113,7 +114,7 @@ impl SealedFiles {
     fn find_head(&mut self, reading: Reading) -> io::Result<()> {
         while let Some((&first, entry)) = self.files.last_key_value() {
             let last = entry.last;
-            match self.load(first) {
+            match self.load_with_patience(first, reading) {
                 Ok((_, header)) => {
                     self.head = Head { last, hash: header.head_hash() };
                     return Ok(());
@@ -133,6 +134,20 @@ impl SealedFiles {
             }
         }
         Ok(())
+    }
+
+    /// Before a file is set aside it has failed more than once: the reading that led here may have failed at another.
+    fn load_with_patience(&self, first: u64, reading: Reading) -> Result<(SealedBatch, Header), RetainError> {
+        let mut loaded = self.load(first);
+        for _ in 1..READS {
+            match &loaded {
+                Err(RetainError::Io(error)) if reading == Reading::Around && is_damage(error) => {
+                    loaded = self.load(first);
+                }
+                _ => break,
+            }
+        }
+        loaded
     }
 
     /// Looks at the directory again: somebody may have taken files away, or put some back. Where it cannot be listed,

@@ -302,6 +302,8 @@ fn acknowledged(sender: &mut Sender, order: &mut Order, ack: &Ack) -> Result<(),
     let statement = AckStatement::verify(&identity.control_key, identity.edge, epoch, ack)?;
     let head = Head { last: statement.last_ordinal, hash: statement.head_hash };
     order.acknowledged(statement.lane, head.last);
+    // Until now nothing has fenced this session: what is given up long before now will not.
+    sender.opens.answered(Instant::now());
     match sender.lanes[statement.lane].ack(head) {
         Acked::Through(head) => sender.acked(statement.lane, head),
         Acked::Known => {}

@@ -169,7 +169,7 @@ fn begin(
     let shared = Arc::clone(handle.shared());
     let (disk, dir) = (Arc::clone(&shared.room.disk), shared.room.dir.clone());
     let window = shared.config.window_hits();
-    let boot = disk.boot();
+    let boot = disk.boot(&dir);
     let found = recover::find(disk.as_ref(), &dir, open, reading, window, boot.as_ref())?;
     if found.fresh && open.existed {
         return Err(OpenError::Lost);

@@ -66,9 +66,10 @@ impl Stake {
         }
     }
 
-    /// The process ended, and the system goes on: all that was answered is there.
+    /// The process ended, and the system goes on: all that was answered is there. Should the system be wrong, no address is
+    /// given out twice: what is not declared is skipped all the same.
     fn without_clicks(self) -> Self {
-        Self { window: 0, before: None, ..self }
+        Self { window: 0, before: None, guard: self.guard.saturating_add(self.window.into()) }
     }
 
     /// Clicks that may be gone behind `next`.
@@ -187,8 +188,15 @@ fn outlived(disk: &dyn Disk, dir: &Path, headers: &Headers, boot: Option<&Boot>)
         return false;
     }
     // The system may have failed to write it since, when there was nobody to be told.
-    let synced = disk.sync_file(&dir.join(segment_name(last)));
-    synced.inspect_err(|error| tracing::error!(%error, "what was written to the spool may be gone")).is_ok()
+    match disk.sync_file(&dir.join(segment_name(last))) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, "what was written to the spool may be gone");
+            // It is said once, and this start may end before anything is declared: the next one must not believe the mark.
+            boot::take_back(disk, dir);
+            false
+        }
+    }
 }
 
 fn raise(next: &mut PerLane<u64>, to: PerLane<u64>) {

@@ -96,7 +96,7 @@ fn clicks_are_declared_unless_it_was_the_process_alone_that_ended() {
     ];
     for (what, image, there, declared) in cases {
         // Without a name of the boot, or while the hole is there, each start declares anew.
-        let starts = if image.boot().is_some() && what != "a hole" { 2 } else { 1 };
+        let starts = if image.boot(Path::new("/")).is_some() && what != "a hole" { 2 } else { 1 };
         for again in (0..starts).map(|start| start > 0) {
             let (spool, _steps) = open_bounded(&image, 4 << 20);
             let clicks = read_back(&spool, Lane::Traffic);
@@ -107,6 +107,24 @@ fn clicks_are_declared_unless_it_was_the_process_alone_that_ended() {
             assert!(read_back(&spool, Lane::Money).maybe_lost.is_empty());
         }
     }
+}
+
+/// The system says once that it could not write. A start that hears it may end before it has declared anything.
+#[test]
+fn what_a_failed_start_has_heard_the_next_one_knows() {
+    let disk = SimulatedDisk::default();
+    disk.set_capacity(3 << 20);
+    let mut node = open_bounded(&disk, 4 << 20);
+    write_clicks(&mut node, 1..=5);
+    let image = disk.crashed(disk.ops(), Crash::Killed);
+    image.fail_some_syncs_after(0, usize::MAX);
+    let bounded = Window { window_ms: Window::MS_MAX, window_hits: HITS };
+    let config = SpoolConfig { segment_bytes: 4 << 20, durability: Durability::Bounded, bounded, ..config() };
+    let handle = SpoolHandle::absent(Arc::new(image.clone()), Path::new(DIR), config, streams());
+    assert!(Spool::open_in_steps(&handle, open_as(), Reading::Strict).is_err());
+    let later = image.crashed(image.ops(), Crash::Killed);
+    let (spool, _steps) = open_bounded(&later, 4 << 20);
+    assert_eq!(read_back(&spool, Lane::Traffic).maybe_lost.len(), HITS as usize);
 }
 
 #[test]
