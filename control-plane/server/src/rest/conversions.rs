@@ -100,10 +100,8 @@ async fn view(api: &Api, tenant: TenantId, row: ConversionRow) -> Reply<Conversi
     for commission in conversion.commissions.values() {
         let filter = LedgerFilter { subject: Some(commission.id), ..LedgerFilter::default() };
         let page = api.store().list_transactions(tenant, &filter, None, MAX_TRANSACTIONS).await?;
-        transactions.extend(page.items.into_iter().map(|row| (row.transaction.sequence, row.transaction.id)));
+        transactions.extend(page.items.into_iter().rev().map(|row| row.transaction.id));
     }
-    transactions.sort_unstable();
-    let transactions: Vec<_> = transactions.into_iter().map(|(_, id)| id).collect();
     let shard = ShardKey::advertiser(tenant, row.advertiser);
     let reports = api.store().conversion_reports(shard, &conversion.key, SHOWN_REPORTS).await?;
     Ok(ConversionView {

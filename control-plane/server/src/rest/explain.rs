@@ -35,7 +35,7 @@ pub struct Explain {
     pub terms_version: Option<u32>,
     /// Of the winner's terms: what all of the credit comes to. Each commission has its own.
     pub arithmetic: Option<ArithmeticView>,
-    /// What was posted for it so far, oldest first.
+    /// What was posted for it so far: of each of its commissions, oldest first.
     pub ledger_transaction_ids: Vec<String>,
     /// Its places in the advertiser's intake: the first report, and what changed it last.
     pub first_intake_ordinal: u64,

@@ -22,7 +22,7 @@ const FREEZE: &str = "UPDATE deployment SET restores = 1, frozen_at = 1, frozen_
 
 impl World {
     async fn freeze(&self) {
-        self.database().await.run(FREEZE).await;
+        self.raw().await.run(FREEZE).await;
     }
 
     async fn reconcile(&self, accept_missing: bool) -> Reconciliation {

@@ -30,7 +30,8 @@ impl World {
         raw
     }
 
-    async fn raw(&self) -> Raw {
+    /// With its triggers.
+    pub async fn raw(&self) -> Raw {
         if let Some(DatabaseUrl::Postgres(url)) = self.plane.database() {
             let (_, name) = url.rsplit_once('/').unwrap();
             return Raw::Postgres(name.to_owned());
