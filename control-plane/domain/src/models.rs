@@ -138,6 +138,17 @@ mod tests {
         ]
     }
 
+    /// The square of the first root is a half, that of each other one the root before it, to the last digits.
+    #[test]
+    fn roots_are_roots() {
+        let squares = ROOTS.map(|root| (root * root) >> 32);
+        let expected = [1 << 31].into_iter().chain(ROOTS);
+        for (square, expected) in squares.into_iter().zip(expected) {
+            assert!(square.abs_diff(expected) <= 2, "{square} {expected}");
+        }
+        assert_eq!(decayed(DAY, 2 * DAY), 3_037_000_499);
+    }
+
     proptest! {
         #[test]
         fn all_of_it_is_shared_out(
@@ -153,12 +164,10 @@ mod tests {
             prop_assert_eq!(shares.iter().map(|share| u64::from(*share)).sum::<u64>(), u64::from(WHOLE));
         }
 
-        /// As close to the real function as 1/256 of a half-life allows, and never less for a newer click.
+        /// Half as much after each half-life, and never more for an older click.
         #[test]
         fn decay_is_what_it_is_called(age in 0..400 * DAY, half_life in 3600..90 * DAY) {
-            let exact = |age: u32| 4_294_967_296.0 * 0.5f64.powf(f64::from(age) / f64::from(half_life));
-            let found = decayed(age, half_life) as f64;
-            prop_assert!(found <= exact(age) * 1.003 + 9.0 && found >= exact(age) * 0.999_999 - 9.0, "{found} {}", exact(age));
+            prop_assert!((decayed(age, half_life) - 2 * decayed(age + half_life, half_life)).abs() <= 18);
             prop_assert!(decayed(age + 1, half_life) <= decayed(age, half_life));
         }
     }
