@@ -211,10 +211,11 @@ mod tests {
 
     #[tokio::test]
     async fn it_acknowledges_what_was_seen_and_nothing_more() {
-        let (read, write) = ("GET /v1/alerts/alr_7", "POST /v1/alerts/alr_7/acknowledge");
+        let alert = "/v1/alerts/alr_7";
+        let (read, write) = (format!("GET {alert}"), format!("POST {alert}/acknowledge"));
         for (seen, expected) in [
-            (None, vec![(read, ""), (write, r#"{"count":3}"#)]),
-            (Some("2"), vec![(write, r#"{"count":2}"#)]),
+            (None, vec![(read.as_str(), ""), (&write, r#"{"count":3}"#)]),
+            (Some("2"), vec![(&write, r#"{"count":2}"#)]),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
