@@ -61,25 +61,15 @@ impl Halt {
     /// As what the loss may be declared, so that the lane goes on behind it. Nothing else that halts a lane is one: the
     /// batches may stand somewhere.
     pub fn gap(&self) -> Option<GapReason> {
-        match self {
-            Self::Damaged { .. } => Some(GapReason::Damaged),
-            Self::Missing { .. } => Some(GapReason::Missing),
-            Self::NotRetained { .. } => Some(GapReason::NotRetained),
-            Self::Diverged
-            | Self::Behind { .. }
-            | Self::OtherStream(_)
-            | Self::Refused(_)
-            | Self::TooNew(_)
-            | Self::Seal(_) => None,
-        }
+        self.loss().map(|(reason, _)| reason)
     }
 
-    /// Where what is lost begins.
-    fn lost_from(&self) -> Option<u64> {
+    /// The same, and where what is lost begins.
+    fn loss(&self) -> Option<(GapReason, u64)> {
         match self {
-            Self::Damaged { first, .. } => Some(*first),
-            Self::Missing { from, .. } => Some(*from),
-            Self::NotRetained { expected } => Some(*expected),
+            Self::Damaged { first, .. } => Some((GapReason::Damaged, *first)),
+            Self::Missing { from, .. } => Some((GapReason::Missing, *from)),
+            Self::NotRetained { expected } => Some((GapReason::NotRetained, *expected)),
             Self::Diverged
             | Self::Behind { .. }
             | Self::OtherStream(_)
@@ -187,7 +177,7 @@ impl Halted {
             }
             return is_news;
         }
-        let Some(first) = halt.lost_from() else { return self.reason != with_causes(halt) };
+        let Some((_, first)) = halt.loss() else { return self.reason != with_causes(halt) };
         let is_news = self.loss.as_ref().is_none_or(|loss| loss.first != first);
         if is_news {
             self.loss = Some(Loss::found(first, patience, now));
@@ -205,7 +195,8 @@ impl Halted {
 
     /// Whether the files of this loss were waited for long enough.
     pub fn may_declare(&self, halt: &Halt, now: Instant) -> bool {
-        let loss = self.loss.as_ref().filter(|loss| halt.lost_from() == Some(loss.first));
+        let loss =
+            self.loss.as_ref().filter(|loss| halt.loss().is_some_and(|(_, first)| first == loss.first));
         loss.and_then(|loss| loss.declares).is_some_and(|at| at <= now)
     }
 

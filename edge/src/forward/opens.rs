@@ -21,8 +21,8 @@ impl Opens {
         self.given_up.push_back(now);
     }
 
-    /// A session is open, or has been heard of again. Whatever fences it arrives later than now, maybe long before that shows: only with the next
-    /// batch.
+    /// A session is open, or has been heard of again. Whatever fences it arrives later than now, maybe long before that
+    /// shows: only with the next batch.
     pub fn answered(&mut self, now: Instant) {
         self.forget_late(now);
     }
