@@ -22,10 +22,11 @@ pub(super) async fn for_input(
     shard: ShardKey,
     input: &Input,
 ) -> Result<ShardState, StoreError> {
-    let mut found = state(conn, shard, &needs(input)).await?;
-    let mut offers = needs_more(input, &found);
-    offers.retain(|offer| !found.terms.contains_key(offer));
-    found.terms.append(&mut terms(conn, shard, &offers).await?);
+    let mut first = needs(input);
+    let mut offers = std::mem::take(&mut first.offers);
+    let mut found = state(conn, shard, &first).await?;
+    offers.append(&mut needs_more(input, &found));
+    found.terms = terms(conn, shard, &offers).await?;
     Ok(found)
 }
 
